@@ -104,10 +104,6 @@ class Hardware(NamedTuple):
     cores: int
     auto: dict[str, str]  # the device and precision of `auto`
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return self._asdict() | {"devices": list(self.devices), "cuda": list(self.cuda)}
-
 
 class GpuReport(NamedTuple):
     """The vendors of the GPUs found, whether torch can use a GPU, and what to install if it cannot."""
@@ -115,10 +111,6 @@ class GpuReport(NamedTuple):
     present: tuple[str, ...]
     usable: bool
     advice: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return self._asdict() | {"present": list(self.present)}
 
     def __str__(self) -> str:
         if self.advice is not None:

@@ -117,14 +117,15 @@ def write_model(
     import torch
 
     from dlnotes_cli.data.preprocessing import preprocessing_to_json
-    from dlnotes_cli.models.registry import build, config_to_json
+    from dlnotes_cli.models.registry import build
+    from dlnotes_cli.shell.codec import to_json
     from dlnotes_cli.training.tensor_file import write_tensors
 
     torch.manual_seed(0)
     metadata = {
         "kind": "model",
         "model": name,
-        "configuration": config_to_json(config),
+        "configuration": to_json(config),
         "classes": list(classes),
         "format": preprocessing_to_json(preprocessing),
         "data": {"name": str(path.parent / "absent")},

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.named.cifar import CIFAR10
+from dlnotes_cli.data.named.published import NAMED
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import PublishedWeights
 from dlnotes_cli.models.torch_imports import torchvision_models
@@ -62,12 +62,13 @@ def write_named_sets(root: Path) -> None:
             images = DRAW.integers(0, 256, (count, 28, 28), np.uint8)
             (root / name / f"{prefix}-images-idx3-ubyte").write_bytes(idx(images))
             (root / name / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(np.arange(count, dtype=np.uint8) % 10))
-    (root / CIFAR10.folder).mkdir()
-    for name, count in CIFAR10.files:
-        images = DRAW.integers(0, 256, (count, 3 * 32 * 32), np.uint8)
-        labels = np.arange(count, dtype=np.uint8)[:, None] % 10
-        (root / CIFAR10.folder / name).write_bytes(np.hstack([labels, images]).tobytes())
-    (root / CIFAR10.folder / CIFAR10.names_file).write_text("\n".join(CIFAR10.classes))
+    cifar10 = NAMED["cifar10"]
+    (root / cifar10.folder).mkdir()
+    for name in cifar10.records:
+        images = DRAW.integers(0, 256, (100, 3 * 32 * 32), np.uint8)
+        labels = np.arange(100, dtype=np.uint8)[:, None] % 10
+        (root / cifar10.folder / name).write_bytes(np.hstack([labels, images]).tobytes())
+    (root / cifar10.folder / cifar10.names_file).write_text("\n".join(cifar10.classes))
 
 
 def write_tables(home: Path) -> None:

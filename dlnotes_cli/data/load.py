@@ -289,18 +289,7 @@ def _check_known(names: Sequence[str], classes: tuple[str, ...]) -> None:
 
 
 def _dataset(source: LabeledSamples, splits: Splits, preprocessing: Preprocessing) -> DataSet:
-    return DataSet(
-        name=source.name,
-        samples=source.samples,
-        labels=source.labels,
-        classes=source.classes,
-        splits=splits,
-        preprocessing=preprocessing,
-        fingerprint=source.fingerprint,
-        files=source.files,
-        bad_files=source.bad_files,
-        folders=source.folders,
-    )
+    return DataSet(**vars(source) | {"splits": splits, "preprocessing": preprocessing})
 
 
 def _split(source: LabeledSamples, rule: SplitRule) -> Splits:

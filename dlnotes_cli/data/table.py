@@ -4,9 +4,9 @@ import csv
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +61,13 @@ class NumericColumn:
     mean: float
     std: float
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+    @property
+    def content(self) -> str:
+        """The numbers in short."""
+        text = f"{self.min:g} to {self.max:g}, mean {self.mean:g}, std {self.std:g}"
+        if not self.not_numbers:
+            return text
+        return f"{text}, {output.counted(self.not_numbers, 'cell is not a number', 'cells are not numbers')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +80,10 @@ class CategoricalColumn:
     kind: Literal["categorical"] = "categorical"
     values: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self) | {"values": list(self.values)}
+    @property
+    def content(self) -> str:
+        """The categories in short."""
+        return ", ".join(self.values)
 
 
 def read_table(path: Path, *, has_header: bool | None = True) -> Table:

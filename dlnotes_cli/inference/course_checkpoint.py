@@ -10,8 +10,9 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing, preprocessing_to_
 from dlnotes_cli.models.cnn import CnnConfig
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import build_on_meta, config_to_json
+from dlnotes_cli.models.registry import build_on_meta
 from dlnotes_cli.shell import files
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.foreign_weights import file_sha256, read_weights
 from dlnotes_cli.training.model_file import TextModel, TrainedModel, load_any_classifier, load_weights
@@ -60,7 +61,7 @@ def load_course_classifier(path: str | Path, arch: CourseArch) -> TrainedModel:
     tensors = _renamed(path, arch, weights, layers)
     load_weights(path, network, tensors, fix="use another --arch, or a checkpoint of the notebook's own network")
     metadata: dict[str, Any] = {
-        "kind": "model", "model": name, "configuration": config_to_json(config), "classes": list(published.classes),
+        "kind": "model", "model": name, "configuration": to_json(config), "classes": list(published.classes),
         "format": preprocessing_to_json(preprocessing), "data": {"name": data}, "source": path.name,
         "sha256": file_sha256(path),
     }  # fmt: skip

@@ -1,11 +1,11 @@
 """List the named data sets, and describe the content of one data set."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,32 +15,35 @@ from dlnotes_cli.data.dataset import LabeledSamples
 from dlnotes_cli.data.images.decode import ImageHeader, decode_all, decode_image, read_header
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.load import pixel_statistics
-from dlnotes_cli.data.named.named_sets import load_named, summaries
+from dlnotes_cli.data.named.named_sets import NamedSetInfo, list_named, load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.show import Table
 
 _STATISTICS_SIDE = 32  # pixels; images of a folder are resized to this square for mean and standard deviation
 _DECIMALS = 4
+_MOST_SIZES = 6  # image sizes to print
 
 
 @dataclass(frozen=True)
-class NamedSetInfo:
-    """A named set; `found` and `path` are None if it would have to be downloaded."""
+class SetList:
+    """The named sets, as `data list` shows them."""
 
-    name: str
-    found: str | None  # "embedded", "--data-root", "$DLNOTES_DATA", "system" or "cache"
-    path: str | None
-    classes: int
-    shape: tuple[int, int, int]  # (C, H, W)
-    counts: dict[str, int]  # samples of each split
-    download_bytes: int
+    sets: list[NamedSetInfo]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self) | {"shape": list(self.shape)}
+    def table(self) -> Iterator[Table]:
+        """A row for each set."""
+        rows = []
+        for one in self.sets:
+            found = one.found or f"missing ({one.download_bytes / 1e6:.0f} MB to download)"
+            counts = ", ".join(f"{count:,} {split}" for split, count in one.counts.items())
+            rows.append((one.name, found, one.classes, "x".join(map(str, one.shape)), counts, one.path or "-"))
+        yield Table(("set", "found", "classes", "shape", "samples", "path"), rows, is_result=True)
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,19 @@ class ImagesInfo:
     std: tuple[float, ...]
     unreadable: tuple[UnreadableFile, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+    def table(self) -> Iterator[Table | str]:
+        """A row for each class, and the sizes and statistics of the images."""
+        splits = list(self.counts)
+        rows = [(name, *(self.counts[split][name] for split in splits)) for name in self.classes]
+        rows.append(("total", *(sum(self.counts[split].values()) for split in splits)))
+        yield Table(("class", *splits), rows, is_result=True)
+        sizes = [f"{size.width}x{size.height} ({size.files:,})" for size in self.sizes]
+        more = f" and {len(sizes) - _MOST_SIZES} more" if len(sizes) > _MOST_SIZES else ""
+        yield f"sizes     {', '.join(sizes[:_MOST_SIZES])}{more}"
+        yield f"channels  {self.channels}"
+        yield f"mean      {', '.join(map(str, self.mean))}"
+        yield f"std       {', '.join(map(str, self.std))}"
+        yield from (f"unreadable: {bad.file}: {bad.error}" for bad in self.unreadable)
 
 
 @dataclass(frozen=True)
@@ -88,25 +101,16 @@ class TableInfo:
     rows: int
     columns: tuple[table.NumericColumn | table.CategoricalColumn, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+    def table(self) -> Iterator[Table | str]:
+        """A row for each column."""
+        rows = [(column.name, column.kind, column.distinct, column.empty, column.content) for column in self.columns]
+        yield Table(("column", "kind", "distinct", "empty", "content"), rows, is_result=True)
+        yield output.counted(self.rows, "row")
 
 
 def list_sets(config: DataListConfig) -> list[NamedSetInfo]:
     """All named sets and where they were found."""
-    return [
-        NamedSetInfo(
-            name=summary.name,
-            found=summary.found_in,
-            path=None if summary.path is None else str(summary.path),
-            classes=len(summary.classes),
-            shape=summary.shape,
-            counts=summary.counts,
-            download_bytes=summary.download_size,
-        )
-        for summary in summaries(config.data_root)
-    ]
+    return list_named(config.data_root)
 
 
 def describe_data(config: DataInfoConfig) -> ImagesInfo | TableInfo:
@@ -133,7 +137,7 @@ def _named_info(config: DataInfoConfig) -> ImagesInfo:
 
 def _folder_info(config: DataInfoConfig) -> ImagesInfo:
     listing = folder.list_folder(user_path(config.data))
-    threads = config.thread_count
+    threads = config.threads or default_threads()
     read = decode_all(listing.files, partial(_read_image, config.max_pixels), threads=threads, skip_bad=True)
     bad = {listing.files[i]: error for i, error in enumerate(read) if isinstance(error, DlnotesError)}
     if bad and not config.skip_bad:

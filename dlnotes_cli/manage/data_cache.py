@@ -1,12 +1,15 @@
 """List and clear the decode cache."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from dlnotes_cli.data.cache.entries import CacheEntry, list_entries
 from dlnotes_cli.manage.options import CacheClearConfig
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import HIDDEN, in_json
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Table
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,30 @@ class CachedFolder:
     last_used: str  # ISO 8601
     path: str
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class CacheContent:
+    """The cached folders that a command lists or deleted, as it says."""
+
+    folders: Sequence[CachedFolder]
+    _what: str = field(metadata=HIDDEN)  # "in total" or "freed"
+
+    @property
+    @in_json
+    def bytes(self) -> int:
+        """The size of all folders."""
+        return sum(folder.bytes for folder in self.folders)
+
+    def table(self) -> Iterator[Table | str]:
+        """A row for each folder, and the size of all."""
+        rows = [
+            (f.folder or f"damaged: {f.path}", f.images, f.preprocessing, output.size(f.bytes), f.last_used)
+            for f in self.folders
+        ]
+        if rows:
+            columns = ("folder", "images", "preprocessing", "size", "last used")
+            yield Table(columns, rows, numeric=("size",), is_result=True)
+        yield f"{output.size(self.bytes)} {self._what}"
 
 
 def list_cache() -> list[CachedFolder]:

@@ -3,8 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_ba
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.show import Table
 from dlnotes_cli.training.foreign_weights import read_weights
 from dlnotes_cli.training.pretrained import is_downloaded, local_file
 
@@ -48,9 +48,25 @@ class BackboneTiming:
     threads: int  # on the CPU
     devices: tuple[DeviceTiming, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+    def table(self) -> Iterator[Table | str]:
+        """A row for each device, and what was timed."""
+        columns = ("device", "predicting (s)", "training a head (s)", "images/s", "measured")
+        rows = []
+        for one in self.devices:
+            about = "about " if one.estimated else ""
+            seconds = (f"{about}{one.inference_s:.4g}", f"{about}{one.head_s:.4g}")
+            rows.append((one.device, *seconds, f"{one.images_per_s:,.1f}", f"{one.runs} x {one.images}"))
+        yield Table(columns, rows, numeric=columns[1:], is_result=True)
+        what = f"{self.backbone}, {self.batch_size} images of {self.size}x{self.size}, fp32, {self.weights} weights"
+        yield f"{what}; the CPU with {output.counted(self.threads, 'thread')}"
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """What a reader may not expect."""
+        if any(one.estimated for one in self.devices):
+            yield "about: extrapolated from fewer images, as a batch would exceed --time-budget"
+        if self.weights == "random":
+            yield "the weights are random, since none are on this machine; the time is the same"
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,19 @@
 """Report versions, devices, precision, cores, caches and data sets of this machine."""
 
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dlnotes_cli import __version__
-from dlnotes_cli.data.named.named_sets import summaries
+from dlnotes_cli.data.named.named_sets import list_named
 from dlnotes_cli.data.paths import cache_folder
 from dlnotes_cli.device import GpuReport, Hardware, describe_hardware, report_gpu
 from dlnotes_cli.manage.options import DoctorConfig
+from dlnotes_cli.shell.codec import INLINE, to_json
+from dlnotes_cli.shell.show import Table
 
 if TYPE_CHECKING:
     from dlnotes_cli.manage.device_timing import BackboneTiming
@@ -37,31 +40,26 @@ class DoctorReport:
     python: str  # version
     system: str
     packages: dict[str, str | None]  # versions; None if not installed
-    hardware: Hardware
+    hardware: Hardware = field(metadata=INLINE)
     gpu: GpuReport
     cache: CacheLocation
     data_sets: dict[str, str | None]  # where each named set was found; None if it would have to be downloaded
     timing: "BackboneTiming | None" = None  # of `--time`
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values, those of the hardware at the top level."""
-        return {
-            "dlnotes": self.dlnotes,
-            "python": self.python,
-            "system": self.system,
-            "packages": self.packages,
-            **self.hardware.as_json(),
-            "gpu": self.gpu.as_json(),
-            "cache": asdict(self.cache),
-            "data_sets": self.data_sets,
-            "timing": None if self.timing is None else self.timing.as_json(),
-        }
+    def table(self) -> Iterator[Table | str]:
+        """A row for each field, or the timing."""
+        if self.timing is not None:
+            yield from self.timing.table()
+            return
+        fields = to_json(self) | {"gpu": str(self.gpu)}
+        del fields["timing"]
+        rows = [(name.replace("_", " "), _as_text(value)) for name, value in fields.items()]
+        yield Table(("what", "found"), rows, is_result=True)
 
-    def as_rows(self) -> dict[str, Any]:
-        """The fields of `as_json` for a table, the GPU as one sentence, without the timing."""
-        rows = self.as_json() | {"gpu": str(self.gpu)}
-        del rows["timing"]
-        return rows
+    @property
+    def notes(self) -> Iterable[str]:
+        """What a reader of the timing may not expect."""
+        return () if self.timing is None else self.timing.notes
 
 
 def examine(config: DoctorConfig, root: Path = Path("/")) -> DoctorReport:
@@ -75,7 +73,7 @@ def examine(config: DoctorConfig, root: Path = Path("/")) -> DoctorReport:
         hardware=describe_hardware(),
         gpu=report_gpu(root),
         cache=CacheLocation(str(cache), cache.is_dir()),
-        data_sets={summary.name: summary.found_in for summary in summaries(config.data_root)},
+        data_sets={one.name: one.found for one in list_named(config.data_root)},
         timing=_timing(config),
     )
 
@@ -93,3 +91,14 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _as_text(value: object) -> str:
+    """A value of a JSON document for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_as_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "missing" if value is None else str(value)

@@ -1,18 +1,20 @@
 """Early stopping, replayed on the validations of finished runs: where training would have ended, and what it kept."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlnotes_cli.manage.options import EarlyStoppingConfig
 from dlnotes_cli.plots.early_stopping import StoppingPanel, draw_early_stopping
 from dlnotes_cli.shell import files
+from dlnotes_cli.shell.codec import matches
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.limited_input import read_file
+from dlnotes_cli.shell.show import Table, check_outputs
 from dlnotes_cli.training.run_folder import METRICS
-from dlnotes_cli.training.stored_values import matches, parse_object
+from dlnotes_cli.training.stored_values import parse_object
 
 _LARGEST_FILE = 1 << 28  # bytes
 _FIX = "name a run folder, or the metrics.jsonl of one"
@@ -39,10 +41,6 @@ class ReplayedRun:
     validations: int
     replays: tuple[Replay, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self) | {"replays": [asdict(replay) for replay in self.replays]}
-
 
 @dataclass(frozen=True)
 class EarlyStoppingResult:
@@ -52,10 +50,23 @@ class EarlyStoppingResult:
     runs: tuple[ReplayedRun, ...]
     plot: Path | None
 
-    def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
-        plot = None if self.plot is None else str(self.plot)
-        return {"monitor": self.monitor, "runs": [run.as_json() for run in self.runs], "plot": plot}
+    @property
+    def paths(self) -> list[Path]:
+        """The plot, where there is one."""
+        return [] if self.plot is None else [self.plot]
+
+    def table(self) -> Iterator[Table]:
+        """A row for each run and patience."""
+        rows = [
+            (
+                run.run, replay.patience, "never" if replay.stop_epoch is None else replay.stop_epoch,
+                replay.kept_epoch, f"{replay.value:.6g}", f"{replay.validations} of {run.validations}",
+            )
+            for run in self.runs
+            for replay in run.replays
+        ]  # fmt: skip
+        columns = ("patience", "stops after epoch", "keeps epoch", self.monitor, "validations")
+        yield Table(("run", *columns), rows, numeric=columns, is_result=True)
 
 
 @dataclass(frozen=True)
@@ -72,8 +83,7 @@ def replay_early_stopping(config: EarlyStoppingConfig) -> EarlyStoppingResult:
 
     Raises InputError for a run without a history of the monitored metric, and for a plot that may not be written.
     """
-    if config.plot is not None:
-        files.check_output_file("--plot", config.plot, overwrite=config.overwrite)
+    check_outputs(config)
     patiences = tuple(sorted(set(config.patience)))
     runs, panels = [], []
     for path in config.runs:

@@ -1,104 +1,92 @@
-"""The options of `dlnotes data ...` and `dlnotes doctor`."""
+"""The options of `dlnotes data ...`, `dlnotes runs ...` and `dlnotes doctor`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from dlnotes_cli.data.options import (
-    IMAGES_HELP,
-    IMAGES_METAVAR,
-    NAMED_SETS,
-    TABLE_SUFFIXES,
-    DataOption,
-    DataRootOption,
-    ImageShapeOptions,
-    SourceOptions,
-    check_data_options,
-)
+from dlnotes_cli.data import options as data_options
+from dlnotes_cli.data.options import check_data_options
 from dlnotes_cli.data.walk import EXTENSIONS, TEXTS
 from dlnotes_cli.models.choices import BACKBONES
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.files import check_png, user_path
-from dlnotes_cli.shell.option import (
-    REQUIRED,
-    Config,
-    flag,
-    option,
-    option_group,
-    option_like,
-    options_of,
-)
-from dlnotes_cli.shell.option_groups import OutputOptions, OverwriteOption, SeedOption, ThreadsOption
-from dlnotes_cli.shell.parse import integers
-from dlnotes_cli.training.options import AugmentOption, TimeBudgetOption, complete_models
+from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.option import REQUIRED, Config, flag, option, options_of
+from dlnotes_cli.shell.parse import duration, integers
+from dlnotes_cli.training import options as training_options
+from dlnotes_cli.training.options import complete_models
+
+_TEXT_OPTIONS = ("tokens", "batch_size", "seq_len", "batches")
+_IMAGE_OPTIONS = ("samples", "size", "resize", "color", "augment", "variants", "numbers", "out")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataListConfig(OutputOptions, DataRootOption):
+class DataListConfig(Config):
     """Every option of `data list`."""
 
     command: ClassVar[str] = "data list"
 
+    data_root: Path | None = data_options.DATA_ROOT
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # such as a name that is too long, which its reader reports
-        return False
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # as above
-        return False
-
-
-@option_group
-class DataArgument(DataOption):
-    """The data set that is described."""
-
-    data: str = option_like(DataOption, "data", is_argument=True)
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataInfoConfig(OutputOptions, ThreadsOption, SourceOptions, DataArgument):
+class DataInfoConfig(Config):
     """Every option of `data info`."""
 
     command: ClassVar[str] = "data info"
 
+    data: str = replace(data_options.DATA, is_argument=True)
 
-@option_group
-class PreviewOptions(Config):
-    """The options of `data preview` only."""
+    data_root: Path | None = data_options.DATA_ROOT
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
 
-    data: str = option_like(
-        DataOption, "data", help=f"{IMAGES_HELP} Or a text file.", metavar=f"{IMAGES_METAVAR}|TEXT", is_argument=True
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+
+    threads: int | None = common.THREADS
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPreviewConfig(Config):
+    """Every option of `data preview`."""
+
+    command: ClassVar[str] = "data preview"
+
+    data: str = replace(
+        data_options.DATA,
+        help=f"{data_options.IMAGES_HELP} Or a text file.",
+        metavar=f"{data_options.IMAGES_METAVAR}|TEXT",
+        is_argument=True,
     )
+
     samples: int | None = option(
         None, "Images to show, drawn in equal numbers from all classes.", panel="Data", within="[1, 64]",
         shown_default="8; --numbers: 1",
     )  # fmt: skip
-    size: int | None = option_like(
-        ImageShapeOptions, "size", shown_default="the images' common size if at most 64, else 128"
-    )
-    augment: str = option_like(AugmentOption, "augment", default="standard", shown_default=None)
-    variants: int = option(4, "Augmented variants to show of each image.", panel="Training", within="[1, 16]")
-    numbers: Literal["bytes", "unit"] | None = option(
-        None, "Write the value of each pixel into it, and draw no variants: bytes (0 to 255) or unit (0 to 1, what a "
-        "tensor has); without a value bytes.", panel="Output", implied="bytes", metavar="[bytes|unit]",
-    )  # fmt: skip
-    out: Path = option(Path("preview.png"), "PNG file to write. A text is printed.", panel="Output", metavar="FILE.png")
-
-
-@option_group
-class TextPreviewOptions(Config):
-    """How a text is cut into batches."""
-
+    size: int | None = replace(data_options.SIZE, shown_default="the images' common size if at most 64, else 128")
     text: str | None = option(None, "Preview this text in place of a file.", panel="Data", metavar="TEXT")
     tokens: Literal["chars", "words"] = option(
         "chars", "Text: a token is a character (chars), or what stands between spaces (words).", panel="Data"
+    )
+    data_root: Path | None = data_options.DATA_ROOT
+    resize: data_options.Resize = data_options.RESIZE
+    color: Literal["gray", "rgb"] | None = data_options.COLOR
+    offline: bool = common.OFFLINE
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+
+    augment: str = replace(training_options.AUGMENT, default="standard", unused_with=("numbers",))
+    variants: int = option(
+        4, "Augmented variants to show of each image.", panel="Training", within="[1, 16]", unused_with=("numbers",)
     )
     batch_size: int = option(
         2, "Text: rows of a batch. The text is cut into N streams that are read in parallel.", panel="Training",
@@ -107,52 +95,48 @@ class TextPreviewOptions(Config):
     seq_len: int = option(
         16, "Text: tokens of a row, which are read one after another.", panel="Training", within="[1, 256]"
     )
+
+    numbers: Literal["bytes", "unit"] | None = option(
+        None, "Write the value of each pixel into it, without variants: bytes (0 to 255, also alone) or unit (0 to 1).",
+        panel="Output", implied="bytes", metavar="[bytes|unit]",
+    )  # fmt: skip
+    out: Path = option(
+        Path("preview.png"), "PNG file to write. A text is printed.", panel="Output", metavar="FILE.png",
+        ends_in=".png",
+    )  # fmt: skip
     batches: int = option(2, "Text: batches to print.", panel="Output", within="[1, 1000]")
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
 
-
-_TEXT_OPTIONS = ("tokens", "batch_size", "seq_len", "batches")
-_IMAGE_OPTIONS = ("samples", "size", "resize", "color", "augment", "variants", "numbers", "out")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataPreviewConfig(
-    OutputOptions, OverwriteOption, SeedOption, TextPreviewOptions, PreviewOptions, ImageShapeOptions, SourceOptions
-):
-    """Every option of `data preview`."""
-
-    command: ClassVar[str] = "data preview"
+    seed: int = common.SEED
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:
         """Create a config from the options of a command line, which must apply to this kind of data."""
         config = super().from_options(values)
-        options = options_of(cls)
         for name in _IMAGE_OPTIONS if config.reads_text else _TEXT_OPTIONS:
             if name in values:
-                where = flag(name, options[name])
+                where = flag(name, options_of(cls)[name])
                 kind, other = ("a text", "images") if config.reads_text else ("images", "a text file, or --text")
                 raise InputError(where, f"has no effect on {kind}", f"drop it, or give {other}")
         if config.text is not None and "data" in values:
             raise InputError("--text", f"cannot be combined with {config.data}", "drop one of them")
-        if config.numbers is not None and (unused := next((n for n in ("augment", "variants") if n in values), None)):
-            raise InputError(
-                f"--{unused}", "has no effect with --numbers, which draws the originals", "drop one of them"
-            )
         check_data_options(config.data, values)
         return config
-
-    def __post_init__(self) -> None:
-        """Validate each option, then the name of the output file."""
-        super().__post_init__()
-        check_png("--out", self.out)
 
     @property
     def reads_text(self) -> bool:
         """Whether a text is previewed, and not images."""
         path = user_path(self.data)
-        if self.text is not None or self.data in NAMED_SETS or path.suffix.lower() in TABLE_SUFFIXES | EXTENSIONS:
+        suffix = path.suffix.lower()
+        if self.text is not None or self.data in data_options.NAMED_SETS:
             return self.text is not None
-        return _is_file(path) or (path.suffix.lower() in TEXTS and not _is_folder(path))
+        with suppress(OSError, ValueError):  # such as a name that is too long, which its reader reports
+            is_other = suffix in data_options.TABLE_SUFFIXES | EXTENSIONS
+            return not is_other and (path.is_file() or (suffix in TEXTS and not path.is_dir()))
+        return suffix in TEXTS
 
     @property
     def sample_count(self) -> int:
@@ -161,58 +145,42 @@ class DataPreviewConfig(
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheListConfig(OutputOptions):
+class CacheListConfig(Config):
     """Every option of `data cache list`."""
 
     command: ClassVar[str] = "data cache list"
 
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
 
-@option_group
-class CacheArgument(Config):
-    """The folder whose cache is deleted."""
+
+@dataclass(frozen=True, kw_only=True)
+class CacheClearConfig(Config):
+    """Every option of `data cache clear`."""
+
+    command: ClassVar[str] = "data cache clear"
 
     folder: Path | None = option(
         None, "Clear only the cache of this folder.", panel="Data", is_argument=True, metavar="FOLDER"
     )
 
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+
 
 @dataclass(frozen=True, kw_only=True)
-class CacheClearConfig(OutputOptions, CacheArgument):
-    """Every option of `data cache clear`."""
+class EarlyStoppingConfig(Config):
+    """Every option of `runs early-stopping`."""
 
-    command: ClassVar[str] = "data cache clear"
-
-
-@option_group
-class TimingOptions(Config):
-    """The batch that `doctor` times."""
-
-    time: str | None = option(
-        None, "Time this network of torchvision (transfer --list lists them, after small) on every device: seconds for "
-        "a batch, predicting and training a head.", panel="Runtime", metavar="BACKBONE",
-        complete=lambda: list(BACKBONES),
-    )  # fmt: skip
-    batch_size: int = option(64, "With --time: images in a batch.", panel="Training", within="[1, 1e5]")
-    size: int | None = option_like(
-        ImageShapeOptions, "size", help="With --time: pixels per side of an image.", shown_default="224"
-    )
-    time_budget: float | None = option_like(
-        TimeBudgetOption,
-        "time_budget",
-        help="With --time: limit for each device: 90s, 5m, 1h or seconds. A batch that would exceed it is extrapolated "
-        "from fewer images.",
-        shown_default="30s",
-    )
-
-
-@option_group
-class EarlyStoppingOptions(Config):
-    """Whose early stopping is replayed, and how."""
+    command: ClassVar[str] = "runs early-stopping"
 
     runs: tuple[Path, ...] = option(
         REQUIRED, "Run folders, or metrics.jsonl files.", panel="Data", is_argument=True, metavar="RUN...",
         complete=complete_models,
     )  # fmt: skip
+
     patience: tuple[int, ...] = option(
         (1, 2, 3, 5, 8), "Validations in a row without improvement after which training stops, as in the training.",
         panel="Training", parse=integers, within="[1, 1e6]", metavar="N,…",
@@ -220,34 +188,53 @@ class EarlyStoppingOptions(Config):
     monitor: Literal["loss", "accuracy", "macro-f1"] = option(
         "loss", "Metric of the validations: loss, accuracy or macro-f1.", panel="Training"
     )
+
     plot: Path | None = option(
         None, "Plot the validations, with what each patience keeps and where it stops.", panel="Output",
-        metavar="FILE.png",
+        metavar="FILE.png", ends_in=".png",
     )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class EarlyStoppingConfig(OutputOptions, OverwriteOption, EarlyStoppingOptions):
-    """Every option of `runs early-stopping`."""
-
-    command: ClassVar[str] = "runs early-stopping"
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
 
     def __post_init__(self) -> None:
-        """Validate each option, then that there is a patience, and the name of the plot."""
+        """Validate each option, then that there is a patience."""
         super().__post_init__()
         if not self.patience:
             raise InputError("--patience", "is empty", "give one or more, such as 1,2,3,5,8")
-        if self.plot is not None:
-            check_png("--plot", self.plot)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoctorConfig(OutputOptions, TimingOptions, DataRootOption):
+class DoctorConfig(Config):
     """Every option of `doctor`."""
 
     command: ClassVar[str] = "doctor"
     default_size: ClassVar[int] = 224
     default_time_budget: ClassVar[float] = 30.0
+
+    size: int | None = option(
+        None, "With --time: pixels per side of an image.", panel="Data", within="[1, 4096]", shown_default="224",
+        needs=("time",),
+    )  # fmt: skip
+    data_root: Path | None = data_options.DATA_ROOT
+
+    batch_size: int = option(
+        64, "With --time: images in a batch.", panel="Training", within="[1, 1e5]", needs=("time",)
+    )
+    time_budget: float | None = option(
+        None, "With --time: limit for each device; a batch that exceeds it is extrapolated from fewer images.",
+        panel="Training", within="(0, 1e7]", parse=duration, metavar="TIME", shown_default="30s", needs=("time",),
+    )  # fmt: skip
+
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+
+    time: str | None = option(
+        None, "Time a batch of this network of torchvision (see transfer --list), and the training of a head, on every "
+        "device.", panel="Runtime", metavar="BACKBONE", complete=lambda: list(BACKBONES),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Validate each option, then the name of the backbone."""
@@ -256,14 +243,3 @@ class DoctorConfig(OutputOptions, TimingOptions, DataRootOption):
             raise unknown_choice(
                 "--time", self.time, BACKBONES, "network of torchvision", "list them with dlnotes transfer --list"
             )
-
-    @classmethod
-    def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """Create a config from the options of a command line, which must apply to what is asked."""
-        config = super().from_options(values)
-        for name in ("batch_size", "size", "time_budget"):
-            if name in values and config.time is None:
-                raise InputError(
-                    flag(name, options_of(cls)[name]), "has no effect without --time", "add --time resnet18"
-                )
-        return config

@@ -1,8 +1,7 @@
 """Draw a contact sheet of augmented images of a data set."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,8 +20,10 @@ from dlnotes_cli.plots.images import draw_variants
 from dlnotes_cli.plots.names import distinct_names, plain
 from dlnotes_cli.plots.pixel_numbers import draw_pixel_numbers
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import named
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.show import check_outputs
 
 _IMAGE_SIZE = 128  # pixels per side of images in files without --size, which training reduces too far to recognize
 _LARGEST_SHAPE = (3, 4096, 4096)  # (C, H, W) of images
@@ -34,7 +35,7 @@ _CAPTION_COLUMNS = 16  # of a class name below a mixed image
 class PreviewSample:
     """An image of the sheet: its class, and its index in the data set."""
 
-    class_name: str
+    class_name: str = field(metadata=named("class"))
     index: int
 
 
@@ -52,10 +53,11 @@ class PreviewResult:
     out: str
     numbers: str | None = None  # how pixel values are written into the images
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        samples = [{"class": sample.class_name, "index": sample.index} for sample in self.samples]
-        return asdict(self) | {"samples": samples}
+    def table(self) -> Iterator[str]:
+        """What is drawn, and the file."""
+        what = "pixel values" if self.numbers else ", ".join(self.operations) or "no operation"
+        yield f"{what} on {output.counted(len(self.samples), 'image')} of {'x'.join(map(str, self.shape))}"
+        yield self.out
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def draw_preview(config: DataPreviewConfig) -> PreviewResult:
         what = f"{config.data} is a table, but only images can be augmented"
         raise InputError("NAME|FOLDER", what, "give a named set or a folder of images")
     parse_augment(config.augment, _LARGEST_SHAPE, flippable=True)  # before the size of the images is known
-    files.check_output_file("--out", config.out, overwrite=config.overwrite)
+    check_outputs(config)
     chosen = _from_named(config) if kind == "named" else _from_folder(config)
     if config.numbers is not None:
         return _draw_numbers(config, chosen)

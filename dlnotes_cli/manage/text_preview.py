@@ -1,8 +1,7 @@
 """`data preview` of a text: how char-rnn cuts it into batches of parallel rows."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from dlnotes_cli.data.text_files import find_text_sources
 from dlnotes_cli.manage.options import DataPreviewConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Table
 from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches
 
 
@@ -36,9 +36,20 @@ class TextPreview:
     steps: int  # batches in all
     batches: tuple[PreviewedBatch, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+    def table(self) -> Iterator[Table | str]:
+        """A row for each row of a batch, and the size of the text."""
+        rows = [
+            (f"{number}", f"{i}", self._shown(inputs), self._shown(targets))
+            for number, batch in enumerate(self.batches, 1)
+            for i, (inputs, targets) in enumerate(zip(batch.inputs, batch.targets, strict=True), 1)
+        ]
+        yield Table(("batch", "row", "inputs", "targets"), rows, is_result=True)
+        batches = output.counted(self.steps, "batch", "batches")
+        tokens = f"{self.tokens:,} {self.unit}, {self.vocabulary:,} distinct"
+        yield f"{tokens}: {batches} of {self.batch_size} x {self.seq_len}"
+
+    def _shown(self, tokens: Sequence[str]) -> str:
+        return " ".join(tokens) if self.unit == "words" else repr("".join(tokens))
 
 
 def preview_text(config: DataPreviewConfig) -> TextPreview:

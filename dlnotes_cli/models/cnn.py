@@ -33,7 +33,9 @@ class CnnConfig:
     classes: int
 
     def __post_init__(self) -> None:
-        """Raise InvalidNetworkError where the layers do not map the image to one score per class."""
+        """Raise ValueError, an InvalidNetworkError where the layers do not map the image to one score per class."""
+        if not all(side >= 1 for side in self.shape):
+            raise ValueError("shape of an image")
         try:
             traced = trace(self.parsed_layers, self.shape)
         except InputError as error:

@@ -1,8 +1,8 @@
 """The closed registry of networks: the only names that a model file may have."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
 from dlnotes_cli.models.text_linear import TextLinearConfig, build_text_linear
 from dlnotes_cli.models.text_rnn import TextRnnConfig, build_text_rnn
 from dlnotes_cli.models.torch_imports import meta_device
+from dlnotes_cli.shell import codec
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,7 @@ def config_from_json(name: str, stored: dict[str, Any]) -> Any:
 
     Raises KeyError, TypeError or ValueError where a name, a type or a value is invalid.
     """
-    config_type = REGISTRY[name].config_type
-    hints = get_type_hints(config_type)
-    return config_type(**{key: _validated(key, value, hints[key]) for key, value in dict(stored).items()})
+    return codec.build(REGISTRY[name].config_type, stored)
 
 
 def check_input(name: str, network: nn.Module, config: Any, shape: tuple[int, ...]) -> None:
@@ -76,25 +75,6 @@ def check_input(name: str, network: nn.Module, config: Any, shape: tuple[int, ..
             network(torch.empty(1, *shape, device="meta"))
 
 
-def config_to_json(config: Any) -> dict[str, Any]:
-    """A configuration as JSON values."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
-
-
 def count_parameters(network: nn.Module) -> int:
     """The number of parameters of a network, trained and frozen."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def _validated(key: str, value: Any, hint: Any) -> Any:
-    """A JSON value as the type `hint`; a list becomes a tuple. Raises TypeError or ValueError naming `key`."""
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
-            raise TypeError(key)
-        return tuple(value)
-    if get_origin(hint) is not None:
-        if value not in get_args(hint):
-            raise ValueError(key)
-    elif type(value) is not hint and (hint, type(value)) != (float, int):
-        raise TypeError(key)
-    return value

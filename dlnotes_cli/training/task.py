@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from dlnotes_cli import __version__
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.registry import config_to_json, count_parameters
+from dlnotes_cli.models.registry import count_parameters
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.options import TrainingConfig
@@ -103,13 +104,13 @@ class RunDescription(ABC, Generic[Result]):
     @property
     def model(self) -> ModelSummary:
         """The network of the run."""
-        return ModelSummary(self.model_name, config_to_json(self.network_config), count_parameters(self.network))
+        return ModelSummary(self.model_name, to_json(self.network_config), count_parameters(self.network))
 
     def metadata(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""
         return {
             "model": self.model_name,
-            "configuration": config_to_json(self.network_config),
+            "configuration": to_json(self.network_config),
             "data": {"name": self.data.name, "fingerprint": self.data.fingerprint},
             "seed": self.options.seed,
             "precision": self.runtime.precision,

@@ -69,11 +69,6 @@ def test_a_class_can_be_in_one_split_alone(tmp_path: Path) -> None:
     assert [label for label, split in zip(listing.labels, listing.splits, strict=True) if split == "train"] == [1, 2]
 
 
-def test_images_outside_class_folders_are_ignored(tmp_path: Path) -> None:
-    put(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/1.png")
-    assert {split for _, _, split in shown(list_folder(tmp_path))} == {"train"}
-
-
 def test_a_class_can_have_the_name_of_a_split(tmp_path: Path) -> None:
     put(tmp_path, "train/1.png", "bus/1.png")
     assert list_folder(tmp_path).classes == ("bus", "train")
@@ -295,15 +290,6 @@ def test_bad_files_are_skipped_named_and_counted(tmp_path: Path, capsys: pytest.
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"dlnotes: warning: skipped {tmp_path}/train/a/2.png: image is truncated")
-
-
-def test_an_image_over_the_pixel_limit_is_a_bad_file(tmp_path: Path) -> None:
-    put(tmp_path, "a/1.png", "b/1.png")
-    put(tmp_path, "b/2.png", size=(40, 30))
-    listing = list_folder(tmp_path)
-    with pytest.raises(InputError, match=r"b/2.png: 40x30 = 1,200 pixels, over 100"):
-        read_folder(listing, SHAPE, DecodeSettings(1, 100))
-    assert len(read_folder(listing, SHAPE, DecodeSettings(1, 100, skip_bad=True)).samples) == 2
 
 
 def test_a_folder_of_bad_files_only_is_refused(tmp_path: Path) -> None:

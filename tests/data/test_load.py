@@ -66,15 +66,6 @@ def test_pixel_statistics_are_exact(samples: NDArray[np.uint8], data: st.DataObj
     np.testing.assert_allclose(std, np.maximum(scaled.std(axis=(0, 2, 3)), 1 / 255), rtol=1e-12)
 
 
-def test_pixel_statistics_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 5), np.uint8)
-    whole = pixel_statistics(samples, np.arange(50))
-    monkeypatch.setattr(load, "_CHUNK_BYTES", 7 * 60 + 1)
-    assert pixel_statistics(samples, np.arange(50)) == whole
-    monkeypatch.setattr(load, "_CHUNK_BYTES", 1)
-    assert pixel_statistics(samples, np.arange(50)) == whole
-
-
 # --- training: named sets ----------------------------------------------------------------------------------------
 
 
@@ -166,16 +157,6 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "only" / "1.png")
     with pytest.raises(InputError, match="has only one class, 'only'; give two or more"):
         loaded(tmp_path)
-
-
-def test_bad_files_are_refused_or_skipped(tmp_path: Path) -> None:
-    make_images(tmp_path / "p")
-    (tmp_path / "p" / "red" / "3.png").write_text("<html>")
-    with pytest.raises(InputError, match=r"red/3.png: not an image; remove it or pass --skip-bad"):
-        loaded(tmp_path / "p")
-    dataset = loaded(tmp_path / "p", skip_bad=True)
-    assert sum(dataset.counts.values()) == len(dataset.samples) == len(dataset.files) == 35
-    assert [Path(name).name for name in dataset.bad_files] == ["3.png"]
 
 
 # --- training: tables --------------------------------------------------------------------------------------------

@@ -56,57 +56,25 @@ IMAGE: dict[str, Any] = {
 }  # fmt: skip
 NUMERIC: dict[str, Any] = {"name": "a", "mean": 0.5, "std": 2.0, "categories": []}
 TABLE: dict[str, Any] = {"kind": "table", "target": "t", "columns": [NUMERIC]}
-BAD_IMAGES: list[dict[str, Any]] = [
-    {"channels": 2}, {"channels": 1.0}, {"channels": True}, {"channels": "1"}, {"channels": None}, {"channels": [1]},
-    {"height": 0}, {"height": -8}, {"width": 8.5}, {"width": 1 << 17}, {"width": "9"}, {"width": None},
-    {"resize": "stretch"}, {"resize": None}, {"resize": ["crop"]},
-    {"mean": []}, {"mean": 0.5}, {"mean": [0.5, 0.5]}, {"mean": "0"}, {"mean": [None]}, {"mean": [[0.5]]},
-    {"mean": [math.nan]}, {"mean": [-math.inf]}, {"mean": [10**400]}, {"std": [0.0]}, {"std": [-1.0]},
-    {"std": [math.nan]}, {"std": [math.inf]}, {"std": [10**400]}, {"std": ["1"]}, {"std": None},
-    {"crop_pct": 0}, {"crop_pct": 1.01}, {"crop_pct": -0.5}, {"crop_pct": math.nan}, {"crop_pct": "1"},
-    {"crop_pct": None}, {"crop_pct": True}, {"crop_pct": [1]}, {"interpolation": "nearest"}, {"interpolation": None},
-    {"interpolation": []},
-    {"kind": "sound"}, {"kind": None}, {"kind": []}, {"kind": "table"}, {"invented": 1},
-]  # fmt: skip
-BAD_COLUMNS: list[Any] = [
-    5, None, [], "a", {}, {"name": "a"}, NUMERIC | {"name": 5}, NUMERIC | {"mean": "0"}, NUMERIC | {"mean": math.nan},
-    NUMERIC | {"std": 0}, NUMERIC | {"std": -1.0}, NUMERIC | {"std": math.inf}, NUMERIC | {"std": None},
-    NUMERIC | {"categories": 5}, NUMERIC | {"categories": [5]}, NUMERIC | {"categories": [["x"]]},
-    NUMERIC | {"categories": ["x", "x"]}, NUMERIC | {"mean": 10**400}, NUMERIC | {"invented": 1},
-]  # fmt: skip
-BAD_TABLES: list[dict[str, Any]] = [{"columns": []}, {"columns": 3}, {"columns": None}, {"target": 5}, {"more": 1}]
 BAD: list[Any] = [
-    *(IMAGE | change for change in BAD_IMAGES),
+    *(IMAGE | change for change in (
+        {"channels": 2}, {"channels": True}, {"height": 0}, {"width": 1 << 17}, {"resize": "stretch"}, {"mean": []},
+        {"mean": [0.5, 0.5]}, {"mean": [math.nan]}, {"mean": [-math.inf]}, {"mean": [10**400]}, {"std": [0.0]},
+        {"std": [-1.0]}, {"std": [math.nan]}, {"crop_pct": 0}, {"crop_pct": 1.01}, {"crop_pct": math.nan},
+        {"interpolation": "nearest"}, {"kind": "sound"}, {"kind": []}, {"kind": "table"}, {"invented": 1},
+    )),
+    *(TABLE | {"columns": [NUMERIC, column]} for column in (
+        5, {}, NUMERIC | {"name": 5}, NUMERIC | {"mean": math.nan}, NUMERIC | {"std": 0}, NUMERIC | {"std": math.inf},
+        NUMERIC | {"categories": ["x", "x"]}, NUMERIC | {"invented": 1},
+    )),
+    *(TABLE | change for change in ({"columns": []}, {"columns": 3}, {"target": 5}, {"more": 1})),
     *({name: value for name, value in IMAGE.items() if name != missing} for missing in IMAGE),
-    *(TABLE | {"columns": [NUMERIC, column]} for column in BAD_COLUMNS),
-    *(TABLE | change for change in BAD_TABLES),
     *({name: value for name, value in TABLE.items() if name != missing} for missing in TABLE),
-    None, [], {}, 5, "image", [["kind", "image"]],
+    None, [], "image",
 ]  # fmt: skip
-
-
-def test_valid_values_are_accepted() -> None:
-    assert preprocessing_from_json(IMAGE) == ImagePreprocessing(1, 8, 9, "crop", (0.5,), (0.25,))
-    assert preprocessing_from_json(TABLE) == TablePreprocessing("t", (Column("a", 0.5, 2.0),))
 
 
 @pytest.mark.parametrize("stored", BAD, ids=repr)
 def test_an_invalid_stored_value_is_refused(stored: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         preprocessing_from_json(stored)
-
-
-JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
-    max_leaves=5,
-)
-
-
-@given(base=st.sampled_from([IMAGE, TABLE]), name=st.sampled_from([*IMAGE, *TABLE]), value=JSON)
-def test_any_json_value_is_accepted_or_refused_with_a_known_error(base: dict[str, Any], name: str, value: Any) -> None:
-    try:
-        preprocessing = preprocessing_from_json(base | {name: value})
-    except (KeyError, TypeError, ValueError):
-        return
-    assert all(type(number) is int and number > 0 for number in preprocessing.shape)

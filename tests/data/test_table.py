@@ -22,6 +22,7 @@ from dlnotes_cli.data.table import (
     select_rows,
     standardize,
 )
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 
 STUDENTS = """admit,gre,gpa,rank
@@ -289,7 +290,7 @@ def test_selected_rows_keep_their_line_numbers(tmp_path: Path) -> None:
 
 def test_columns_are_described(tmp_path: Path) -> None:
     table = table_of(tmp_path, "x,k\n1,a\n2,\n4,b\noops,a\n")
-    numeric, text = (column.as_json() for column in describe_columns(table))
+    numeric, text = (to_json(column) for column in describe_columns(table))
     assert numeric | {"std": 0.0} == {
         "name": "x", "distinct": 4, "empty": 0, "kind": "numeric", "not_numbers": 1, "min": 1.0, "max": 4.0,
         "mean": pytest.approx(7 / 3), "std": 0.0,

@@ -106,7 +106,7 @@ def test_cuda_devices_are_listed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> 
     ("arguments", "code", "message"),
     [
         (("--time", "resnet19"), 2, "--time: unknown network of torchvision 'resnet19'; did you mean 'resnet1"),
-        (("--batch-size", 4), 2, "--batch-size: has no effect without --time; add --time resnet18"),
+        (("--batch-size", 4), 2, "--batch-size: has no effect without --time; add it, or drop --batch-size"),
         (("--time", "squeezenet1_1", "--batch-size", 0), 2, "--batch-size: 0 is out of range"),
         (("--time", "squeezenet1_1", "--time-budget", "soon"), 2, "--time-budget: "),
         (("--time", "alexnet", "--size", 16), 2, "--size: alexnet cannot read 16x16 pixels ("),

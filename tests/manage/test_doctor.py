@@ -12,6 +12,7 @@ from dlnotes_cli import device
 from dlnotes_cli.device import GpuReport, report_gpu
 from dlnotes_cli.manage.doctor import examine
 from dlnotes_cli.manage.options import DoctorConfig
+from dlnotes_cli.shell.codec import to_json
 
 
 @pytest.fixture(autouse=True)
@@ -88,5 +89,5 @@ def test_a_gpu_in_use_gets_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_advice_is_in_the_table_and_the_json(tmp_path: Path) -> None:
     report = examine(DoctorConfig(), touch(tmp_path, "dev/nvidia0"))
-    assert report.as_json()["gpu"] == {"present": ["NVIDIA"], "usable": False, "advice": report.gpu.advice}
-    assert report.as_rows()["gpu"] == str(report.gpu)
+    assert to_json(report)["gpu"] == {"present": ["NVIDIA"], "usable": False, "advice": report.gpu.advice}
+    assert dict(next(iter(report.table())).rows)["gpu"] == str(report.gpu)

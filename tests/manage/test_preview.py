@@ -190,7 +190,7 @@ def test_numbers_of_large_images_and_of_variants_are_refused(dlnotes: Command, t
     for arguments, message in (
         (("--numbers", "--size", 64), "--numbers: 64x64 pixels are too many to read; at most 32; pass --size 28"),
         (("--numbers", "hex"), "--numbers: unknown value 'hex'; choose from bytes, unit"),
-        (("--numbers", "--augment", "flip"), "--augment: has no effect with --numbers, which draws the originals"),
+        (("--numbers", "--augment", "flip"), "--augment: has no effect with --numbers; drop --augment"),
     ):
         outcome = dlnotes("data", "preview", images, "--out", tmp_path / "n.png", *arguments)
         assert outcome.code == 2

@@ -11,7 +11,7 @@ from torchvision import models
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone, named_blocks, published_weights
 from dlnotes_cli.models.choices import BACKBONES
-from dlnotes_cli.models.registry import config_to_json
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_classifier
 
 FAMILIES = (
@@ -45,7 +45,7 @@ def test_the_network_in_the_package_is_a_backbone_with_its_features() -> None:
 def check_on_meta(name: str) -> None:
     """Build a backbone on the meta device, run it forward, and check that its last layer is replaced."""
     config = BackboneConfig(name, 7, published_weights(name)[0].expected.size, (5,))
-    network = build_from_json("backbone", config_to_json(config))
+    network = build_from_json("backbone", to_json(config))
     assert isinstance(network, backbones.TransferModel)
     x = torch.empty(2, 3, config.size, config.size, device="meta")
     assert network.eval()(x).shape == network.train()(x).shape == (2, 7)
@@ -175,7 +175,7 @@ def test_published_weights_are_described_with_the_default_first() -> None:
     "change", [{"backbone": "resnet19"}, {"size": 0}, {"size": 5000}, {"classes": 0}, {"hidden": [0]}, {"backbone": 3}]
 )
 def test_an_invalid_configuration_is_refused(change: dict[str, object]) -> None:
-    stored = config_to_json(BackboneConfig("squeezenet1_1", 3, 64)) | change
+    stored = to_json(BackboneConfig("squeezenet1_1", 3, 64)) | change
     with pytest.raises((TypeError, ValueError)):
         build_from_json("backbone", stored)
 
@@ -184,5 +184,5 @@ def test_a_vision_transformer_is_built_for_the_size_of_its_weights() -> None:
     sizes = {weights.expected.size for weights in published_weights("vit_b_16")}
     assert sizes == {224, 384}
     for size in sizes:
-        network = build_from_json("backbone", config_to_json(BackboneConfig("vit_b_16", 3, size)))
+        network = build_from_json("backbone", to_json(BackboneConfig("vit_b_16", 3, size)))
         assert network.eval()(torch.empty(1, 3, size, size, device="meta")).shape == (1, 3)

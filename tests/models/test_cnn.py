@@ -15,8 +15,9 @@ from dlnotes_cli.models.cnn import (
     whiten,
 )
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, SCORE_SCALE, CnnSpec
-from dlnotes_cli.models.registry import config_to_json, count_parameters
+from dlnotes_cli.models.registry import count_parameters
 from dlnotes_cli.shapes import analyze, parse_layers
+from dlnotes_cli.shell.codec import to_json
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)
 
@@ -91,7 +92,7 @@ def test_a_stored_configuration_that_is_not_a_classifier_is_a_value_error(
 
 def test_a_network_is_rebuilt_from_the_json_of_its_configuration() -> None:
     config = config_of("fast")
-    assert build_from_json("cnn", config_to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
+    assert build_from_json("cnn", to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
 
 
 def test_layers_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,29 +25,16 @@ def test_the_course_network_has_the_parameters_of_the_course() -> None:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @given(
-    channels=st.sampled_from([1, 3]),
-    height=st.integers(8, 100),
-    width=st.integers(8, 100),
-    classes=st.integers(2, 100),
-    dropout=st.sampled_from([0.0, 0.25]),
-    batch_norm=st.booleans(),
-    width_multiplier=st.sampled_from([0.1, 1.0, 2.5]),
-)
-def test_every_network_has_one_output_per_class(
-    name: str,
-    channels: int,
-    height: int,
-    width: int,
-    classes: int,
-    dropout: float,
-    batch_norm: bool,
-    width_multiplier: float,
-) -> None:
-    spec = CnnSpec(channels, height, width, classes, dropout, batch_norm, width_multiplier)
+    spec=st.builds(
+        CnnSpec, st.sampled_from([1, 3]), st.integers(8, 100), st.integers(8, 100), st.integers(2, 100),
+        st.sampled_from([0.0, 0.25]), st.booleans(), st.sampled_from([0.1, 1.0, 2.5]),
+    )
+)  # fmt: skip
+def test_every_network_has_one_output_per_class(name: str, spec: CnnSpec) -> None:
     text = ARCHITECTURES[name].layers(spec)
-    assert analyze(text, (channels, height, width)).output == (classes,)
-    assert ("BatchNorm2d" in text) == batch_norm
-    assert ("Dropout" in text) == bool(dropout)
+    assert analyze(text, (spec.in_channels, spec.height, spec.width)).output == (spec.classes,)
+    assert ("BatchNorm2d" in text) == spec.batch_norm
+    assert ("Dropout" in text) == bool(spec.dropout)
 
 
 def test_the_width_multiplier_gives_multiples_of_8_channels() -> None:

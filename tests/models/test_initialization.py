@@ -56,7 +56,10 @@ def test_constant_weights(text: str, value: float) -> None:
         assert layer.weight.detach().unique().tolist() == [value]
 
 
-def test_the_default_changes_nothing() -> None:
+def test_the_default_changes_nothing_and_batch_norm_never_changes() -> None:
+    norm = nn.BatchNorm1d(3)
+    initialize(norm, parse_init("constant:5"))
+    assert (norm.weight.unique().tolist(), norm.bias.unique().tolist()) == ([1], [0])
     for layer, same in zip(layers(), layers(), strict=True):
         initialize(layer, parse_init("default"))
         assert layer.weight.equal(same.weight)

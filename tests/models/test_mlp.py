@@ -101,68 +101,6 @@ def test_dropout_is_active_only_in_training() -> None:
     assert (hidden[1] == 4).all()
 
 
-# --- initialization ----------------------------------------------------------------------------------------------
-
-
-def initialized(initialization: str, *, batch_norm: bool = False) -> nn.Sequential:
-    torch.manual_seed(1)
-    network = build_mlp(MlpConfig(100, 50, (400,), batch_norm=batch_norm))
-    initialize(network, parse_init(initialization))
-    return network
-
-
-def linear(network: nn.Sequential, name: str) -> nn.Linear:
-    layer = network.get_submodule(name)
-    assert isinstance(layer, nn.Linear)
-    return layer
-
-
-@pytest.mark.parametrize(("initialization", "value"), [("zeros", 0.0), ("ones", 1.0)])
-def test_constant_initialization(initialization: str, value: float) -> None:
-    network = initialized(initialization)
-    for layer in (linear(network, "linear1"), linear(network, "output")):
-        assert (layer.weight == value).all()
-        assert (layer.bias == 0).all()
-
-
-@pytest.mark.parametrize("initialization", ["uniform", "normal"])
-def test_the_standard_deviation_of_random_weights_depends_on_the_fan_in(initialization: str) -> None:
-    network = initialized(initialization)
-    for layer, inputs in ((linear(network, "linear1"), 100), (linear(network, "output"), 400)):
-        y, weight = inputs**-0.5, layer.weight.detach()
-        count = weight.numel()
-        assert (layer.bias == 0).all()
-        deviation = y / math.sqrt(3) if initialization == "uniform" else y
-        assert abs(float(weight.mean())) < 5 * deviation / math.sqrt(count)
-        assert float(weight.std()) == pytest.approx(deviation, rel=0.03)
-        largest = float(weight.abs().max())
-        assert largest <= y if initialization == "uniform" else 3 * y < largest < 6 * y
-
-
-def test_default_keeps_pytorchs_initialization_and_batch_norm_is_never_changed() -> None:
-    torch.manual_seed(1)
-    plain = build_mlp(MlpConfig(100, 50, (400,)))
-    for name, tensor in initialized("default").state_dict().items():
-        assert tensor.equal(plain.state_dict()[name])
-    norm = initialized("zeros", batch_norm=True).get_submodule("norm1")
-    assert isinstance(norm, nn.BatchNorm1d)
-    assert (norm.weight == 1).all()
-    assert (norm.bias == 0).all()
-
-
-# --- validation, and the rule for bf16 ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"inputs": 0}, {"inputs": -1}, {"classes": 0}, {"hidden": (5, 0)}, {"hidden": (1 << 40,)}, {"dropout": 1.0},
-     {"dropout": -0.1}, {"dropout": math.nan}],
-)  # fmt: skip
-def test_an_invalid_configuration_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"inputs or classes|units|dropout"):
-        MlpConfig(**{"inputs": 4, "classes": 2, **change})  # type: ignore[arg-type]  # wrong on purpose
-
-
 def test_bf16_pays_for_wide_layers_and_large_batches() -> None:
     wide, narrow, none = (MlpConfig(784, 10, hidden) for hidden in ((64, 256), (255,), ()))
     assert bf16_pays(wide, 128)

@@ -7,9 +7,10 @@ import torch
 from builders import build_from_json
 from torch import Tensor, nn
 
-from dlnotes_cli.models.registry import build_on_meta, config_to_json, count_parameters
+from dlnotes_cli.models.registry import build_on_meta, count_parameters
 from dlnotes_cli.models.text_linear import TextLinear, TextLinearConfig
 from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
+from dlnotes_cli.shell.codec import to_json
 
 COURSE = TextRnnConfig(
     74_073, 2, layers=2, hidden=256, embed=400, bidirectional=False, pooling="last", dropout=0.5, head_dropout=0.3,
@@ -25,7 +26,7 @@ def network(**changes: Any) -> TextRnn:
 
 def test_the_courses_network_has_its_parameters() -> None:
     assert count_parameters(build_on_meta("text_rnn", COURSE)) == 30_829_585
-    assert isinstance(build_from_json("text_rnn", config_to_json(COURSE)), TextRnn)
+    assert isinstance(build_from_json("text_rnn", to_json(COURSE)), TextRnn)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])

@@ -21,7 +21,8 @@ from dlnotes_cli.models.backbones import BackboneConfig
 from dlnotes_cli.models.char_rnn import CharRnnConfig
 from dlnotes_cli.models.cnn import CnnConfig
 from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import build, config_to_json
+from dlnotes_cli.models.registry import build
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.training.model_file import load_classifier, load_language_model
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
@@ -51,7 +52,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for file, (name, config) in CONFIGURATIONS.items():
         metadata = {
-            "kind": "model", "model": name, "configuration": config_to_json(config), "seed": 0,
+            "kind": "model", "model": name, "configuration": to_json(config), "seed": 0,
             "classes": list("0123456789"), "format": preprocessing_to_json(FORMATS[file]),
             "data": {"name": "digits", "fingerprint": "named:digits", "val_split": 0.1, "test_split": 0.2},
         }  # fmt: skip

@@ -1,6 +1,5 @@
 """Parse `--augment`: operations with their amounts, and presets that depend on the shape of the images."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,64 +18,43 @@ class Operation:
     second: float = 0.0
 
     def __str__(self) -> str:
-        if self.name in _PLAIN:
-            return self.name
-        pair = _PAIRS.get(self.name)
-        return f"{self.name}:{self.amount:g}" + (f"{pair.between}{self.second:g}" if pair else "")
+        described = _OPERATIONS[self.name]
+        numbers = (self.amount, self.second)[: len(described.ranges)]
+        return f"{self.name}:{described.between.join(f'{number:g}' for number in numbers)}" if numbers else self.name
 
 
 @dataclass(frozen=True)
-class _Amount:
-    """The range of an operation's amount and an example; a `high` of None means the image's side minus 1 pixel."""
+class _Numbers:
+    """The numbers of an operation: the range of each, what is between two, an example, and what an error asks for.
 
-    low: float
-    high: float | None
-    example: float
+    A range that ends with None ends at the image's side minus 1 pixel.
+    """
 
-    @property
-    def unit(self) -> str:
-        return ", in whole pixels" if self.high is None else ""
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """The ranges of an operation's two numbers, what is written between them, and an example."""
-
-    first: tuple[float, float]
-    second: tuple[float, float]
-    between: str
-    example: str
+    ranges: tuple[tuple[float, float | None], ...]
+    example: tuple[float, ...]
+    wanted: str = "a number from {0}"
+    between: str = ""
     is_whole: bool = False
 
-    def allows(self, first: float, second: float) -> bool:
-        """Whether both numbers are in their ranges; of an interval the first is the lower one."""
-        is_inside = self.first[0] <= first <= self.first[1] and self.second[0] <= second <= self.second[1]
-        if not is_inside or not self.is_whole:
-            return is_inside and first <= second
-        return first == int(first) and second == int(second)
 
-
-_PLAIN = ("flip", "vflip", "trivial")  # without a number
-_PAIRS = {
-    "scale": _Pair((0.1, 10), (0.1, 10), "-", "0.8-1.2"),
-    "resized-crop": _Pair((0.01, 1), (0.01, 1), "-", "0.5-1"),
-    "rand": _Pair((1, 10), (0, 30), ":", "2:9", is_whole=True),
+_PIXELS, _INTERVAL = "a number from {0}, in whole pixels", "two numbers from {0}, the lower first"
+_OPERATIONS = {
+    "flip": _Numbers((), ()),
+    "vflip": _Numbers((), ()),
+    "shift": _Numbers(((1, None),), (2,), _PIXELS, is_whole=True),
+    "crop": _Numbers(((1, None),), (4,), _PIXELS, is_whole=True),
+    "rotate": _Numbers(((0, 180),), (10,)),
+    "scale": _Numbers(((0.1, 10), (0.1, 10)), (0.8, 1.2), _INTERVAL, "-"),
+    "resized-crop": _Numbers(((0.01, 1), (0.01, 1)), (0.5, 1), _INTERVAL, "-"),
+    "perspective": _Numbers(((0, 0.6),), (0.4,)),  # beyond 2/3 the corners could lie inside the other three
+    "color": _Numbers(((0, 1),), (0.2,)),
+    "blur": _Numbers(((0, 1),), (0.5,)),
+    "erase": _Numbers(((0, 1),), (0.25,)),
+    "trivial": _Numbers((), ()),
+    "rand": _Numbers(((1, 10), (0, 30)), (2, 9), "whole numbers from {0} and from {1}", ":", is_whole=True),
+    "mixup": _Numbers(((0.01, 100),), (0.2,)),
+    "cutmix": _Numbers(((0.01, 100),), (1,)),
 }
-_AMOUNTS = {
-    "shift": _Amount(1, None, 2),
-    "crop": _Amount(1, None, 4),
-    "rotate": _Amount(0, 180, 10),
-    "perspective": _Amount(0, 0.6, 0.4),  # beyond 2/3 the corners of an image could lie inside the other three
-    "color": _Amount(0, 1, 0.2),
-    "blur": _Amount(0, 1, 0.5),
-    "erase": _Amount(0, 1, 0.25),
-    "mixup": _Amount(0.01, 100, 0.2),
-    "cutmix": _Amount(0.01, 100, 1),
-}
-_OPERATIONS = (
-    "flip", "vflip", "shift", "crop", "rotate", "scale", "resized-crop", "perspective", "color", "blur", "erase",
-    "trivial", "rand", *MIXING,
-)  # fmt: skip
 
 
 def parse_augment(text: str, shape: tuple[int, ...], *, flippable: bool) -> tuple[Operation, ...]:
@@ -124,49 +102,34 @@ def _preset(name: str, shape: tuple[int, ...], *, flippable: bool) -> tuple[Oper
 
 
 def _operation(text: str, side: int) -> Operation:
-    name, _, amount = text.partition(":")
+    name, _, digits = text.partition(":")
     if name in PRESETS:
-        raise InputError(
-            "--augment",
-            f"preset '{name}' cannot be combined",
-            f"drop it, or list operations only: {', '.join(_OPERATIONS)}",
-        )
+        fix = f"drop it, or list operations only: {', '.join(_OPERATIONS)}"
+        raise InputError("--augment", f"preset '{name}' cannot be combined", fix)
     if name not in _OPERATIONS:
         raise unknown_choice("--augment", name, (*PRESETS, *_OPERATIONS), kind="operation")
-    if name in _PLAIN:
-        if amount:
-            raise InputError("--augment", f"'{name}' has no amount", f"write {name}")
-        return Operation(name)
-    if name in _PAIRS:
-        return Operation(name, *_parse_pair(text, amount, _PAIRS[name]))
-    return Operation(name, _parse_amount(text, amount, _AMOUNTS[name], side))
-
-
-def _parse_pair(text: str, digits: str, pair: _Pair) -> tuple[float, float]:
-    name = text.partition(":")[0]
-    first, _, second = digits.partition(pair.between)
-    try:
-        numbers = float(first), float(second)
-    except ValueError:
-        numbers = math.nan, math.nan
-    if not pair.allows(*numbers):
-        (low, high), (second_low, second_high) = pair.first, pair.second
-        kind = f"two numbers from {low:g} to {high:g}, the lower first"
-        if pair.is_whole:
-            kind = f"whole numbers from {low:g} to {high:g} and from {second_low:g} to {second_high:g}"
-        raise InputError("--augment", f"'{text}' needs {kind}", f"write {name}:{pair.example}")
-    return numbers
-
-
-def _parse_amount(text: str, digits: str, amount: _Amount, side: int) -> float:
-    name, high = text.partition(":")[0], side - 1 if amount.high is None else amount.high
-    if high < amount.low:
+    numbers = _OPERATIONS[name]
+    ranges = [(low, side - 1 if high is None else high) for low, high in numbers.ranges]
+    if not ranges and digits:
+        raise InputError("--augment", f"'{name}' has no amount", f"write {name}")
+    if any(low > high for low, high in ranges):
         raise InputError("--augment", f"'{name}' cannot move images that are one pixel wide or high", f"drop {name}")
+    values = _values(digits, numbers)
+    is_inside = len(values) == len(ranges) and all(
+        low <= value <= high and (value == int(value) or not numbers.is_whole)
+        for value, (low, high) in zip(values, ranges, strict=True)
+    )
+    if not is_inside or (numbers.wanted == _INTERVAL and values[0] > values[1]):
+        wanted = numbers.wanted.format(*(f"{low:g} to {high:g}" for low, high in ranges))
+        example = Operation(name, *(min(value, high) for value, (_, high) in zip(numbers.example, ranges, strict=True)))
+        raise InputError("--augment", f"'{text}' needs {wanted}", f"write {example}")
+    return Operation(name, *values)
+
+
+def _values(digits: str, numbers: _Numbers) -> list[float]:
+    """The numbers in a text; empty if a part of it is not a number."""
+    parts = digits.split(numbers.between, 1) if numbers.between else [digits] * len(numbers.ranges)
     try:
-        number = float(digits)
+        return [float(part) for part in parts]
     except ValueError:
-        number = math.nan
-    if not amount.low <= number <= high or (amount.unit and number != int(number)):
-        what = f"'{text}' needs a number from {amount.low:g} to {high:g}{amount.unit}"
-        raise InputError("--augment", what, f"write {name}:{min(high, amount.example):g}")
-    return number
+        return []

@@ -4,16 +4,15 @@ import gzip
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.named.cifar import CifarLayout, read_cifar
-from dlnotes_cli.data.named.idx import REPLACE, archive_errors, idx_shape, read_idx
+from dlnotes_cli.data.named.formats import REPLACE, archive_errors, checked_labels, read_cifar, read_idx
 from dlnotes_cli.data.named.published import NAMED, NamedFile, NamedSet
 from dlnotes_cli.data.paths import cache_folder
 from dlnotes_cli.data.walk import find_images
@@ -36,16 +35,16 @@ class NamedSetLocation:
 
 
 @dataclass(frozen=True)
-class NamedSetSummary:
-    """A named set without its samples; `found_in` and `path` are None if it would have to be downloaded."""
+class NamedSetInfo:
+    """A named set; `found` and `path` are None if it would have to be downloaded."""
 
     name: str
-    classes: tuple[str, ...]
-    shape: tuple[int, int, int]
-    counts: dict[str, int]
-    found_in: str | None
-    path: Path | None
-    download_size: int  # bytes
+    found: str | None  # "embedded", "--data-root", "$DLNOTES_DATA", "system" or "cache"
+    path: str | None
+    classes: int
+    shape: tuple[int, int, int]  # (C, H, W)
+    counts: dict[str, int]  # samples of each split
+    download_bytes: int
 
 
 def load_named(name: str, *, data_root: Path | None = None, offline: bool = False) -> LabeledSamples:
@@ -63,9 +62,7 @@ def load_named(name: str, *, data_root: Path | None = None, offline: bool = Fals
     output.detail("data", f"{name} is in {location.folder} ({location.found_in})")
     if not named_set.files:
         return _read_digits(named_set, location)
-    if named_set.cifar is not None:
-        return _read_cifar(named_set, named_set.cifar, location)
-    return _read_idx_set(named_set, location)
+    return _read_cifar(named_set, location) if named_set.records else _read_idx_set(named_set, location)
 
 
 def locate(name: str, data_root: Path | None = None) -> NamedSetLocation | None:
@@ -85,27 +82,22 @@ def locate(name: str, data_root: Path | None = None) -> NamedSetLocation | None:
     if not named_set.files:
         return _embedded()
     for found_in, root in _roots(data_root):
-        files = _find_idx(named_set, root) if named_set.cifar is None else _find_cifar(named_set, named_set.cifar, root)
+        files = (_find_cifar if named_set.records else _find_idx)(named_set, root)
         if files:
             return NamedSetLocation(files[0].parent, files, found_in)
     return None
 
 
-def summaries(data_root: Path | None = None) -> list[NamedSetSummary]:
-    """A summary of each named set; reads no samples."""
-    return [_summary(named_set, locate(name, data_root)) for name, named_set in NAMED.items()]
+def list_named(data_root: Path | None = None) -> list[NamedSetInfo]:
+    """All named sets and where they were found; reads no samples."""
+    return [_describe(named_set, locate(name, data_root)) for name, named_set in NAMED.items()]
 
 
-def _summary(named_set: NamedSet, location: NamedSetLocation | None) -> NamedSetSummary:
-    return NamedSetSummary(
-        named_set.name,
-        named_set.classes,
-        named_set.shape,
-        named_set.counts,
-        location.found_in if location else None,
-        location.folder if location else None,
-        sum(file.size for file in named_set.files),
-    )
+def _describe(named_set: NamedSet, location: NamedSetLocation | None) -> NamedSetInfo:
+    found, path = (location.found_in, str(location.folder)) if location else (None, None)
+    size = sum(file.size for file in named_set.files)
+    classes = len(named_set.classes)
+    return NamedSetInfo(named_set.name, found, path, classes, named_set.shape, named_set.counts, size)
 
 
 def _roots(data_root: Path | None) -> Iterator[tuple[str, Path]]:
@@ -126,7 +118,7 @@ def _embedded() -> NamedSetLocation:
 
 
 def _find_idx(named_set: NamedSet, root: Path) -> tuple[Path, ...]:
-    for folder in (root / named_set.name, root, root / named_set.torchvision):
+    for folder in (root / named_set.name, root, root / named_set.folder):
         paths = [path for file in named_set.files if (path := _plain_or_gzipped(folder, file)) is not None]
         if len(paths) == len(named_set.files) and (folder != root or _belongs_to(named_set, root, paths[-1])):
             return tuple(paths)
@@ -135,10 +127,10 @@ def _find_idx(named_set: NamedSet, root: Path) -> tuple[Path, ...]:
 
 def _belongs_to(named_set: NamedSet, root: Path, test_labels: Path) -> bool:
     try:
-        checksum = read_idx(test_labels).sha256
+        checksum = read_idx(test_labels)[1]
     except InputError:
         checksum = ""
-    published = {other.files[-1].content_sha256: other.name for other in NAMED.values() if other.torchvision}
+    published = {other.files[-1].content_sha256: other.name for other in NAMED.values() if other.files}
     return published.get(checksum, root.resolve().name) == named_set.name
 
 
@@ -147,13 +139,13 @@ def _plain_or_gzipped(folder: Path, file: NamedFile) -> Path | None:
     return next((path for path in candidates if _is_file(path)), None)
 
 
-def _find_cifar(named_set: NamedSet, layout: CifarLayout, root: Path) -> tuple[Path, ...]:
+def _find_cifar(named_set: NamedSet, root: Path) -> tuple[Path, ...]:
     for base in (root / named_set.name, root):
-        folders = [base / layout.folder]
-        if base.resolve().name in {named_set.name, layout.folder}:
+        folders = [base / named_set.folder]
+        if base.resolve().name in {named_set.name, named_set.folder}:
             folders.append(base)
         for folder in folders:
-            unpacked = tuple(folder / name for name, _ in layout.files)
+            unpacked = tuple(folder / name for name in named_set.records)
             if all(map(_is_file, unpacked)):
                 return unpacked
         if _is_file(archive := base / named_set.files[0].name):
@@ -168,9 +160,9 @@ def _check_root(named_set: NamedSet, root: Path, location: NamedSetLocation | No
             where = f"{location.folder} ({location.found_in})"
             output.note(f"{named_set.name} is not in {root}; it is read from {where}")
         return
-    layout = named_set.cifar
-    files = ", ".join(file.name for file in named_set.files)
-    expected = files if layout is None else f"{files} or the folder {layout.folder}"
+    expected = ", ".join(file.name for file in named_set.files)
+    if named_set.records:
+        expected += f" or the folder {named_set.folder}"
     names = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
     more = ", ..." if len(names) > _MOST_SHOWN else ""
     content = f"{', '.join(names[:_MOST_SHOWN])}{more}" if names else "nothing"
@@ -215,73 +207,64 @@ def _read_digits(named_set: NamedSet, location: NamedSetLocation) -> LabeledSamp
     path = location.files[0]
     with archive_errors(path), gzip.open(path, "rt", encoding="ascii") as lines:
         table = np.loadtxt(lines, delimiter=",", dtype=np.int64, ndmin=2)
-    values, labels = table[:, :-1], np.ascontiguousarray(table[:, -1])
-    samples = np.rint(values * 255 / _DIGITS_WHITE).astype(np.uint8).reshape(-1, *named_set.shape)
-    splits = _consecutive_splits({"all": len(labels)})
-    return LabeledSamples(
-        named_set.name, samples, labels, named_set.classes, splits, fingerprint=f"named:{named_set.name}"
-    )
+    samples = np.rint(table[:, :-1] * 255 / _DIGITS_WHITE).astype(np.uint8)
+    return _samples(named_set, named_set.counts, [samples], [table[:, -1]], f"named:{named_set.name}")
 
 
-def _read_cifar(named_set: NamedSet, layout: CifarLayout, location: NamedSetLocation) -> LabeledSamples:
-    path = location.folder
-    checksums: tuple[str, ...] = ()  # the unpacked files have no published ones
+def _read_cifar(named_set: NamedSet, location: NamedSetLocation) -> LabeledSamples:
+    path, checksums = location.folder, []  # the unpacked files have no published ones
     if len(location.files) == 1:
         path = location.files[0]
         with archive_errors(path), path.open("rb") as stream:
-            checksums = (hashlib.file_digest(stream, "sha256").hexdigest(),)
-    images = read_cifar(path, layout)
-    published = tuple(file.sha256 for file in named_set.files) if checksums else ()
-    fingerprint = _fingerprint(named_set, location, path, checksums, published)
-    splits = _consecutive_splits(named_set.counts)
-    return LabeledSamples(
-        named_set.name, images.samples, images.labels, images.classes, splits, fingerprint=fingerprint
-    )
+            checksums = [hashlib.file_digest(stream, "sha256").hexdigest()]
+    images, labels, classes = read_cifar(path, named_set)
+    fingerprint = _fingerprint(named_set, location, path, checksums, [file.sha256 for file in named_set.files])
+    counts = {"train": sum(map(len, labels[:-1])), "test": len(labels[-1])}
+    return _samples(replace(named_set, classes=classes), counts, images, labels, fingerprint)
 
 
 def _read_idx_set(named_set: NamedSet, location: NamedSetLocation) -> LabeledSamples:
-    image_files, label_files = location.files[0::2], location.files[1::2]
-    counts = [_image_count(path, named_set) for path in image_files]
-    samples = np.empty((sum(counts), *named_set.shape), np.uint8)
-    labels = np.empty(sum(counts), np.int64)
-    checksums: list[str] = []
-    start = 0
-    for image_file, label_file, count in zip(image_files, label_files, counts, strict=True):
-        end = start + count
-        label_idx = read_idx(label_file)
-        _check_labels(label_file, label_idx.array, count, named_set)
-        labels[start:end] = label_idx.array
-        checksums += [read_idx(image_file, samples[start:end, 0]).sha256, label_idx.sha256]
-        start = end
-    published = tuple(file.content_sha256 for file in named_set.files)
-    fingerprint = _fingerprint(named_set, location, location.folder, tuple(checksums), published)
-    splits = _consecutive_splits(dict(zip(named_set.counts, counts, strict=True)))
-    return LabeledSamples(named_set.name, samples, labels, named_set.classes, splits, fingerprint=fingerprint)
+    images, labels, checksums = [], [], []
+    for image_file, label_file in zip(location.files[0::2], location.files[1::2], strict=True):
+        (pixels, image_sum), (numbers, label_sum) = read_idx(image_file), read_idx(label_file)
+        if pixels.shape[1:] != named_set.shape[1:]:
+            have, need = ("x".join(map(str, size)) or "numbers" for size in (pixels.shape[1:], named_set.shape[1:]))
+            raise InputError(image_file, f"images of {need} expected, {have} found", REPLACE)
+        if numbers.shape != (len(pixels),):
+            raise InputError(label_file, f"{len(numbers):,} labels for {len(pixels):,} images", REPLACE)
+        images.append(pixels)
+        labels.append(checked_labels(label_file, numbers, named_set.classes))
+        checksums += [image_sum, label_sum]
+    published = [file.content_sha256 for file in named_set.files]
+    fingerprint = _fingerprint(named_set, location, location.folder, checksums, published)
+    counts = dict(zip(named_set.counts, map(len, labels), strict=True))
+    return _samples(named_set, counts, images, labels, fingerprint)
 
 
-def _image_count(path: Path, named_set: NamedSet) -> int:
-    count, *size = idx_shape(path)
-    if tuple(size) != named_set.shape[1:]:
-        have, need = ("x".join(map(str, numbers)) or "numbers" for numbers in (size, named_set.shape[1:]))
-        raise InputError(path, f"images of {need} expected, {have} found", REPLACE)
-    return count
-
-
-def _check_labels(path: Path, labels: NDArray[np.uint8], count: int, named_set: NamedSet) -> None:
-    if labels.shape != (count,):
-        raise InputError(path, f"{len(labels):,} labels for {count:,} images", REPLACE)
-    if labels.max() >= len(named_set.classes):
-        raise InputError(path, f"label {labels.max()}, but {len(named_set.classes)} classes", REPLACE)
+def _samples(
+    named_set: NamedSet,
+    counts: Mapping[str, int],
+    images: Sequence[NDArray[np.uint8]],
+    labels: Sequence[NDArray[np.int64]],
+    fingerprint: str,
+) -> LabeledSamples:
+    """A set of splits that follow each other, by their number of samples."""
+    ends = np.cumsum(list(counts.values())).tolist()
+    splits = {split: np.arange(end - counts[split], end) for split, end in zip(counts, ends, strict=True)}
+    samples = np.concatenate(images).reshape(-1, *named_set.shape)
+    return LabeledSamples(
+        named_set.name, samples, np.concatenate(labels), named_set.classes, splits, fingerprint=fingerprint
+    )
 
 
 def _fingerprint(
-    named_set: NamedSet, location: NamedSetLocation, path: Path, checksums: tuple[str, ...], published: tuple[str, ...]
+    named_set: NamedSet, location: NamedSetLocation, path: Path, checksums: Sequence[str], published: Sequence[str]
 ) -> str:
     """`named:NAME`, followed by a checksum if the copy at `path` is not the published one, with a warning.
 
     Raises InputError for such a copy in the cache, which holds only what was downloaded and checked.
     """
-    if checksums == published:
+    if checksums in ([], published):  # none of unpacked files, which have no published ones
         return f"named:{named_set.name}"
     if location.found_in == "cache":
         different = [file for file, *pair in zip(location.files, checksums, published, strict=True) if len({*pair}) > 1]
@@ -290,13 +273,3 @@ def _fingerprint(
         raise InputError(different[0], what, fix)
     output.warn(f"{path} differs from the published {named_set.name}; used as is")
     return f"named:{named_set.name}:{hashlib.sha256(''.join(checksums).encode()).hexdigest()}"
-
-
-def _consecutive_splits(counts: dict[str, int]) -> dict[str, NDArray[np.int64]]:
-    """Indices of splits that follow each other, by their number of samples."""
-    splits = {}
-    start = 0
-    for split, count in counts.items():
-        splits[split] = np.arange(start, start + count, dtype=np.int64)
-        start += count
-    return splits

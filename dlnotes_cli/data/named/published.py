@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from dlnotes_cli.data.named.cifar import CIFAR10, CIFAR100, CifarLayout
-
 
 @dataclass(frozen=True)
 class NamedFile:
@@ -20,7 +18,8 @@ class NamedSet:
     """A published data set; `shape` is (C, H, W), `counts` is the number of samples in each split.
 
     `urls` are the folders that `files` are downloaded from; the second is used if the first fails. The files of an IDX
-    set are images and labels of the training split, then of the test split. A set without files is embedded.
+    set are images and labels of the training split, then of the test split. A CIFAR set has an archive of `records`,
+    of which the last is the test split, and a file of class names. A set without files is embedded.
     """
 
     name: str
@@ -29,8 +28,10 @@ class NamedSet:
     counts: dict[str, int]
     urls: tuple[str, ...] = ()
     files: tuple[NamedFile, ...] = ()
-    torchvision: str = ""  # folder of the IDX files below the root of torchvision
-    cifar: CifarLayout | None = None
+    folder: str = ""  # of the IDX files below the root of torchvision, or of the unpacked archive
+    records: tuple[str, ...] = ()  # files of CIFAR
+    label_bytes: int = 1  # of a record of CIFAR; the last one is the label
+    names_file: str = ""
 
 
 def _files(text: str) -> tuple[NamedFile, ...]:
@@ -40,6 +41,18 @@ def _files(text: str) -> tuple[NamedFile, ...]:
 
 _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_CIFAR100_CLASSES = tuple(
+    """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+    caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+    flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+    motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+    poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+    wardrobe whale willow_tree wolf woman worm
+    """.split()  # noqa: SIM905  # a hundred names read better as text
+)
 _MNIST_FILES = _files("""
     train-images-idx3-ubyte.gz 9912422 440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609
     ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db
@@ -63,45 +76,29 @@ _FASHION_FILES = _files("""
 _CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 _CIFAR100_SHA256 = "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"
 _TORONTO = ("https://www.cs.toronto.edu/~kriz/",)
-
-_DIGITS_SET = NamedSet(name="digits", classes=_DIGITS, shape=(1, 8, 8), counts={"all": 1797})
-_MNIST = NamedSet(
-    name="mnist",
-    classes=_DIGITS,
-    shape=(1, 28, 28),
-    counts={"train": 60_000, "test": 10_000},
-    urls=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
-    files=_MNIST_FILES,
-    torchvision="MNIST/raw",
-)
-_FASHION = NamedSet(
-    name="fashion-mnist",
-    classes=_CLOTHES,
-    shape=(1, 28, 28),
-    counts={"train": 60_000, "test": 10_000},
-    urls=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
-    files=_FASHION_FILES,
-    torchvision="FashionMNIST/raw",
-)
-_CIFAR10 = NamedSet(
-    name="cifar10",
-    classes=CIFAR10.classes,
-    shape=(3, 32, 32),
-    counts={"train": 50_000, "test": 10_000},
-    urls=_TORONTO,
-    files=(NamedFile("cifar-10-binary.tar.gz", 170_052_171, _CIFAR10_SHA256),),
-    cifar=CIFAR10,
-)
-_CIFAR100 = NamedSet(
-    name="cifar100",
-    classes=CIFAR100.classes,
-    shape=(3, 32, 32),
-    counts={"train": 50_000, "test": 10_000},
-    urls=_TORONTO,
-    files=(NamedFile("cifar-100-binary.tar.gz", 168_513_733, _CIFAR100_SHA256),),
-    cifar=CIFAR100,
-)
-
-NAMED: dict[str, NamedSet] = {
-    named_set.name: named_set for named_set in (_DIGITS_SET, _MNIST, _FASHION, _CIFAR10, _CIFAR100)
-}
+_SETS = (
+    NamedSet(name="digits", classes=_DIGITS, shape=(1, 8, 8), counts={"all": 1797}),
+    NamedSet(
+        name="mnist", classes=_DIGITS, shape=(1, 28, 28), counts={"train": 60_000, "test": 10_000},
+        urls=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+        files=_MNIST_FILES, folder="MNIST/raw",
+    ),
+    NamedSet(
+        name="fashion-mnist", classes=_CLOTHES, shape=(1, 28, 28), counts={"train": 60_000, "test": 10_000},
+        urls=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        files=_FASHION_FILES, folder="FashionMNIST/raw",
+    ),
+    NamedSet(
+        name="cifar10", classes=_CIFAR10_CLASSES, shape=(3, 32, 32), counts={"train": 50_000, "test": 10_000},
+        urls=_TORONTO, files=(NamedFile("cifar-10-binary.tar.gz", 170_052_171, _CIFAR10_SHA256),),
+        folder="cifar-10-batches-bin", names_file="batches.meta.txt",
+        records=(*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"),
+    ),
+    NamedSet(
+        name="cifar100", classes=_CIFAR100_CLASSES, shape=(3, 32, 32), counts={"train": 50_000, "test": 10_000},
+        urls=_TORONTO, files=(NamedFile("cifar-100-binary.tar.gz", 168_513_733, _CIFAR100_SHA256),),
+        folder="cifar-100-binary", names_file="fine_label_names.txt", records=("train.bin", "test.bin"),
+        label_bytes=2,  # coarse, fine
+    ),
+)  # fmt: skip
+NAMED: dict[str, NamedSet] = {named_set.name: named_set for named_set in _SETS}

@@ -12,7 +12,6 @@ from torch.nn import functional
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
-from dlnotes_cli.data.images import draws as draws_module
 from dlnotes_cli.data.images.augment import (
     Augmenter,
     chosen_flips,
@@ -59,10 +58,6 @@ def test_draws_are_those_of_splitmix64(seed: int, indices: list[int]) -> None:
         start = derived_seed(seed, count)
         expected = [(splitmix64(start + 0x9E3779B97F4A7C15 * index) >> 40) / 2**24 for index in indices]
         assert draws.uniform().tolist() == expected
-
-
-def test_multipliers_are_those_of_splitmix64() -> None:
-    assert [factor % WORD for factor in draws_module._MIX] == [0xBF58476D1CE4E5B9, 0x94D049BB133111EB]
 
 
 def test_draws_are_uniform_and_independent() -> None:

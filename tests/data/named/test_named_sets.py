@@ -20,8 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.named import named_sets
-from dlnotes_cli.data.named.cifar import CifarLayout
-from dlnotes_cli.data.named.named_sets import load_named, locate, summaries
+from dlnotes_cli.data.named.named_sets import NamedSetInfo, list_named, load_named, locate
 from dlnotes_cli.data.named.published import NAMED, NamedFile
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.shell.errors import InputError
@@ -257,7 +256,7 @@ def test_a_different_copy_is_used_with_one_warning(root: Path, capsys: pytest.Ca
         ("t10k-labels-idx1-ubyte", idx(np.full(4, 10, np.uint8)), "label 10, but 10 classes"),
         ("t10k-images-idx3-ubyte", idx(np.zeros((4, 28, 27), np.uint8)), "images of 28x28 expected, 28x27 found"),
         ("t10k-images-idx3-ubyte", idx(np.zeros(4, np.uint8)), "images of 28x28 expected, numbers found"),
-        ("train-images-idx3-ubyte", b"<html>", "not an IDX file"),
+        ("train-images-idx3-ubyte", b"<html>", "not an IDX file of bytes"),
         ("train-images-idx3-ubyte", MNIST["train-images-idx3-ubyte"][:-1], "truncated: 4,703 of 4,704 bytes"),
     ],
 )
@@ -324,7 +323,6 @@ def test_a_download_must_be_the_published_one(site: str, tmp_path: Path, monkeyp
     assert locate("mnist") is None
 
 
-SMALL_LAYOUT = CifarLayout("small-bin", (("train.bin", 3), ("test.bin", 2)), 1, "names.txt", ("x", "y"))
 RECORDS = {
     "train.bin": b"".join(bytes([i % 2]) + bytes([i]) * 3072 for i in range(3)),
     "test.bin": b"".join(bytes([1]) + bytes([i]) * 3072 for i in range(2)),
@@ -346,7 +344,9 @@ def small_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Replace CIFAR-10 by a small set; returns its published archive."""
     path = archive(tmp_path / "published.tar.gz")
     file = NamedFile("small.tar.gz", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
-    small = replace(NAMED["cifar10"], files=(file,), cifar=SMALL_LAYOUT, counts={"train": 3, "test": 2})
+    small = replace(
+        NAMED["cifar10"], files=(file,), folder="small-bin", records=tuple(RECORDS), counts={"train": 3, "test": 2}
+    )
     monkeypatch.setitem(NAMED, "cifar10", small)
     return path
 
@@ -386,17 +386,13 @@ def test_the_cifar_archive_is_read_without_unpacking(
 
 def test_summaries_name_where_each_set_was_found(root: Path) -> None:
     put(root / "mnist", MNIST)
-    by_name = {summary.name: summary for summary in summaries(root)}
+    by_name = {one.name: one for one in list_named(root)}
     assert tuple(by_name) == NAMED_SETS
-    assert (by_name["digits"].found_in, by_name["digits"].counts, by_name["digits"].download_size) == (
-        "embedded",
-        {"all": 1797},
-        0,
-    )
-    assert (by_name["mnist"].found_in, by_name["mnist"].path) == ("--data-root", root / "mnist")
-    assert (by_name["cifar100"].found_in, by_name["cifar100"].path) == (None, None)
-    assert (by_name["cifar100"].shape, len(by_name["cifar100"].classes)) == ((3, 32, 32), 100)
-    assert by_name["cifar100"].download_size == 168_513_733
+    digits, mnist = by_name["digits"], by_name["mnist"]
+    assert (digits.found, digits.counts, digits.download_bytes) == ("embedded", {"all": 1797}, 0)
+    assert (mnist.found, mnist.path) == ("--data-root", str(root / "mnist"))
+    expected = NamedSetInfo("cifar100", None, None, 100, (3, 32, 32), {"train": 50_000, "test": 10_000}, 168_513_733)
+    assert by_name["cifar100"] == expected
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason=f"{DEBIAN} is not here (Debian's package dataset-fashion-mnist)")

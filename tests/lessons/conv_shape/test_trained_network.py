@@ -15,8 +15,9 @@ from dlnotes_cli.models.backbones import BackboneConfig
 from dlnotes_cli.models.char_rnn import CharRnnConfig
 from dlnotes_cli.models.cnn import CnnConfig
 from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import build_on_meta, config_to_json
+from dlnotes_cli.models.registry import build_on_meta
 from dlnotes_cli.shapes import analyze
+from dlnotes_cli.shell.codec import to_json
 
 IMAGE = ImagePreprocessing(3, 8, 8, "squash", (0.0,) * 3, (1.0,) * 3)
 
@@ -62,7 +63,7 @@ def test_language_models(cell: str, sizes: tuple[int, int, int], tied: bool, tmp
 @pytest.mark.parametrize("backbone", ["squeezenet1_0", "vgg11", "resnet18", "mobilenet_v2", "googlenet", "small"])
 def test_transfer_models(backbone: str, hidden: tuple[int, ...], tmp_path: Path) -> None:
     config = BackboneConfig(backbone, 3, 64, hidden)
-    model = header_only(tmp_path / "model.safetensors", {"model": "backbone", "configuration": config_to_json(config)})
+    model = header_only(tmp_path / "model.safetensors", {"model": "backbone", "configuration": to_json(config)})
     assert totals(model) == (*expected("backbone", config), (3,))
 
 

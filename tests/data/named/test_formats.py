@@ -1,0 +1,226 @@
+"""IDX and CIFAR files: reading, and the reasons for refusing a file."""
+
+import gzip
+import hashlib
+import io
+import struct
+import tarfile
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from dlnotes_cli.data.named.formats import read_cifar, read_idx
+from dlnotes_cli.data.named.published import NAMED, NamedSet
+from dlnotes_cli.shell.errors import InputError
+
+REPLACE = "replace it with a complete copy, or remove it"
+IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=5))
+
+
+def idx(array: NDArray[np.uint8]) -> bytes:
+    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@given(array=ARRAYS, is_gzipped=st.booleans())
+def test_arrays_round_trip(
+    array: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory, *, is_gzipped: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "round-trip"  # gzip is detected by content
+    path.write_bytes(gzip.compress(idx(array), 1, mtime=0) if is_gzipped else idx(array))
+    found, checksum = read_idx(path)
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == np.uint8
+    assert checksum == hashlib.sha256(idx(array)).hexdigest()
+
+
+HEADER = idx(IMAGES)[:16]
+ZIPPED = gzip.compress(idx(IMAGES), mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not an IDX file of bytes"),
+        (b"\0\0\x08", "not an IDX file of bytes"),
+        (b"<!DOCTYPE html>", "not an IDX file of bytes"),
+        (b"\0\0\x0d" + idx(IMAGES)[3:], "not an IDX file of bytes"),
+        (b"\0\0\x08\0", "not an IDX file of bytes"),
+        (b"\0\0\x08\5" + bytes(20), "not an IDX file of bytes"),
+        (HEADER[:9], "truncated inside its header"),
+        (HEADER, "truncated: 0 of 24 bytes"),
+        (idx(IMAGES)[:-1], "truncated: 23 of 24 bytes"),
+        (idx(IMAGES) + b"x", "continues after the 24 bytes"),
+        (idx(np.zeros((0, 3), np.uint8)), "its header states 0 bytes"),
+        (b"\0\0\x08\3" + b"\xff" * 12, "its header states 79,228,162,458,924,105,385,300,197,375 bytes"),
+        (b"\0\0\x08\1" + struct.pack(">I", 1 << 30), "its header states 1,073,741,824 bytes"),
+        (ZIPPED[:-9], "truncated"),
+        (ZIPPED[:-8] + bytes(8), r"damaged \(CRC check failed"),
+        (ZIPPED[:10] + b"\xff" * 30, "damaged"),
+        (b"\x1f\x8b", "truncated"),
+    ],
+)
+def test_the_error_names_the_damage_of_an_idx_file(content: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"images: {reason}.*; {REPLACE}"):
+        read_idx(path)
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none: no such file; check the path"):
+        read_idx(tmp_path / "none")
+    with pytest.raises(InputError, match=r"cannot be read \(is a directory\); check the path"):
+        read_idx(tmp_path)
+
+
+def test_a_decompression_bomb_is_not_read_beyond_the_size_in_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(gzip.compress(idx(IMAGES) + bytes(20_000_000), 1))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="continues after"):
+        read_idx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+COUNTS = {"one.bin": 3, "two.bin": 2, "test.bin": 2}
+SET = NamedSet(
+    name="small", classes=("x", "y", "z"), shape=(3, 32, 32), counts={"train": 5, "test": 2}, folder="small-bin",
+    records=tuple(COUNTS), names_file="names.txt",
+)  # fmt: skip
+FINE = replace(SET, label_bytes=2)
+SAMPLES = np.random.default_rng(0).integers(0, 256, (7, 3 * 32 * 32), np.uint8)
+LABELS = np.array([0, 1, 2, 2, 1, 0, 1])
+
+
+def contents(named_set: NamedSet = SET) -> dict[str, bytes]:
+    files, start = {}, 0
+    coarse = bytes([99] * (named_set.label_bytes - 1))  # which is not read
+    for name, count in COUNTS.items():
+        span = range(start, start + count)
+        files[name] = b"".join(coarse + bytes([LABELS[i]]) + SAMPLES[i].tobytes() for i in span)
+        start += count
+    return files
+
+
+def unpack(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def pack(path: Path, files: dict[str, bytes], folder: str = SET.folder) -> Path:
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+Make = Callable[[Path, dict[str, bytes]], Path]
+BOTH = pytest.mark.parametrize("make", [unpack, pack])
+
+
+@BOTH
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("named_set", [SET, FINE])
+def test_files_are_read_in_any_order(make: Make, order: int, named_set: NamedSet, tmp_path: Path) -> None:
+    files = dict(list(contents(named_set).items())[::order])
+    images, labels, classes = read_cifar(make(tmp_path / "set", files), named_set)
+    np.testing.assert_array_equal(np.concatenate(images), SAMPLES)
+    np.testing.assert_array_equal(np.concatenate(labels), LABELS)
+    assert (images[0].dtype.name, labels[0].dtype.name) == ("uint8", "int64")
+    assert classes == SET.classes
+
+
+@BOTH
+def test_class_names_come_from_their_file(make: Make, tmp_path: Path) -> None:
+    files = contents() | {"names.txt": b"ant\nbee\r\ncat\n\n", "readme.html": b"<html>"}
+    assert read_cifar(make(tmp_path / "set", files), SET)[2] == ("ant", "bee", "cat")
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("two.bin", bytes(3072), r"two\.bin.*: 3,072 bytes are not records of 3,073"),
+        ("two.bin", bytes(6147), r"two\.bin.*: 6,147 bytes are not records of 3,073"),
+        ("two.bin", b"", r"two\.bin.*: 0 bytes are not records of 3,073"),
+        ("test.bin", b"\x03" + bytes(6145), r"test\.bin.*: label 3, but 3 classes"),
+        ("names.txt", b"ant\nbee", r"names\.txt.*: 2 class names, 3 expected"),
+        ("names.txt", b"ant\nbee\nant\n", r"names\.txt.*: 2 class names, 3 expected"),
+        ("two.bin", None, r"set: two\.bin is missing"),
+    ],
+)
+def test_the_error_names_the_damage_of_a_cifar_file(
+    make: Make, name: str, content: bytes | None, reason: str, tmp_path: Path
+) -> None:
+    files = {key: value for key, value in (contents() | {name: content}).items() if value is not None}
+    with pytest.raises(InputError, match=f"{reason}; {REPLACE}"):
+        read_cifar(make(tmp_path / "set", files), SET)
+
+
+@pytest.mark.parametrize("folder", ["/small-bin", "../small-bin", "small-bin/small-bin", "."])
+def test_archive_members_are_selected_by_their_exact_name(folder: str, tmp_path: Path) -> None:
+    path = pack(tmp_path / "set.tar.gz", contents(), folder)
+    with pytest.raises(InputError, match=r"one\.bin is missing"):
+        read_cifar(path, SET)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
+def test_links_and_special_members_are_not_read(kind: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "set.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("small-bin/one.bin")
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(InputError, match="is missing"):
+        read_cifar(path, SET)
+
+
+def test_the_first_of_two_members_of_one_name_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "set.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in [*contents().items(), ("one.bin", b"")]:
+            member = tarfile.TarInfo(f"small-bin/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    np.testing.assert_array_equal(np.concatenate(read_cifar(path, SET)[0]), SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "truncated"),
+        (lambda whole: whole[:-8] + bytes(8), r"damaged \(CRC check failed"),
+        (lambda whole: whole[:20] + b"\xff" * 40 + whole[60:], "damaged"),
+        (lambda _: b"", r"damaged \(empty file\)"),
+        (lambda _: b"<html>not found</html>", r"damaged \(Not a gzipped file"),
+        (lambda _: gzip.compress(b"no archive" * 200), "damaged"),
+        (lambda whole: gzip.compress(gzip.decompress(whole)[:9000]), r"one\.bin\): .* are not records|damaged"),
+        (lambda _: gzip.compress(bytes(3_000_000)), "damaged .more than 1,070,087 bytes decompressed"),
+    ],
+)
+def test_a_damaged_archive_is_named(damage: Callable[[bytes], bytes], reason: str, tmp_path: Path) -> None:
+    path = pack(tmp_path / "set.tar.gz", contents())
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=rf"set\.tar\.gz.*({reason}).*; {REPLACE}"):
+        read_cifar(path, SET)
+
+
+def test_the_published_classes() -> None:
+    assert [len(set(NAMED[name].classes)) for name in ("cifar10", "cifar100")] == [10, 100]
+    assert list(NAMED["cifar100"].classes) == sorted(NAMED["cifar100"].classes)
