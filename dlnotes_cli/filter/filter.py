@@ -21,6 +21,7 @@ from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.outputs import OutputFile, make_folders, plan_outputs
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 
 _EXTRA_WORKERS = 1  # more images at a time than threads, because some wait for the disk
@@ -151,7 +152,7 @@ def filter_images(config: FilterConfig) -> FilterResult:
     if config.sheet is not None:
         _check_sheet(config, plan)
     make_folders(config, plan)
-    threads = config.thread_count
+    threads = config.threads or default_threads()
     pipeline = _Pipeline(config, chains, backend, threads if len(inputs) == 1 else 1)
     results: list[KernelResult] = []
     skipped: list[str] = []

@@ -4,23 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import (
-    STDOUT_TWICE,
-    Config,
-    check_at_most_one,
-    option,
-    option_group,
-    option_like,
-)
-from dlnotes_cli.shell.option_groups import (
-    DeviceOptions,
-    OutputOptions,
-    OverwriteOption,
-    ReadImagesOptions,
-    ThreadsOption,
-)
+from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell.option import STDOUT_TWICE, Config, check_at_most_one, option
 
 if TYPE_CHECKING:
     from dlnotes_cli.filter.kernels.kernel import Kernel
@@ -44,29 +29,29 @@ def _operation_names() -> list[str]:
     return list(OPERATIONS)
 
 
-@option_group
-class InputOptions(ReadImagesOptions):
-    """The images or numbers to filter."""
+@dataclass(frozen=True, kw_only=True)
+class FilterConfig(Config):
+    """Every option of `filter`."""
+
+    command: ClassVar[str] = "filter"
 
     paths: tuple[str, ...] = option(
         (), "Images, folders, patterns such as 'in/*.jpg', or - for standard input.", panel="Data", is_argument=True,
-        metavar="PATH", shown_default="an image from scikit-learn",
+        metavar="PATH", shown_default="an image from scikit-learn", conflicts=("patch",),
     )  # fmt: skip
-    recursive: bool = option(False, "Include the subfolders of folders.", panel="Data", short="-r")
+    recursive: bool = option(
+        False, "Include the subfolders of folders.", panel="Data", short="-r", conflicts=("patch",)
+    )
     color: Literal["gray", "rgb"] | None = option(
         None, "Convert to gray, or to rgb, whose channels are filtered separately.", panel="Data",
-        shown_default="as the input",
+        shown_default="as the input", conflicts=("patch",),
     )  # fmt: skip
     patch: str | None = option(
         None, 'Filter these numbers instead of images and print the result: "1 2; 3 4". Separate channels by |; their '
         "results are summed.", panel="Data", metavar="NUMBERS",
     )  # fmt: skip
-
-
-@option_group
-class KernelOptions(Config):
-    """The kernels, and how they are applied."""
-
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
     kernel: tuple[str, ...] = option(
         (), 'Kernel: a name (see --list), numbers ("-1 0 1; -2 0 2; -1 0 1"), or a text, CSV or JSON file. Repeat it '
         "for one result each.", panel="Model", metavar="KERNEL", shown_default=USUAL_KERNEL, complete=_kernel_names,
@@ -108,8 +93,9 @@ class KernelOptions(Config):
         shown_default="clip; .npy and --patch: raw",
     )  # fmt: skip
     threshold: float | None = option(
-        None, "Make values above this white and all others black; 255 is white.", panel="Model", within="[-1e9, 1e9]"
-    )
+        None, "Make values above this white and all others black; 255 is white.", panel="Model",
+        within="[-1e9, 1e9]", conflicts=("result=raw",),
+    )  # fmt: skip
     stride: int | None = option(
         None, "Stride of the last kernel; with --pool, of the pooling window.", panel="Model", within=_SIDE,
         shown_default="1; --pool: --kernel-size",
@@ -120,25 +106,23 @@ class KernelOptions(Config):
         "Pooling by maximum, mean or minimum, after kernel and ReLU; without --kernel, of the input.",
         panel="Model",
     )
-
-
-@option_group
-class ImageOutputOptions(OverwriteOption):
-    """The images and explanations that are written."""
-
     out: str | None = option(
         None, "File (shows the results of several kernels side by side), folder, pattern with {name}, {kernel} and "
         "{index}, or - for standard output. PNG files are compressed lightly, for speed.", panel="Output",
-        metavar="PATH|-", shown_default="{name}-{kernel}.png",
+        metavar="PATH|-", shown_default="{name}-{kernel}.png", conflicts=("patch",),
     )  # fmt: skip
     format: FormatName | None = option(
         None, "File format for standard output and for files in a folder; npy stores floats, with white as 255",
         panel="Output", shown_default="standard output: png; files: as the input; --result raw: npy",
+        conflicts=("patch",),
     )  # fmt: skip
     sheet: Path | None = option(
-        None, "Save image, kernel weights and result side by side in this PNG file.", panel="Output", metavar="FILE.png"
+        None, "Save image, kernel weights and result side by side in this PNG file.", panel="Output",
+        metavar="FILE.png", ends_in=".png", conflicts=("patch",),
+    )  # fmt: skip
+    spectrum: bool = option(
+        False, "Add the frequency spectra of image and result to --sheet.", panel="Output", needs=("sheet",)
     )
-    spectrum: bool = option(False, "Add the frequency spectra of image and result to --sheet.", panel="Output")
     list_kernels: bool = option(
         False, "List the named kernels with weights, sum and purpose; do not filter.", panel="Output", name="--list"
     )
@@ -148,43 +132,22 @@ class ImageOutputOptions(OverwriteOption):
         "and --sheet, do not filter.",
         panel="Output",
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilterConfig(OutputOptions, ThreadsOption, ImageOutputOptions, KernelOptions, InputOptions):
-    """Every option of `filter`."""
-
-    command: ClassVar[str] = "filter"
-
-    device: str = option_like(
-        DeviceOptions,
-        "device",
-        default="cpu",
-        help="auto, cpu, cuda, cuda:N or mps; any value other than cpu loads PyTorch.",
-    )
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    device: str = option(
+        "cpu", "auto, cpu, cuda, cuda:N or mps; any value other than cpu loads PyTorch.", panel="Runtime",
+        metavar="DEVICE",
+    )  # fmt: skip
+    threads: int | None = common.THREADS
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""
         super().__post_init__()
-        self._check_patch()
-        if self.spectrum and self.sheet is None:
-            raise InputError("--spectrum", "needs --sheet, which shows it", "add --sheet sheet.png")
-        if self.sheet is not None:
-            check_png("--sheet", self.sheet)
         check_at_most_one({"--json": self.json, "--out -": self.out == "-"}, STDOUT_TWICE)
-        is_raw = {"--result raw": self.result == "raw", "--threshold": self.threshold is not None}
-        check_at_most_one(is_raw, "raw keeps the values")
-
-    def _check_patch(self) -> None:
-        """Raise InputError for options of images with `--patch`."""
-        if self.patch is None:
-            return
-        of_images = {
-            "PATH": self.paths, "--out": self.out, "--sheet": self.sheet, "--format": self.format,
-            "--color": self.color, "--recursive": self.recursive, "--device": self.device not in {"cpu", "auto"},
-        }  # fmt: skip
-        for name, value in of_images.items():
-            check_at_most_one({"--patch": True, name: bool(value)}, "--patch filters numbers and prints the result")
+        uses_device = self.device not in {"cpu", "auto"}
+        check_at_most_one({"--patch": self.patch is not None, "--device": uses_device})
 
     def parsed_kernels(self) -> "tuple[list[Kernel], list[Kernel]]":
         """Parse the kernels of `--kernel` and of `--then`; raises InputError for one that is not valid."""

@@ -4,26 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import check_gif, check_png
-from dlnotes_cli.shell.option import option, option_group, option_like
-from dlnotes_cli.shell.option_groups import (
-    DeviceOptions,
-    OfflineOption,
-    OutputOptions,
-    OverwriteOption,
-    ReadImagesOptions,
-    SeedOption,
-)
+from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.parse import items, numbers
-from dlnotes_cli.training.options import RecipeOption, TimeBudgetOption, WeightsOption
+from dlnotes_cli.training import options as training_options
 
 StyleNet = Literal["small", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1"]
 
 
-@option_group
-class ImagesOptions(ReadImagesOptions):
-    """The content and style images."""
+@dataclass(frozen=True, kw_only=True)
+class StyleTransferConfig(Config):
+    """Every option of `style-transfer`."""
+
+    command: ClassVar[str] = "style-transfer"
 
     images: tuple[str, ...] = option(
         (), "Content image, then style image: the same as --content and --style.", panel="Data", is_argument=True,
@@ -51,13 +45,11 @@ class ImagesOptions(ReadImagesOptions):
         "Size of the style image relative to the result; not with --recipe notes.",
         panel="Data",
         within="[0.05, 8]",
+        unused_with=("recipe=notes",),
     )
-
-
-@option_group
-class LossOptions(WeightsOption, OfflineOption):
-    """The loss, and the network that computes it."""
-
+    skip_bad: bool = common.SKIP_BAD
+    max_pixels: int = common.MAX_PIXELS_OPTION
+    offline: bool = common.OFFLINE
     backbone: StyleNet = option(
         "small",
         "Network that computes the features: small (part of dlnotes), vgg16, vgg19 (the course's), squeezenet1_0 or "
@@ -80,16 +72,16 @@ class LossOptions(WeightsOption, OfflineOption):
     )
     content_loss: Literal["mean", "half-sum"] = option(
         "mean", "With --recipe notes: mean of the squared differences (the notebook) or half-sum, half of their sum "
-        "(Gatys et al. 2016)", panel="Model",
+        "(Gatys et al. 2016)", panel="Model", needs=("recipe=notes",),
     )  # fmt: skip
     ratio: float | None = option(
         None, "Content weight divided by style weight (alpha / beta); lower it for more style. The recipes scale the "
         "losses differently, so their ratios are not comparable.", panel="Model", within="[1e-12, 1e12]",
-        shown_default="squeezenet: 0.1, others: 0.03; --recipe notes: 1e-6",
+        shown_default="squeezenet: 0.1, others: 0.03; --recipe notes: 1e-6", conflicts=("sweep_ratio",),
     )  # fmt: skip
     sweep_ratio: tuple[float, ...] = option(
         (), "Make one result per ratio; --sheet shows them side by side.", panel="Model", parse=numbers,
-        within="[1e-12, 1e12]", metavar="X,X,…",
+        within="[1e-12, 1e12]", metavar="X,X,…", needs=("sheet",),
     )  # fmt: skip
     tv: float | None = option(
         None,
@@ -99,21 +91,9 @@ class LossOptions(WeightsOption, OfflineOption):
         shown_default="small: 0.05, others: 0.1; --recipe notes: 0",
     )
     preserve_color: bool = option(False, "Keep the content's colors; transfer only lightness.", panel="Model")
-
-
-@option_group
-class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
-    """How the loss is minimized."""
-
-    recipe: Literal["best", "notes"] = option_like(
-        RecipeOption, "recipe",
-        help="Set of defaults: best (chosen by comparing images for small and squeezenet1_0; for vgg, layers, pooling "
-        "and optimizer of Gatys et al. 2016) or notes (those of the course notebook).",
-    )  # fmt: skip
-    time_budget: float | None = option_like(
-        TimeBudgetOption, "time_budget",
-        help="Time limit of the optimization, divided equally among the results: 90s, 5m, 1h or seconds.",
-    )  # fmt: skip
+    weights: str = training_options.WEIGHTS
+    recipe: Literal["best", "notes"] = training_options.RECIPE
+    time_budget: float | None = training_options.TIME_BUDGET
     optimizer: Literal["lbfgs", "adam"] | None = option(
         None, "Optimizer", panel="Training", shown_default="lbfgs; --recipe notes: adam"
     )
@@ -132,25 +112,21 @@ class OptimizationOptions(SeedOption, TimeBudgetOption, RecipeOption):
     start: str = option(
         "content", "Image to start from: content, noise, or a file.", panel="Training", metavar="content|noise|FILE"
     )
-
-
-@option_group
-class ResultOptions(OverwriteOption):
-    """The files that are written."""
-
     out: Path = option(
         Path("stylized.png"), "Result: a .png, .jpg or .webp file, or a folder.", panel="Output", metavar="FILE|FOLDER"
     )
     sheet: Path | None = option(
-        None, "Save content, style and results side by side in this PNG file.", panel="Output", metavar="FILE.png"
-    )
+        None, "Save content, style and results side by side in this PNG file.", panel="Output", metavar="FILE.png",
+        ends_in=".png",
+    )  # fmt: skip
     gram: Path | None = option(
         None, "Draw the Gram matrices of style, content and results as heat maps to this PNG file.", panel="Output",
-        metavar="FILE.png",
+        metavar="FILE.png", ends_in=".png",
     )  # fmt: skip
     animate: Path | None = option(
-        None, "Animate the optimization as a GIF; for one result.", panel="Output", metavar="FILE.gif"
-    )
+        None, "Animate the optimization as a GIF; for one result.", panel="Output", metavar="FILE.gif",
+        ends_in=".gif",
+    )  # fmt: skip
     save_every: int | None = option(
         None, "Write the current image every N steps.", panel="Output", within="[1, 1e6]", shown_default="at the end"
     )
@@ -159,39 +135,27 @@ class ResultOptions(OverwriteOption):
         name="--continue",
     )  # fmt: skip
     list_layers: bool = option(False, "List the layers of --backbone; do not stylize.", panel="Output")
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
     fit: bool = option(False, "If --size does not fit in memory, use the largest size that does.", panel="Runtime")
     tile: int | None = option(
         None, "Compute the features in overlapping tiles of N pixels: less memory, more time, the same loss, no seams.",
         panel="Runtime", metavar="N", within="[64, 16384]",
     )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class StyleTransferConfig(OutputOptions, DeviceOptions, ResultOptions, OptimizationOptions, LossOptions, ImagesOptions):
-    """Every option of `style-transfer`."""
-
-    command: ClassVar[str] = "style-transfer"
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination; images that are arguments become content and style."""
         super().__post_init__()
         self._name_images()
-        if self.recipe == "notes" and self.style_scale != 1:
-            what = "has no effect with --recipe notes, which stretches the style image to the content's size"
-            raise InputError("--style-scale", what, "drop it")
-        if self.sweep_ratio and self.sheet is None:
-            raise InputError("--sweep-ratio", "needs a contact sheet", "add --sheet sheet.png")
         names = [f"{ratio:g}" for ratio in self.sweep_ratio]
         if len(set(names)) < len(names):
             raise InputError("--sweep-ratio", "contains a ratio twice", "list each once")
-        if self.recipe != "notes" and self.content_loss != "mean":
-            what = f"{self.content_loss} has no effect with --recipe best, whose losses are relative to their targets"
-            raise InputError("--content-loss", what, "add --recipe notes, or drop it")
-        for name, path in (("--sheet", self.sheet), ("--gram", self.gram)):
-            if path is not None:
-                check_png(name, path)
-        if self.animate is not None:
-            check_gif("--animate", self.animate)
 
     def _name_images(self) -> None:
         """Move the arguments to `content` and `style`."""

@@ -43,7 +43,7 @@ _AUTO_BATCH_SIZE = 0  # the value of --batch-size auto
 
 RECIPE = option(
     "best",
-    "Set of defaults: best (tuned for accuracy and speed) or notes (those of the course notebooks).",
+    "Set of defaults: best (the best known ones) or notes (those of the course notebooks).",
     panel="Training",
 )
 
@@ -64,7 +64,7 @@ class RecipeOption(Config):
 
 TIME_BUDGET = option(
     None,
-    "Wall-clock limit: 90s, 5m, 1h or seconds. Training fits its learning-rate schedule to it.",
+    "Wall-clock limit: 90s, 5m, 1h or seconds. A learning-rate schedule is fitted to it.",
     panel="Training",
     within="(0, 1e7]",
     parse=duration,
