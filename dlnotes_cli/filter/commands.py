@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
+from dlnotes_cli.shell.codec import to_json
 
 if TYPE_CHECKING:
     from dlnotes_cli.filter.filter import FilterResult, KernelResult
@@ -47,7 +48,7 @@ def _filter_images(config: FilterConfig) -> None:
     if config.out == "-":
         output.raw_bytes(filtered.stdout)
     elif config.json:
-        output.document(config.command, filtered.as_json())
+        output.document(config.command, to_json(filtered))
     else:
         _show_results(config, filtered)
     if filtered.skipped:
@@ -59,7 +60,7 @@ def _filter_patch(config: FilterConfig) -> None:
 
     found = filter_patch(config)
     if config.json:
-        output.document(config.command, found.as_json())
+        output.document(config.command, to_json(found))
     else:
         _explain(config)
         for line in _patch_lines(found):
@@ -71,9 +72,9 @@ def _filter_patch(config: FilterConfig) -> None:
 def _explain(config: FilterConfig) -> None:
     if not config.explain:
         return
-    from dlnotes_cli.filter.help_texts import descriptions, details, lines
+    from dlnotes_cli.filter.help_texts import details, lines, requested
 
-    for line in lines(descriptions(config), details):
+    for line in lines(requested(config), details):
         output.line(line)
 
 

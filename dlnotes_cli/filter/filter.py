@@ -3,9 +3,10 @@
 import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from dlnotes_cli.data.images.image_io import LoadedImage, depth_for, holds_alpha, read_image, write_image
 from dlnotes_cli.filter.correlation import Correlation
@@ -21,6 +22,7 @@ from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.outputs import OutputFile, make_folders, plan_outputs
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import HIDDEN, in_json, inlined
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 
@@ -37,54 +39,55 @@ class KernelResult:
     kernel: str
     input_shape: tuple[int, ...]  # (H, W) of gray, (H, W, C) of color
     output_shape: tuple[int, ...]
-    low: float  # the range of the response
-    high: float
-    black: float = 0.0  # fraction of the values below 0, which became black by default, not by an option
-    white: float = 0.0  # fraction of the values above white, which became white
+    low: float = field(metadata=HIDDEN)  # the range of the response
+    high: float = field(metadata=HIDDEN)
+    # fractions of the values below 0 that became black by default, not by an option, and above white that became white
+    black: float = field(default=0.0, metadata=HIDDEN)
+    white: float = field(default=0.0, metadata=HIDDEN)
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `results`."""
-        return {
-            "input": self.input,
-            "file": self.file,
-            "kernel": self.kernel,
-            "input_shape": list(self.input_shape),
-            "output_shape": list(self.output_shape),
-            "range": [self.low, self.high],
-        }
+    @property
+    @in_json
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest value of the response."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class FilterSettings:
+    """The options that a result depends on, as resolved."""
+
+    edges: str
+    convolve: bool
+    operations: tuple[str, ...]
+    stride: int
+    relu: bool
+    pool: str | None
+    pool_size: int | None
+    result: str | None
+    threshold: float | None
+    device: str
+    sheet: Path | None
 
 
 @dataclass(frozen=True)
 class FilterResult:
     """The result of `filter`: one entry per image and chain of kernels, and the inputs that were skipped."""
 
-    config: FilterConfig
+    config: FilterConfig = field(metadata=HIDDEN)
     kernels: tuple[Kernel, ...]
     results: tuple[KernelResult, ...]
     skipped: tuple[str, ...] = ()
-    stdout: bytes = b""  # the image for `--out -`
+    stdout: bytes = field(default=b"", metadata=HIDDEN)  # the image for `--out -`
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of `--json`."""
-        from dlnotes_cli.filter.kernels.description import describe  # only JSON needs it
-
+    @property
+    @inlined
+    def settings(self) -> FilterSettings:
+        """The options, as resolved."""
         config = self.config
-        return {
-            "kernels": [describe(kernel).as_json() for kernel in self.kernels],
-            "edges": config.edges,
-            "convolve": config.convolve,
-            "operations": list(config.op),
-            "stride": config.resolved_stride,
-            "relu": config.relu,
-            "pool": config.pool,
-            "pool_size": config.pooling_size,
-            "result": config.result,
-            "threshold": config.threshold,
-            "device": config.device,
-            "results": [result.as_json() for result in self.results],
-            "sheet": None if config.sheet is None else str(config.sheet),
-            "skipped": list(self.skipped),
-        }
+        return FilterSettings(
+            config.edges, config.convolve, config.op, config.resolved_stride, config.relu, config.pool,
+            config.pooling_size, config.result, config.threshold, config.device, config.sheet,
+        )  # fmt: skip
 
 
 class _WrittenImage(NamedTuple):

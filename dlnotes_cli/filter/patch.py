@@ -1,7 +1,7 @@
 """`filter --patch`: kernels, ReLU and pooling on a small matrix, with the numbers of lesson 5."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from dlnotes_cli.filter.correlation import correlate
 from dlnotes_cli.filter.filtered_image import KernelChain, layer_response
 from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
-from dlnotes_cli.filter.kernels.description import describe
 from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.operations.apply import apply_operations
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.stages import StoredResponse
+from dlnotes_cli.shell.codec import HIDDEN, in_json
 from dlnotes_cli.shell.matrix import Matrix, parse_channels, parse_matrix
 
 _WHITE = 255
@@ -29,18 +29,21 @@ _COURSE_CORRECTION = "the course's animation shows 169 and 560 in the last row; 
 class PatchResponse:
     """The response to one chain of kernels, (C, H, W): one channel, or those of the patch if it is only pooled."""
 
-    kernel: str
-    channels: NDArray[np.float64]
+    kernel: str | None  # None if the patch is only pooled
+    channels: NDArray[np.float64] = field(metadata=HIDDEN)
 
     @property
+    @in_json
+    def shape(self) -> tuple[int, ...]:
+        """The shape of `channels`."""
+        return self.channels.shape
+
+    @property
+    @in_json
     def values(self) -> list[Any]:
         """The rows of the only channel, or a list of rows for each channel."""
         channels: list[Any] = self.channels.tolist()
         return channels[0] if len(channels) == 1 else channels
-
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `results`."""
-        return {"kernel": self.kernel or None, "shape": list(self.channels.shape), "values": self.values}
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,7 @@ class PatchResult:
     kernels: tuple[Kernel, ...]
     input_shape: tuple[int, int, int]  # (C, H, W)
     results: tuple[PatchResponse, ...]
-    remark: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields of `--json`."""
-        return {
-            "kernels": [describe(kernel).as_json() for kernel in self.kernels],
-            "input_shape": list(self.input_shape),
-            "results": [result.as_json() for result in self.results],
-        }
+    remark: str = field(default="", metadata=HIDDEN)
 
 
 def filter_patch(config: FilterConfig) -> PatchResult:
@@ -112,6 +107,6 @@ def _after_kernels(channels: NDArray[Any], config: FilterConfig) -> NDArray[np.f
     return np.asarray(response.rows(0, response.shape[0]).transpose(2, 0, 1), np.float64)
 
 
-def _label(chain: KernelChain) -> str:
-    """The name of a chain; empty if the patch is only pooled."""
-    return chain.name if chain.kernels or chain.operations else ""
+def _label(chain: KernelChain) -> str | None:
+    """The name of a chain; None if the patch is only pooled."""
+    return chain.name if chain.kernels or chain.operations else None
