@@ -110,7 +110,7 @@ def _patch_lines(found: "PatchResult") -> Iterator[str]:
         if i:
             yield ""
         if len(found.results) > 1:
-            yield result.kernel
+            yield result.kernel or ""
         yield from _matrix_lines(result)
 
 

@@ -77,7 +77,7 @@ class StyleTransferConfig(Config):
     ratio: float | None = option(
         None, "Content weight divided by style weight (alpha / beta); lower it for more style. The recipes scale the "
         "losses differently, so their ratios are not comparable.", panel="Model", within="[1e-12, 1e12]",
-        shown_default="squeezenet: 0.1, others: 0.03; --recipe notes: 1e-6", conflicts=("sweep_ratio",),
+        shown_default="squeezenet: 0.1, others: 0.03; --recipe notes: 1e-6",
     )  # fmt: skip
     sweep_ratio: tuple[float, ...] = option(
         (), "Make one result per ratio; --sheet shows them side by side.", panel="Model", parse=numbers,

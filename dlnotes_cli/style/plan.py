@@ -78,6 +78,8 @@ def make_plan(config: StyleTransferConfig) -> StylePlan:
     Reads the size of each content image. Raises InputError for options that contradict each other, unreadable content
     images, and files that cannot be written.
     """
+    if config.sweep_ratio and config.ratio is not None:
+        raise InputError("--ratio", "cannot be combined with --sweep-ratio", "drop one of them")
     contents = _find_contents(config)
     folder = config.out if config.out.is_dir() or not config.out.suffix else None
     if len(contents) > 1 and folder is None:
