@@ -25,6 +25,7 @@ from dlnotes_cli.classify.train_cnn import report_network as report_network
 from dlnotes_cli.classify.train_cnn import train_cnn as train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp as train_mlp
 from dlnotes_cli.classify.word_html import explanations_html as explanations_html
+from dlnotes_cli.data.named.named_sets import NamedSetInfo as NamedSetInfo
 from dlnotes_cli.explain.explain import explain_images as explain_images
 from dlnotes_cli.explain.options import ExplainConfig as ExplainConfig
 from dlnotes_cli.explain.results import ExplainResult as ExplainResult
@@ -59,7 +60,6 @@ from dlnotes_cli.lessons.trace.text_trace import TextTrace as TextTrace
 from dlnotes_cli.lessons.trace.text_trace import trace_text as trace_text
 from dlnotes_cli.lessons.trace.trace import trace as trace
 from dlnotes_cli.manage.data import ImagesInfo as ImagesInfo
-from dlnotes_cli.manage.data import NamedSetInfo as NamedSetInfo
 from dlnotes_cli.manage.data import TableInfo as TableInfo
 from dlnotes_cli.manage.data import describe_data as describe_data
 from dlnotes_cli.manage.data import list_sets as list_sets
