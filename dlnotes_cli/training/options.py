@@ -276,24 +276,24 @@ class TrainingConfig(Config):
 
     recipes: ClassVar[Mapping[str, object]] = {}  # by the conditions under which they apply
 
-    if TYPE_CHECKING:
-        recipe: Literal["best", "notes"]
-        time_budget: float | None
-        epochs: int | None
-        max_steps: int | None
-        patience: int | None
-        batch_size: int | None
-        accumulate: int
-        out: Path | None
-        resume: Path | None
-        overwrite: bool
-        quiet: bool
-        devices: int
-        compile: bool
-        seed: int
-        threads: int | None
-        device: str
-        precision: Precision
+    if TYPE_CHECKING:  # the defaults are those of the fields
+        recipe: Literal["best", "notes"] = REQUIRED
+        time_budget: float | None = REQUIRED
+        epochs: int | None = REQUIRED
+        max_steps: int | None = REQUIRED
+        patience: int | None = REQUIRED
+        batch_size: int | None = REQUIRED
+        accumulate: int = REQUIRED
+        out: Path | None = REQUIRED
+        resume: Path | None = REQUIRED
+        overwrite: bool = REQUIRED
+        quiet: bool = REQUIRED
+        devices: int = REQUIRED
+        compile: bool = REQUIRED
+        seed: int = REQUIRED
+        threads: int | None = REQUIRED
+        device: str = REQUIRED
+        precision: Precision = REQUIRED
 
     @classmethod
     def shown_default(cls, name: str) -> str:
@@ -371,30 +371,30 @@ class ClassifierConfig(TrainingConfig):
 
     reads_in_own_shape: ClassVar[bool] = True  # whether named sets keep the shape of their images
 
-    if TYPE_CHECKING:
-        data: str
-        target: str | None
-        categorical: tuple[str, ...]
-        size: int | None
-        resize: Literal["crop", "squash", "letterbox"]
-        color: Literal["gray", "rgb"] | None
-        class_names: Path | None
-        data_root: Path | None
-        normalize: data_options.Normalization | None
-        val_split: float | None
-        test_split: float
-        limit: int | None
-        offline: bool
-        skip_bad: bool
-        max_pixels: int
-        ema: float | None
-        augment: str | None
-        l1: float | None
-        label_smoothing: float | None
-        class_weights: str
-        monitor: Monitor
-        min_accuracy: float | None
-        json: bool
+    if TYPE_CHECKING:  # the defaults are those of the fields
+        data: str = REQUIRED
+        target: str | None = REQUIRED
+        categorical: tuple[str, ...] = REQUIRED
+        size: int | None = REQUIRED
+        resize: Literal["crop", "squash", "letterbox"] = REQUIRED
+        color: Literal["gray", "rgb"] | None = REQUIRED
+        class_names: Path | None = REQUIRED
+        data_root: Path | None = REQUIRED
+        normalize: data_options.Normalization | None = REQUIRED
+        val_split: float | None = REQUIRED
+        test_split: float = REQUIRED
+        limit: int | None = REQUIRED
+        offline: bool = REQUIRED
+        skip_bad: bool = REQUIRED
+        max_pixels: int = REQUIRED
+        ema: float | None = REQUIRED
+        augment: str | None = REQUIRED
+        l1: float | None = REQUIRED
+        label_smoothing: float | None = REQUIRED
+        class_weights: str = REQUIRED
+        monitor: Monitor = REQUIRED
+        min_accuracy: float | None = REQUIRED
+        json: bool = REQUIRED
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlnotes_cli.data.options import Resize
 from dlnotes_cli.data.preprocessing import (
     Column,
     ImagePreprocessing,
     Interpolation,
-    Resize,
     TablePreprocessing,
     preprocessing_from_json,
     preprocessing_to_json,
@@ -56,18 +56,20 @@ IMAGE: dict[str, Any] = {
 }  # fmt: skip
 NUMERIC: dict[str, Any] = {"name": "a", "mean": 0.5, "std": 2.0, "categories": []}
 TABLE: dict[str, Any] = {"kind": "table", "target": "t", "columns": [NUMERIC]}
+BAD_IMAGE_FIELDS: list[dict[str, Any]] = [
+    {"channels": 2}, {"channels": True}, {"height": 0}, {"width": 1 << 17}, {"resize": "stretch"}, {"mean": []},
+    {"mean": [0.5, 0.5]}, {"mean": [math.nan]}, {"mean": [-math.inf]}, {"mean": [10**400]}, {"std": [0.0]},
+    {"std": [-1.0]}, {"std": [math.nan]}, {"crop_pct": 0}, {"crop_pct": 1.01}, {"crop_pct": math.nan},
+    {"interpolation": "nearest"}, {"kind": "sound"}, {"kind": []}, {"kind": "table"}, {"invented": 1},
+]  # fmt: skip
+BAD_TABLE_FIELDS: list[dict[str, Any]] = [{"columns": []}, {"columns": 3}, {"target": 5}, {"more": 1}]
 BAD: list[Any] = [
-    *(IMAGE | change for change in (
-        {"channels": 2}, {"channels": True}, {"height": 0}, {"width": 1 << 17}, {"resize": "stretch"}, {"mean": []},
-        {"mean": [0.5, 0.5]}, {"mean": [math.nan]}, {"mean": [-math.inf]}, {"mean": [10**400]}, {"std": [0.0]},
-        {"std": [-1.0]}, {"std": [math.nan]}, {"crop_pct": 0}, {"crop_pct": 1.01}, {"crop_pct": math.nan},
-        {"interpolation": "nearest"}, {"kind": "sound"}, {"kind": []}, {"kind": "table"}, {"invented": 1},
-    )),
+    *(IMAGE | change for change in BAD_IMAGE_FIELDS),
     *(TABLE | {"columns": [NUMERIC, column]} for column in (
         5, {}, NUMERIC | {"name": 5}, NUMERIC | {"mean": math.nan}, NUMERIC | {"std": 0}, NUMERIC | {"std": math.inf},
         NUMERIC | {"categories": ["x", "x"]}, NUMERIC | {"invented": 1},
     )),
-    *(TABLE | change for change in ({"columns": []}, {"columns": 3}, {"target": 5}, {"more": 1})),
+    *(TABLE | change for change in BAD_TABLE_FIELDS),
     *({name: value for name, value in IMAGE.items() if name != missing} for missing in IMAGE),
     *({name: value for name, value in TABLE.items() if name != missing} for missing in TABLE),
     None, [], "image",

@@ -3,6 +3,7 @@
 import json
 import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -90,4 +91,5 @@ def test_a_gpu_in_use_gets_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_advice_is_in_the_table_and_the_json(tmp_path: Path) -> None:
     report = examine(DoctorConfig(), touch(tmp_path, "dev/nvidia0"))
     assert to_json(report)["gpu"] == {"present": ["NVIDIA"], "usable": False, "advice": report.gpu.advice}
-    assert dict(next(iter(report.table())).rows)["gpu"] == str(report.gpu)
+    shown: Any = next(iter(report.table()))
+    assert dict(shown.rows)["gpu"] == str(report.gpu)
