@@ -87,7 +87,7 @@ class SchemaResult:
 @command(
     panel="Manage",
     task="schema:describe_commands -> SchemaResult",
-    examples=("dlnotes schema train-mlp", "dlnotes schema series > series.json"),
+    examples=("dlnotes schema train-mlp", "dlnotes schema series"),
 )
 def schema(config: SchemaConfig) -> None:
     """Print as JSON which options commands have, and the JSON Schema of what they print with --json."""

@@ -17,8 +17,8 @@ _SMALL_SHARE = 0.01  # of clipped values, which is not worth a note
 
 @command(
     panel="Use",
-    task="filter.filter:filter_images -> FilterResult",
-    also=("filter.patch:filter_patch -> PatchResult",),
+    task="filter.filter:filter_images",
+    also=("filter.filter:FilterResult", "filter.patch:filter_patch", "filter.patch:PatchResult"),
     examples=(
         "dlnotes filter --kernel sobel-x --out edges.png",
         'dlnotes filter --patch "1 2 3; 4 9 6; 7 8 9" --kernel high-pass --edges crop',

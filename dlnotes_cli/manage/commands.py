@@ -104,7 +104,8 @@ def early_stopping(config: EarlyStoppingConfig) -> None:
 
 @command(
     panel="Manage",
-    task="manage.doctor:examine -> DoctorReport",
+    task="manage.doctor:examine",
+    also=("manage.doctor:DoctorReport",),
     examples=("dlnotes doctor", "dlnotes doctor --time resnet18 --batch-size 2 --size 64"),
 )
 def doctor(config: DoctorConfig) -> None:

@@ -234,7 +234,7 @@ def test_restarts_differ_in_their_initial_weights_alone_and_the_best_one_wins(tm
 def test_restarts_need_a_folder(dlnotes: Command) -> None:
     outcome = dlnotes("train-mlp", "--restarts", 2)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "--restarts: needs a new --out" in outcome.err
+    assert "--restarts: has no effect without --out" in outcome.err
 
 
 @pytest.mark.parametrize("columns", [2, 3])

@@ -112,7 +112,7 @@ def test_a_language_model_keeps_its_states(tmp_path: Path) -> None:
         ({"classes": None}, "classes"),
         ({"format": IMAGES | {"height": 3}}, "N x 1 x 2 x 2 in the graph, images uint8 N x 1 x 3 x 2 in the metadata"),
         ({"format": TABLE}, "images uint8 N x 1 x 2 x 2 in the graph"),
-        ({"format": IMAGES | {"kind": "sound"}}, "unknown preprocessing sound"),
+        ({"format": IMAGES | {"kind": "sound"}}, "not the preprocessing of"),
         ({"format": 3}, "its metadata is invalid"),
         ({"format": TEXT}, "holds a language model, but this command needs a classifier"),
         ({"model": 7}, "its metadata is invalid"),

@@ -13,7 +13,7 @@ from sklearn import metrics as oracle
 from torch import nn
 
 from dlnotes_cli.data.batches import Normalizer, Split
-from dlnotes_cli.data.preprocessing import TablePreprocessing
+from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.evaluation import evaluate
 from dlnotes_cli.training.metrics import Evaluation, inference_batch_size
@@ -54,7 +54,7 @@ def test_evaluate_agrees_with_scikit_learn_for_any_size_of_the_last_batch(sample
     evaluation = evaluate(
         nn.Identity(),
         split,
-        Normalizer(TablePreprocessing("y", ()), CPU.device),
+        Normalizer(TablePreprocessing("y", (Column("x"),)), CPU.device),
         CPU,
         classes=4,
         top=(2, 3),
@@ -78,7 +78,7 @@ def test_evaluate_agrees_with_scikit_learn_for_any_size_of_the_last_batch(sample
 def test_evaluate_restores_the_training_mode() -> None:
     network = nn.Dropout(0.5).train()
     split = split_of(torch.randn(8, 3), torch.zeros(8, dtype=torch.int64))
-    evaluate(network, split, Normalizer(TablePreprocessing("y", ()), CPU.device), CPU, classes=3)
+    evaluate(network, split, Normalizer(TablePreprocessing("y", (Column("x"),)), CPU.device), CPU, classes=3)
     assert network.training
 
 
