@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import Config, option, option_group
-from dlnotes_cli.shell.option_groups import OfflineOption, ReadImagesOptions
 from dlnotes_cli.shell.parse import items
 
 Normalization = Literal["standard", "unit", "symmetric"]
@@ -24,18 +23,6 @@ IMAGES_METAVAR = "NAME|FOLDER"
 DATA_ROOT = option(
     None, "Folder of named data sets, searched before $DLNOTES_DATA and the cache.", panel="Data", metavar="FOLDER"
 )
-
-
-@option_group
-class DataRootOption(Config):
-    """Where named data sets are looked up."""
-
-    data_root: Path | None = DATA_ROOT
-
-
-@option_group
-class SourceOptions(ReadImagesOptions, OfflineOption, DataRootOption):
-    """How a data set is found and read."""
 
 
 DATA = option(
@@ -54,13 +41,6 @@ IMAGES = option(
     metavar="NAME|FOLDER",
     complete=lambda: list(NAMED_SETS),
 )
-
-
-@option_group
-class DataOption(Config):
-    """The data set."""
-
-    data: str = DATA
 
 
 TARGET = option(None, "CSV: column to predict.", panel="Data", metavar="COLUMN")
@@ -101,15 +81,6 @@ COLOR = option(
 )
 
 
-@option_group
-class ImageShapeOptions(Config):
-    """The shape to which the images of a folder are resized."""
-
-    size: int | None = SIZE
-    resize: Resize = RESIZE
-    color: Literal["gray", "rgb"] | None = COLOR
-
-
 CLASS_NAMES = option(
     None,
     "Image folders: JSON file with a name for each class folder, such as the course's cat_to_name.json.",
@@ -117,13 +88,6 @@ CLASS_NAMES = option(
     metavar="FILE.json",
     shown_default="the folders' names",
 )
-
-
-@option_group
-class ClassNamesOption(Config):
-    """The names of the classes of a folder."""
-
-    class_names: Path | None = CLASS_NAMES
 
 
 NORMALIZE = option(
@@ -153,23 +117,6 @@ class SplitOptions(Config):
     val_split: float | None = VAL_SPLIT
     test_split: float = TEST_SPLIT
     limit: int | None = LIMIT
-
-
-@option_group
-class DataOptions(SourceOptions, ClassNamesOption, ImageShapeOptions, TableOptions, DataOption):
-    """Which data set a classifier is trained on, and how it is read; None is a choice that depends on the data."""
-
-    @classmethod
-    def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """Create a config from the options of a command line, which must apply to this kind of data."""
-        config = super().from_options(values)
-        check_data_options(config.data, values, resizes_all=not config.reads_in_own_shape)
-        return config
-
-    @property
-    def reads_in_own_shape(self) -> bool:
-        """Whether named sets keep the shape of their images."""
-        return True
 
 
 class ReadOptions(Protocol):

@@ -118,12 +118,6 @@ def check_png(option: str, path: Path) -> None:
         raise InputError(option, f"{path} does not end in .png", "give the name of a .png file")
 
 
-def check_gif(option: str, path: Path) -> None:
-    """Raise InputError if the name of an animation to write does not end in .gif."""
-    if path.suffix.lower() != ".gif":
-        raise InputError(option, f"{path} does not end in .gif", "give the name of a .gif file")
-
-
 def check_output_file(option: str, path: Path, *, overwrite: bool, made: Path | None = None) -> None:
     """Raise InputError, before any work, if an output file cannot be written, or exists and `overwrite` is False.
 

@@ -482,13 +482,6 @@ ARCH = option(
 )
 
 
-@option_group
-class CourseArchOption(Config):
-    """The network of a checkpoint that does not say which one it is."""
-
-    arch: CourseArch | None = ARCH
-
-
 WEIGHTS_HELP = (
     "Pretrained weights: a torchvision weight name such as IMAGENET1K_V1, a .pth or .safetensors file, none (random), "
     "or default (downloaded once)."
@@ -503,10 +496,3 @@ WEIGHTS = option(
     metavar="NAME|FILE",
     complete=lambda: ["default", "none"],
 )
-
-
-@option_group
-class WeightsOption(Config):
-    """The initial weights of a pretrained network."""
-
-    weights: str = WEIGHTS
