@@ -18,6 +18,7 @@ from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays
 from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import NAN_IF_NULL
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.distributed import joined
 from dlnotes_cli.training.fit import fit
@@ -26,7 +27,6 @@ from dlnotes_cli.training.recipes import note_long_budget
 from dlnotes_cli.training.results import DataSummary, HistoryEntry, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder, has_checkpoint
 from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state
-from dlnotes_cli.training.stored_values import NAN_IF_NULL
 from dlnotes_cli.training.task import Batch, Evaluated, Model, Outcome, Poll, StepLoss, Task
 
 _REPORT_INTERVAL_S = 10.0

@@ -36,9 +36,9 @@ DATA = option(
 
 IMAGES = option(
     "digits",
-    f"A named set ({_NAMES}) or a folder with one subfolder of images per class.",
+    IMAGES_HELP,
     panel="Data",
-    metavar="NAME|FOLDER",
+    metavar=IMAGES_METAVAR,
     complete=lambda: list(NAMED_SETS),
 )
 

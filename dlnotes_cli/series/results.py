@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dlnotes_cli.series.accuracy import Coverage, ForecastAccuracy
+from dlnotes_cli.shell.codec import NAN_IF_NULL
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.results import DataSummary, TrainingResult
-from dlnotes_cli.training.stored_values import NAN_IF_NULL
 
 
 @dataclass(frozen=True, kw_only=True)

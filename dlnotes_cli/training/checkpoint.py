@@ -10,13 +10,13 @@ from torch import Tensor
 
 from dlnotes_cli.seeding import random_state, restore_random_state
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import build
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.model_file import load_weights
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.results import LoopEntry
 from dlnotes_cli.training.schedule import Continuation
-from dlnotes_cli.training.stored_values import build_stored
 from dlnotes_cli.training.tensor_file import CHECKPOINT_VERSION
 
 _NETWORK, _BEST, _AVERAGE, _OPTIMIZER, _RANDOM, _STATE = (
@@ -125,10 +125,10 @@ def restore_checkpoint(path: Path, contents: Contents, run: Any) -> None:
 def _progress(stored: dict[str, Any], metrics_type: type[Metrics]) -> RunProgress:
     """The progress from its JSON values."""
     history = [
-        build_stored(LoopEntry, {**entry, "validation": build_stored(metrics_type, entry["validation"])})
+        build(LoopEntry, {**entry, "validation": build(metrics_type, entry["validation"])})
         for entry in stored["history"]
     ]
-    return build_stored(RunProgress, {**stored, "history": history})
+    return build(RunProgress, {**stored, "history": history})
 
 
 def _check_progress(progress: RunProgress, steps_per_epoch: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.training.stored_values import NAN_IF_NULL
+from dlnotes_cli.shell.codec import NAN_IF_NULL
 
 _MAX_BATCH = 1024  # samples of a forward pass without gradients
 _MAX_BATCH_VALUES = 1 << 22  # pixels times channels, or columns, of all samples

@@ -38,9 +38,9 @@ from dlnotes_cli.models.registry import (
 from dlnotes_cli.models.series_rnn import SeriesRnn
 from dlnotes_cli.models.text_linear import TextLinearConfig
 from dlnotes_cli.shell import files
+from dlnotes_cli.shell.codec import build
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_metadata import MOST_SHOWN, Metadata, check_data, class_names, metadata_errors
-from dlnotes_cli.training.stored_values import build_stored
 from dlnotes_cli.training.tensor_file import fix_for, read_tensors
 
 EMBEDDED_MODEL = Path(__file__).parent.parent / "weights" / "small.safetensors"  # trained by tools/train_small.py
@@ -138,7 +138,7 @@ def load_series_model(path: str | Path) -> SeriesModel:
     with metadata_errors(path):
         config = config_from_json(name, metadata["configuration"])
         stored = {key: value for key, value in metadata["format"].items() if key != "kind"}
-        preprocessing = build_stored(SeriesPreprocessing, stored)
+        preprocessing = build(SeriesPreprocessing, stored)
         rows = [group.rows for group in preprocessing.groups]
         sizes = config.channels, config.future, config.evaluated
         if sizes != (preprocessing.channels, preprocessing.future, preprocessing.horizon):

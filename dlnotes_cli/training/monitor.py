@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from dlnotes_cli.shell.codec import NAN_IF_NULL
 from dlnotes_cli.training.metrics import Evaluation, Metrics
-from dlnotes_cli.training.stored_values import NAN_IF_NULL
 
 MonitorName = Literal["loss", "accuracy", "macro-f1"]
 LARGE_VALIDATION = 5_000  # samples from which accuracy is a reliable measure

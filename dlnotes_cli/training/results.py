@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import build
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.monitor import Monitored
-from dlnotes_cli.training.stored_values import build_stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class TrainingResult:
         """
         values = {name: stored[name] for name in stored if name in cls.__dataclass_fields__}
         try:
-            return build_stored(cls, values)
+            return build(cls, values)
         except TypeError as error:
             fix = "restore it, or start a new run in another --out"
             raise InputError(path, f"is damaged ({error})", fix) from error
