@@ -22,14 +22,14 @@ from dlnotes_cli.shell import output
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-settings.register_profile("quick", deadline=None, max_examples=30)  # a slow machine is not a failure
-settings.register_profile("full", deadline=None)  # of `make test-full`, which also draws every figure
+# A slow machine is not a failure. `make test` draws the same cases each time; `make test-full` draws new ones.
+settings.register_profile("quick", deadline=None, max_examples=30, derandomize=True)
+settings.register_profile("full", deadline=None)  # also draws every figure
 settings.load_profile("quick")
 
 
-os.environ["OMP_NUM_THREADS"] = (
-    "1"  # small networks gain nothing from more threads, and parallel tests slow each other down
-)
+# Small networks gain nothing from more threads, and parallel tests slow each other down.
+os.environ["OMP_NUM_THREADS"] = "1"
 _cache = tempfile.TemporaryDirectory(prefix="dlnotes-tests-")
 os.environ["DLNOTES_CACHE"] = _cache.name  # before any test copies the environment
 
