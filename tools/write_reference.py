@@ -1,4 +1,4 @@
-"""Write docs/commands.md, docs/python.md and dlnotes_cli/api.pyi from the program itself.
+"""Write docs/commands.md, docs/json.md, docs/python.md and dlnotes_cli/api.pyi from the program itself.
 
     python tools/write_reference.py [--check]
 
@@ -15,6 +15,7 @@ from typing import Any
 
 from dlnotes_cli import api
 from dlnotes_cli.cli import COMMANDS, build, load_command
+from dlnotes_cli.schema import document_schema
 from dlnotes_cli.shell.option import Config
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +51,41 @@ def escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def json_page() -> str:
+    """The fields of every document that `--json` prints."""
+    about = """What each command prints with `--json`, besides `schema_version` and `command`: every field, and in
+parentheses the fields of the objects in it. Those with ? are left out where they do not apply.
+`dlnotes schema COMMAND` has the types; [scripting.md](scripting.md#json-fields) explains the fields."""
+    blocks = ["# The JSON of each command", NOTICE, about]
+    for name in COMMANDS:
+        schema = document_schema(name)
+        if schema is not None:
+            variants = [", ".join(field_texts(variant)) for variant in schema.get("anyOf", [schema])]
+            blocks += [f"## dlnotes {name}", "\n\nor\n\n".join(dict.fromkeys(variants))]
+    return "\n\n".join(blocks) + "\n"
+
+
+def field_texts(schema: dict[str, Any]) -> list[str]:
+    """The fields of an object, each with the fields inside it."""
+    optional = schema["properties"].keys() - set(schema["required"])
+    texts = []
+    for name, inner in schema["properties"].items():
+        if name in {"schema_version", "command"}:
+            continue
+        inside = [*dict.fromkeys(text for one in objects_in(inner) for text in field_texts(one))]
+        texts.append(f"`{name}`{'?' if name in optional else ''}" + (f" ({', '.join(inside)})" if inside else ""))
+    return texts
+
+
+def objects_in(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects with named fields that a value may be, hold or list."""
+    if "properties" in schema:
+        return [schema]
+    inner = [*schema.get("anyOf", ()), *schema.get("prefixItems", ())]
+    inner += [schema[key] for key in ("items", "additionalProperties") if isinstance(schema.get(key), dict)]
+    return [found for one in inner for found in objects_in(one)]
+
+
 def python_page() -> str:
     """The public names with their signatures and docstrings."""
     blocks = ["# dlnotes from Python", NOTICE, documentation(api)]
@@ -57,7 +93,7 @@ def python_page() -> str:
     configs = [name for name, value in public if inspect.isclass(value) and issubclass(value, Config)]
     blocks += ["## Options", "Classes whose fields are the options of their command in [commands.md](commands.md):"]
     blocks += [", ".join(f"`{name}`" for name in configs) + ".", "## Functions and classes"]
-    blocks.append("`to_json(result)` has the fields that [scripting.md](scripting.md#json-fields) lists.")
+    blocks.append("`to_json(result)` has the fields that [json.md](json.md) lists.")
     blocks += [description(name, value) for name, value in public if name not in configs]
     return "\n\n".join(blocks) + "\n"
 
@@ -109,6 +145,7 @@ def main() -> int:
     options = parser.parse_args()
     pages = {
         ROOT / "docs/commands.md": commands_page(),
+        ROOT / "docs/json.md": json_page(),
         ROOT / "docs/python.md": python_page(),
         ROOT / "dlnotes_cli/api.pyi": api_stub(),
     }
