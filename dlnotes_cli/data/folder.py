@@ -9,10 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from dlnotes_cli.data.cache.entries import known_headers
-from dlnotes_cli.data.cache.read import read_samples
-from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.cache import known_headers
 from dlnotes_cli.data.dataset import LabeledSamples
+from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor, read_samples
 from dlnotes_cli.data.images.decode import ImageHeader, read_header
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.options import Resize

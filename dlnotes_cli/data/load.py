@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data import folder, table
-from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.class_names import renamed, with_class_names
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
+from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.named.published import NAMED

@@ -29,16 +29,15 @@ class InputFile(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """The user's cache: $DLNOTES_CACHE, else $XDG_CACHE_HOME/dlnotes, else ~/.cache/dlnotes; it may not exist yet."""
+    """The user's cache: $DLNOTES_CACHE, else the place for caches on this system; it may not exist yet."""
     if own := os.environ.get("DLNOTES_CACHE"):
         return Path(own)
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if shared.is_absolute():  # the XDG specification says to ignore relative paths
-        return shared / "dlnotes"
-    try:
-        return Path.home() / ".cache" / "dlnotes"
-    except RuntimeError as error:
-        raise InputError("$DLNOTES_CACHE", "not set, and there is no home folder", "set it to a folder") from error
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path("dlnotes", appauthor=False)
+    if not folder.is_absolute():
+        raise InputError("$DLNOTES_CACHE", "not set, and there is no home folder", "set it to a folder")
+    return folder
 
 
 def kind_of(data: str, where: str = "--data") -> DataKind:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dlnotes_cli.data.cache.request import DecodeSettings
+from dlnotes_cli.data.folder_samples import DecodeSettings
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.data.paths import expand_argument
 from dlnotes_cli.device import choose_runtime

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from dlnotes_cli.data.cache.entries import CacheEntry, list_entries
+from dlnotes_cli.data.cache import CacheEntry, list_entries
 from dlnotes_cli.manage.options import CacheClearConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import HIDDEN, in_json
@@ -70,9 +70,10 @@ def clear_cache(config: CacheClearConfig) -> list[CachedFolder]:
 
 
 def _describe(entry: CacheEntry) -> CachedFolder:
-    index = entry.read()
     last_used = datetime.fromtimestamp(entry.last_used(), UTC).isoformat(timespec="seconds")
     name, size, path = entry.path.name, entry.nbytes(), str(entry.path)
-    if index is None:
+    described = entry.read(lambda file: (file.index, file.shape[1:]))
+    if described is None:
         return CachedFolder(None, 0, name, None, size, last_used, path)
-    return CachedFolder(index.root, len(index.names), name, index.shape, size, last_used, path)
+    index, shape = described
+    return CachedFolder(index.root, len(index.names), name, shape, size, last_used, path)

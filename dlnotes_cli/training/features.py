@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.data.cache.request import FeatureExtractor
+from dlnotes_cli.data.folder_samples import FeatureExtractor
 from dlnotes_cli.device import Runtime
 
 _BATCH = 16  # always as many images, so that the features of one do not depend on the others in its batch

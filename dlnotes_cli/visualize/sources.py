@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data import folder
-from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.dataset import LabeledSamples
+from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.images.decode import decode_chunks
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
 from dlnotes_cli.data.images.image_io import LUMA

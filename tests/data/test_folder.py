@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from dlnotes_cli.data import folder
-from dlnotes_cli.data.cache.request import DecodeSettings
 from dlnotes_cli.data.folder import choose_shape, list_folder, read_folder
+from dlnotes_cli.data.folder_samples import DecodeSettings
 from dlnotes_cli.data.images.decode import ImageHeader, read_header
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.preprocessing import ImageShape

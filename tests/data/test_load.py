@@ -18,8 +18,8 @@ from dlnotes_cli.classify.evaluation_options import EvaluateConfig
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_BEST
 from dlnotes_cli.data import folder, load
-from dlnotes_cli.data.cache.request import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
+from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.load import (
     load_for_model,
     load_preprocessed,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.cache.request import DecodeSettings
+from dlnotes_cli.data.folder_samples import DecodeSettings
 from dlnotes_cli.explain import drawing
 from dlnotes_cli.explain.explain import Explainer
 from dlnotes_cli.explain.options import ExplainConfig

@@ -1,6 +1,7 @@
 """`data cache list` and `data cache clear`."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_clear_deletes_one_folder_or_all(home: Path, dlnotes: Command) -> None:
 @pytest.mark.usefixtures("home")
 def test_a_damaged_entry_is_listed_and_cleared(dlnotes: Command) -> None:
     (entry,) = list_cache()
-    (Path(entry.path) / "index.json").write_text("{")
+    os.truncate(Path(entry.path) / "samples.npy", 36 * 360 + 1)
     (damaged,) = list_cache()
     assert (damaged.folder, damaged.shape, damaged.images) == (None, None, 0)
     assert damaged.bytes == 36 * 360 + 1

@@ -20,8 +20,7 @@ from builders import Command, assert_same_run, make_images, stopped_after
 from PIL import Image
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.cache import build
-from dlnotes_cli.data.cache.request import FeatureExtractor
+from dlnotes_cli.data.folder_samples import FeatureExtractor, _Request
 from dlnotes_cli.models import backbones
 from dlnotes_cli.models.backbones import (
     BackboneConfig,
@@ -544,7 +543,7 @@ def test_a_run_stopped_by_a_signal_keeps_the_features_computed_so_far(
     tmp_path: Path, dlnotes: Command, cache: Path, extracted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = make_images(tmp_path / "images", count=40)
-    chunk_samples = build.chunk_samples
+    chunk_samples = _Request._samples
 
     def then_signal(*arguments: Any) -> Any:
         rows = chunk_samples(*arguments)
@@ -552,12 +551,12 @@ def test_a_run_stopped_by_a_signal_keeps_the_features_computed_so_far(
             os.kill(os.getpid(), signal.SIGINT)
         return rows
 
-    monkeypatch.setattr(build, "chunk_samples", then_signal)
+    monkeypatch.setattr(_Request, "_samples", then_signal)
     stopped = dlnotes(*words(data, tmp_path / "run"))
     assert stopped.code == 130
     what = f"the features computed so far are cached; continue with --resume {tmp_path / 'run'}"
     assert stopped.err == f"dlnotes: error: interrupted: {what}\n"
-    monkeypatch.setattr(build, "chunk_samples", chunk_samples)
+    monkeypatch.setattr(_Request, "_samples", chunk_samples)
     resumed = dlnotes("transfer", "--resume", tmp_path / "run", "-q")
     assert resumed.code == 0, resumed.err
     assert len(extracted) == 120
@@ -574,16 +573,16 @@ def test_a_stopped_run_keeps_the_features_of_earlier_runs(
     assert dlnotes(*words(data, tmp_path / "a")).code == 0
     Image.new("RGB", (9, 9), "blue").save(data / "blue" / "0.png")
     Image.new("RGB", (9, 8), "red").save(data / "red" / "29.png")
-    chunk_samples = build.chunk_samples
+    chunk_samples = _Request._samples
 
     def then_signal(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return chunk_samples(*arguments)
 
-    monkeypatch.setattr(build, "chunk_samples", then_signal)
+    monkeypatch.setattr(_Request, "_samples", then_signal)
     extracted.clear()
     assert dlnotes(*words(data, tmp_path / "b")).code == 130
-    monkeypatch.setattr(build, "chunk_samples", chunk_samples)
+    monkeypatch.setattr(_Request, "_samples", chunk_samples)
     assert dlnotes(*words(data, tmp_path / "b", "--overwrite")).code == 0
     assert len(extracted) == 2
     shutil.rmtree(cache)

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.data.cache.request import DecodeSettings
+from dlnotes_cli.data.folder_samples import DecodeSettings
 from dlnotes_cli.data.images.decode import decode_chunks
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
 from dlnotes_cli.data.images.image_io import read_image

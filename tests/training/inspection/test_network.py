@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.cache.request import DecodeSettings
+from dlnotes_cli.data.folder_samples import DecodeSettings
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.inspection.images import read_batches
 from dlnotes_cli.training.inspection.network import InspectedNetwork
