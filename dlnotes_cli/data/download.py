@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
@@ -33,8 +34,9 @@ def fetch(
 ) -> None:
     """Download a file to `destination` from the first of `urls` that works, and check its SHA-256.
 
-    `sha256` may be the beginning of the hash. `size` is in bytes; None if only the `approximate_size` is known.
-    `folder_variable` is the environment variable that sets the destination's folder, for error messages.
+    `sha256` may be the beginning of the hash. `size` is in bytes; None if only the `approximate_size` is known. After a
+    lost connection the rest is requested. `folder_variable` is the environment variable that sets the destination's
+    folder, for error messages.
 
     An incomplete or wrong file is never left at `destination`. Raises InputError naming the file, the addresses, what
     went wrong and where to put the file by hand.
@@ -80,34 +82,45 @@ def _prepare(folder: Path, size: int, variable: str) -> None:
 
 
 def _download(url: str, destination: Path, sha256: str, size: int | None, approximate_size: int) -> None:
-    opener = urllib.request.build_opener(_SafeRedirects)
-    with _network():
-        response = opener.open(url, timeout=_TIMEOUT_S)
-    expected = size or int(response.headers.get("Content-Length") or approximate_size)
-    most = size or _SLACK * approximate_size
+    expected, most = size or approximate_size, size or _SLACK * approximate_size
     with (
-        response,
         output.progress(f"downloading {destination.name}, {expected / _MEGABYTE:.1f} MB") as progress,
         files.atomic_stream(destination, expected) as stream,
     ):
-        digest = hashlib.sha256()
-        done = 0
-        while chunk := _next_chunk(response, most + 1 - done):
+        digest, done = hashlib.sha256(), 0
+        for chunk in _chunks(url, size):
             done += len(chunk)
+            if done > most:
+                raise _DownloadError(f"more than the published {expected:,} bytes")
             stream.write(chunk)
             digest.update(chunk)
             progress.update(min(done / expected, 1.0))
-        if done > most:
-            raise _DownloadError(f"more than the published {expected:,} bytes")
-        if done < expected and (size or response.headers.get("Content-Length")):
-            raise _DownloadError(f"ended after {done:,} of {expected:,} bytes")
         if not digest.hexdigest().startswith(sha256):
             raise _DownloadError("its SHA-256 is not the published one")
 
 
-def _next_chunk(response: IO[bytes], room: int) -> bytes:
-    with _network():
-        return response.read(min(_CHUNK, room))
+def _chunks(url: str, size: int | None) -> Iterator[bytes]:
+    """The content of a file; after a lost connection the rest is requested, as long as something arrives each time."""
+    opener = urllib.request.build_opener(_SafeRedirects)
+    done, begun = 0, -1
+    while done > begun:
+        begun = done
+        request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310  # published
+        try:
+            with _network(), opener.open(request, timeout=_TIMEOUT_S) as response:
+                if done and response.status != HTTPStatus.PARTIAL_CONTENT:
+                    break
+                size = size or int(response.headers.get("Content-Length") or 0)
+                while chunk := response.read1(_CHUNK):
+                    done += len(chunk)
+                    yield chunk
+        except _DownloadError:
+            if done == begun:
+                raise
+        else:
+            if done >= size:
+                return
+    raise _DownloadError(f"ended after {done:,} of {size or 0:,} bytes")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import io
 import math
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -19,15 +19,14 @@ from dlnotes_cli.data.named.published import NamedSet
 from dlnotes_cli.shell.errors import InputError, unreadable
 
 REPLACE = "replace it with a complete copy, or remove it"
-_GZIP = b"\x1f\x8b"
 _IDX_BYTES = b"\0\0\x08"  # of an IDX file with elements of this type; the number of dimensions follows
 _MOST_DIMENSIONS = 4
-_LARGEST = 1 << 31  # bytes of an array
-_DEFLATE_RATIO = 1032  # the largest of gzip; a header that claims more is wrong
+_LARGEST = 1 << 28  # bytes of an IDX file; the published ones have up to 47 MB
 _MOST_MEMBERS = 64  # of an archive; the published ones have fewer than ten
 _OVERHEAD = 1 << 20  # bytes of an archive besides the records
 _DAMAGE = (gzip.BadGzipFile, EOFError, zlib.error, tarfile.TarError)
 Labels = NDArray[np.int64]
+Splits = tuple[list[NDArray[np.uint8]], list[Labels]]  # images (N, ...) and labels (N,) of each split or file
 
 
 @contextmanager
@@ -49,7 +48,7 @@ def read_idx(path: Path) -> tuple[NDArray[np.uint8], str]:
     truncated or damaged, or continues after its end.
     """
     with archive_errors(path), path.open("rb") as raw:
-        stream: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if raw.read(len(_GZIP)) == _GZIP else raw
+        stream: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if raw.read(2) == b"\x1f\x8b" else raw
         raw.seek(0)
         magic = stream.read(len(_IDX_BYTES) + 1)
         if magic[:-1] != _IDX_BYTES or not 1 <= magic[-1] <= _MOST_DIMENSIONS:
@@ -59,10 +58,8 @@ def read_idx(path: Path) -> tuple[NDArray[np.uint8], str]:
             raise InputError(path, "truncated inside its header", REPLACE)
         shape = tuple(np.frombuffer(sizes, ">u4").tolist())
         size = math.prod(shape)
-        if not 1 <= size <= min(_LARGEST, _DEFLATE_RATIO * path.stat().st_size):
-            raise InputError(path, f"its header states {size:,} bytes, which it cannot have", REPLACE)
-        content = stream.read(size + 1)  # reading to the end makes gzip compare its checksum
-    if len(content) < size:
+        content = stream.read(min(size, _LARGEST) + 1)  # reading to the end makes gzip compare its checksum
+    if not size or len(content) < size:
         raise InputError(path, f"truncated: {len(content):,} of {size:,} bytes", REPLACE)
     if len(content) > size:
         raise InputError(path, f"continues after the {size:,} bytes stated in its header", REPLACE)
@@ -71,8 +68,24 @@ def read_idx(path: Path) -> tuple[NDArray[np.uint8], str]:
     return np.frombuffer(content, np.uint8).reshape(shape), digest.hexdigest()
 
 
-def read_cifar(path: Path, named_set: NamedSet) -> tuple[list[NDArray[np.uint8]], list[Labels], tuple[str, ...]]:
-    """Images (N, C * H * W) and labels (N,) of each file of a set, and the class names.
+def read_idx_set(paths: tuple[Path, ...], named_set: NamedSet) -> tuple[Splits, list[str]]:
+    """Images and labels of each split of a set, and the SHA-256 of each file; raises InputError naming a bad one."""
+    images, labels, checksums = [], [], []
+    for image_file, label_file in zip(paths[0::2], paths[1::2], strict=True):
+        (pixels, image_sum), (numbers, label_sum) = read_idx(image_file), read_idx(label_file)
+        if pixels.shape[1:] != named_set.shape[1:]:
+            have, need = ("x".join(map(str, size)) or "numbers" for size in (pixels.shape[1:], named_set.shape[1:]))
+            raise InputError(image_file, f"images of {need} expected, {have} found", REPLACE)
+        if numbers.shape != (len(pixels),):
+            raise InputError(label_file, f"{len(numbers):,} labels for {len(pixels):,} images", REPLACE)
+        images.append(pixels)
+        labels.append(_checked_labels(label_file, numbers, named_set.classes))
+        checksums += [image_sum, label_sum]
+    return (images, labels), checksums
+
+
+def read_cifar(path: Path, named_set: NamedSet) -> tuple[Splits, tuple[str, ...]]:
+    """Images and labels of each file of a set, and the class names.
 
     `path` is the folder of its unpacked files, or its archive, which is not unpacked to disk. Raises InputError naming
     a file that is missing, damaged, no sequence of records, or has a label out of range.
@@ -88,27 +101,25 @@ def read_cifar(path: Path, named_set: NamedSet) -> tuple[list[NDArray[np.uint8]]
             raise InputError(where, f"{len(content):,} bytes are not records of {record:,}", REPLACE)
         records = np.frombuffer(content, np.uint8).reshape(-1, record)
         images.append(records[:, named_set.label_bytes :])
-        labels.append(checked_labels(where, records[:, named_set.label_bytes - 1], classes))
+        labels.append(_checked_labels(where, records[:, named_set.label_bytes - 1], classes))
     if named_set.names_file in contents:
-        classes = tuple(
-            filter(None, map(str.strip, str(contents[named_set.names_file], "utf-8", "replace").split("\n")))
-        )
+        lines = str(contents[named_set.names_file], "utf-8", "replace").split("\n")
+        classes = tuple(filter(None, map(str.strip, lines)))
         if not len(set(classes)) == len(classes) == len(named_set.classes):
             what = f"{len(set(classes))} class names, {len(named_set.classes)} expected"
             raise InputError(f"{path} ({named_set.names_file})", what, REPLACE)
-    return images, labels, classes
+    return (images, labels), classes
 
 
-def checked_labels(where: object, labels: NDArray[np.uint8], classes: tuple[str, ...]) -> Labels:
-    """Labels as int64. Raises InputError for one without a class."""
+def _checked_labels(where: object, labels: NDArray[np.uint8], classes: tuple[str, ...]) -> Labels:
     if labels.max() >= len(classes):
         raise InputError(where, f"label {labels.max()}, but {len(classes)} classes", REPLACE)
     return labels.astype(np.int64)
 
 
-def _unpacked(folder: Path, named_set: NamedSet) -> Mapping[str, bytes | memoryview]:
+def _unpacked(folder: Path, named_set: NamedSet) -> dict[str, bytes | memoryview]:
     """The content of each file of a set in a folder."""
-    contents = {}
+    contents: dict[str, bytes | memoryview] = {}
     for name in (*named_set.records, named_set.names_file):
         if (folder / name).is_file():
             with archive_errors(folder / name):
@@ -116,16 +127,16 @@ def _unpacked(folder: Path, named_set: NamedSet) -> Mapping[str, bytes | memoryv
     return contents
 
 
-def _archived(path: Path, named_set: NamedSet) -> Mapping[str, bytes | memoryview]:
+def _archived(path: Path, named_set: NamedSet) -> dict[str, bytes | memoryview]:
     """The content of each file of a set in a gzipped archive; the first of those with the same name."""
     record = named_set.label_bytes + math.prod(named_set.shape)
     most = sum(named_set.counts.values()) * record + _OVERHEAD
+    contents: dict[str, bytes | memoryview] = {}
     with archive_errors(path), gzip.open(path) as stream:
         plain = stream.read(most + 1)
         if len(plain) > most:
             raise gzip.BadGzipFile(f"more than {most:,} bytes decompressed")
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
-            contents: dict[str, bytes | memoryview] = {}
             for member in islice(archive, _MOST_MEMBERS):
                 folder, _, name = member.name.rpartition("/")
                 if member.isreg() and not member.issparse() and folder == named_set.folder:

@@ -4,16 +4,18 @@ import gzip
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.named.formats import REPLACE, archive_errors, checked_labels, read_cifar, read_idx
-from dlnotes_cli.data.named.published import NAMED, NamedFile, NamedSet
+from dlnotes_cli.data.named.formats import archive_errors, read_cifar, read_idx, read_idx_set
+from dlnotes_cli.data.named.published import NAMED, NamedSet
 from dlnotes_cli.data.paths import cache_folder
 from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.shell import output
@@ -60,19 +62,35 @@ def load_named(name: str, *, data_root: Path | None = None, offline: bool = Fals
         _check_root(named_set, data_root, location)
     location = location or _download(named_set, offline=offline)
     output.detail("data", f"{name} is in {location.folder} ({location.found_in})")
+    path, classes = location.folder, named_set.classes
+    checksums: list[str] = []
+    published = [file.content_sha256 for file in named_set.files]
     if not named_set.files:
-        return _read_digits(named_set, location)
-    return _read_cifar(named_set, location) if named_set.records else _read_idx_set(named_set, location)
+        images, labels = _read_digits(location.files[0])
+    elif not named_set.records:
+        (images, labels), checksums = read_idx_set(location.files, named_set)
+    else:
+        if len(location.files) == 1:  # the archive; unpacked files have no published checksums
+            path, published = location.files[0], [named_set.files[0].sha256]
+            with archive_errors(path), path.open("rb") as stream:
+                checksums = [hashlib.file_digest(stream, "sha256").hexdigest()]
+        (images, labels), classes = read_cifar(path, named_set)
+    ends = np.cumsum([0, *map(len, labels)]).tolist()
+    starts = (ends[0], ends[-2], ends[-1]) if len(named_set.counts) > 1 else (0, ends[-1])  # the last file is the test
+    splits = {split: np.arange(*pair) for split, pair in zip(named_set.counts, pairwise(starts), strict=True)}
+    return LabeledSamples(
+        name, np.concatenate(images).reshape(-1, *named_set.shape), np.concatenate(labels), classes, splits,
+        fingerprint=_fingerprint(named_set, location, path, checksums, published),
+    )  # fmt: skip
 
 
 def locate(name: str, data_root: Path | None = None) -> NamedSetLocation | None:
     """Locate a set in `data_root`, $DLNOTES_DATA, /usr/share/datasets or the cache; None if it is in none of them.
 
-    Below each of these roots, a set may be in `<name>/`, in the root itself, or where torchvision puts it. MNIST and
-    Fashion-MNIST have the same file names: files in the root itself belong to the set whose published checksum the test
-    labels have, or, with unknown labels, to the set that the root is named after. Unpacked CIFAR files may be in the
-    folder of the archive, or in a root named after this folder or the set. Raises InputError if `name` is unknown or
-    `data_root` does not exist.
+    Below each of these roots, a set may be in `<name>/`, in the root itself, or where torchvision puts it, all of its
+    files unpacked or none. In the root itself, files whose names other sets have, too, belong to the set whose
+    published checksum the last one has, or else to the one that the root is named after. Raises InputError if `name` is
+    unknown or `data_root` does not exist.
     """
     if name not in NAMED:
         raise unknown_choice("--data", name, NAMED, kind="data set")
@@ -82,9 +100,11 @@ def locate(name: str, data_root: Path | None = None) -> NamedSetLocation | None:
     if not named_set.files:
         return _embedded()
     for found_in, root in _roots(data_root):
-        files = (_find_cifar if named_set.records else _find_idx)(named_set, root)
-        if files:
-            return NamedSetLocation(files[0].parent, files, found_in)
+        for folder in (root / name, root / name / named_set.folder, root / named_set.folder, root):
+            for names in named_set.copies:
+                files = tuple(folder / file for file in names)
+                if all(map(_is_file, files)) and (folder != root or _belongs_to(named_set, root, files)):
+                    return NamedSetLocation(folder, files, found_in)
     return None
 
 
@@ -117,40 +137,16 @@ def _embedded() -> NamedSetLocation:
     return NamedSetLocation(file.parent, (file,), "embedded")
 
 
-def _find_idx(named_set: NamedSet, root: Path) -> tuple[Path, ...]:
-    for folder in (root / named_set.name, root, root / named_set.folder):
-        paths = [path for file in named_set.files if (path := _plain_or_gzipped(folder, file)) is not None]
-        if len(paths) == len(named_set.files) and (folder != root or _belongs_to(named_set, root, paths[-1])):
-            return tuple(paths)
-    return ()
-
-
-def _belongs_to(named_set: NamedSet, root: Path, test_labels: Path) -> bool:
-    try:
-        checksum = read_idx(test_labels)[1]
-    except InputError:
-        checksum = ""
-    published = {other.files[-1].content_sha256: other.name for other in NAMED.values() if other.files}
-    return published.get(checksum, root.resolve().name) == named_set.name
-
-
-def _plain_or_gzipped(folder: Path, file: NamedFile) -> Path | None:
-    candidates = (folder / file.name.removesuffix(".gz"), folder / file.name)
-    return next((path for path in candidates if _is_file(path)), None)
-
-
-def _find_cifar(named_set: NamedSet, root: Path) -> tuple[Path, ...]:
-    for base in (root / named_set.name, root):
-        folders = [base / named_set.folder]
-        if base.resolve().name in {named_set.name, named_set.folder}:
-            folders.append(base)
-        for folder in folders:
-            unpacked = tuple(folder / name for name in named_set.records)
-            if all(map(_is_file, unpacked)):
-                return unpacked
-        if _is_file(archive := base / named_set.files[0].name):
-            return (archive,)
-    return ()
+def _belongs_to(named_set: NamedSet, root: Path, files: tuple[Path, ...]) -> bool:
+    """Whether files in a root itself are those of a set."""
+    if len(files) == 1:  # an archive, whose name no other set has
+        return True
+    checksum = None
+    with suppress(InputError):
+        checksum = read_idx(files[-1])[1]
+    published = {file.content_sha256: other.name for other in NAMED.values() for file in other.files[-1:]}
+    is_named_after = root.resolve().name in {named_set.name, named_set.folder}
+    return published[checksum] == named_set.name if checksum in published else is_named_after
 
 
 def _check_root(named_set: NamedSet, root: Path, location: NamedSetLocation | None) -> None:
@@ -186,7 +182,7 @@ def _is_file(path: Path) -> bool:
 
 def _download(named_set: NamedSet, *, offline: bool) -> NamedSetLocation:
     folder = cache_folder() / named_set.name
-    missing = [file for file in named_set.files if _plain_or_gzipped(folder, file) is None]
+    missing = [file for file in named_set.files if not (folder / file.name).is_file()]
     if offline:
         names = ", ".join(file.name for file in missing)
         raise InputError(
@@ -199,62 +195,13 @@ def _download(named_set: NamedSet, *, offline: bool) -> NamedSetLocation:
     for file in missing:
         urls = [base + file.name for base in named_set.urls]
         fetch(urls, folder / file.name, sha256=file.sha256, size=file.size)
-    paths = (_plain_or_gzipped(folder, file) for file in named_set.files)
-    return NamedSetLocation(folder, tuple(path for path in paths if path is not None), "cache")
+    return NamedSetLocation(folder, tuple(folder / file.name for file in named_set.files), "cache")
 
 
-def _read_digits(named_set: NamedSet, location: NamedSetLocation) -> LabeledSamples:
-    path = location.files[0]
+def _read_digits(path: Path) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.int64]]]:
     with archive_errors(path), gzip.open(path, "rt", encoding="ascii") as lines:
         table = np.loadtxt(lines, delimiter=",", dtype=np.int64, ndmin=2)
-    samples = np.rint(table[:, :-1] * 255 / _DIGITS_WHITE).astype(np.uint8)
-    return _samples(named_set, named_set.counts, [samples], [table[:, -1]], f"named:{named_set.name}")
-
-
-def _read_cifar(named_set: NamedSet, location: NamedSetLocation) -> LabeledSamples:
-    path, checksums = location.folder, []  # the unpacked files have no published ones
-    if len(location.files) == 1:
-        path = location.files[0]
-        with archive_errors(path), path.open("rb") as stream:
-            checksums = [hashlib.file_digest(stream, "sha256").hexdigest()]
-    images, labels, classes = read_cifar(path, named_set)
-    fingerprint = _fingerprint(named_set, location, path, checksums, [file.sha256 for file in named_set.files])
-    counts = {"train": sum(map(len, labels[:-1])), "test": len(labels[-1])}
-    return _samples(replace(named_set, classes=classes), counts, images, labels, fingerprint)
-
-
-def _read_idx_set(named_set: NamedSet, location: NamedSetLocation) -> LabeledSamples:
-    images, labels, checksums = [], [], []
-    for image_file, label_file in zip(location.files[0::2], location.files[1::2], strict=True):
-        (pixels, image_sum), (numbers, label_sum) = read_idx(image_file), read_idx(label_file)
-        if pixels.shape[1:] != named_set.shape[1:]:
-            have, need = ("x".join(map(str, size)) or "numbers" for size in (pixels.shape[1:], named_set.shape[1:]))
-            raise InputError(image_file, f"images of {need} expected, {have} found", REPLACE)
-        if numbers.shape != (len(pixels),):
-            raise InputError(label_file, f"{len(numbers):,} labels for {len(pixels):,} images", REPLACE)
-        images.append(pixels)
-        labels.append(checked_labels(label_file, numbers, named_set.classes))
-        checksums += [image_sum, label_sum]
-    published = [file.content_sha256 for file in named_set.files]
-    fingerprint = _fingerprint(named_set, location, location.folder, checksums, published)
-    counts = dict(zip(named_set.counts, map(len, labels), strict=True))
-    return _samples(named_set, counts, images, labels, fingerprint)
-
-
-def _samples(
-    named_set: NamedSet,
-    counts: Mapping[str, int],
-    images: Sequence[NDArray[np.uint8]],
-    labels: Sequence[NDArray[np.int64]],
-    fingerprint: str,
-) -> LabeledSamples:
-    """A set of splits that follow each other, by their number of samples."""
-    ends = np.cumsum(list(counts.values())).tolist()
-    splits = {split: np.arange(end - counts[split], end) for split, end in zip(counts, ends, strict=True)}
-    samples = np.concatenate(images).reshape(-1, *named_set.shape)
-    return LabeledSamples(
-        named_set.name, samples, np.concatenate(labels), named_set.classes, splits, fingerprint=fingerprint
-    )
+    return [np.rint(table[:, :-1] * 255 / _DIGITS_WHITE).astype(np.uint8)], [table[:, -1]]
 
 
 def _fingerprint(

@@ -33,6 +33,12 @@ class NamedSet:
     label_bytes: int = 1  # of a record of CIFAR; the last one is the label
     names_file: str = ""
 
+    @property
+    def copies(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the files of a copy, unpacked or as published."""
+        published = tuple(file.name for file in self.files)
+        return self.records or tuple(name.removesuffix(".gz") for name in published), published
+
 
 def _files(text: str) -> tuple[NamedFile, ...]:
     cells = [iter(text.split())] * 4
