@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.images.augment import gathered_crops, reflected
+from dlnotes_cli.data.images.transforms import gathered_crops, reflected
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.cnn import whiten

@@ -133,9 +133,7 @@ def _changed(images: NDArray[np.uint8], name: str, amount: float, seed: int) -> 
     """Images rotated counter-clockwise, scaled, blurred or with noise; the noise is the same for every amount."""
     import torch
 
-    from dlnotes_cli.data.images.augment import rotated
-    from dlnotes_cli.data.images.tones import blurred
-    from dlnotes_cli.data.images.warp import scaled
+    from dlnotes_cli.data.images.transforms import blurred, rotated, scaled
 
     changed = np.empty_like(images)
     step = max(1, _CHUNK_VALUES // max(1, images[0].size))

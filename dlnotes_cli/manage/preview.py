@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from dlnotes_cli.data import folder
-from dlnotes_cli.data.images.augment import Augmenter
+from dlnotes_cli.data.images.augment import Augmenter, Mixer, TrainingBatch
 from dlnotes_cli.data.images.augment_parser import Operation, is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
-from dlnotes_cli.data.images.mix import Mixer, TrainingBatch
 from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.splits import limited

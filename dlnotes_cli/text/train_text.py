@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import batch_bounds, epoch_order
-from dlnotes_cli.data.images.mix import TrainingBatch
+from dlnotes_cli.data.images.augment import TrainingBatch
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import (

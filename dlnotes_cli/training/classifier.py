@@ -10,9 +10,8 @@ from torch import nn
 
 from dlnotes_cli.data.batches import Normalizer, batch_bounds, epoch_order, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.images.augment import Augmenter
+from dlnotes_cli.data.images.augment import Augmenter, Mixer, TrainingBatch
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
-from dlnotes_cli.data.images.mix import Mixer, TrainingBatch
 from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.models.registry import build, build_on_meta

@@ -11,7 +11,7 @@ from dlnotes_cli.training.distributed import Processes
 from dlnotes_cli.training.task import Batch, StepLoss
 
 if TYPE_CHECKING:
-    from dlnotes_cli.data.images.mix import TrainingBatch
+    from dlnotes_cli.data.images.augment import TrainingBatch
 
 
 class SampleShare(NamedTuple):

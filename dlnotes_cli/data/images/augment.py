@@ -1,21 +1,30 @@
-"""Augment a whole batch on its device; every random draw is a function of (seed, epoch, index) alone."""
+"""Augment a whole batch on its device; every random draw is a function of (seed, epoch, index) alone.
 
-import math
+Mixup and CutMix mix each image with another one of the batch, and the loss is weighted over both labels.
+"""
+
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
+from dlnotes_cli.data.images import policies
+from dlnotes_cli.data.images import transforms as T  # noqa: N812  # as of torchvision
 from dlnotes_cli.data.images.augment_parser import MIXING, Operation
-from dlnotes_cli.data.images.draws import Draws
-from dlnotes_cli.data.images.policies import rand, trivial
-from dlnotes_cli.data.images.tones import blur, gray
-from dlnotes_cli.data.images.warp import perspective, resized_crop, scale
+from dlnotes_cli.data.images.transforms import Draws
 from dlnotes_cli.seeding import derived_seed
 
-_MID_GRAY = 128
 _FAIR = 0.5  # probability of a coin
+_STREAM = 0x6D6978  # separates these draws from those of the augmentation of single images
+_APPLY: dict[str, Callable[[Tensor, float, Draws], Tensor]] = {
+    "vflip": T.vflip, "shift": T.shift, "crop": T.crop, "rotate": T.rotate, "perspective": T.perspective,
+    "color": T.color, "blur": T.blur, "erase": T.erase, "trivial": policies.trivial,
+}  # fmt: skip
+_APPLY_PAIR: dict[str, Callable[[Tensor, float, float, Draws], Tensor]] = {  # of those with two numbers
+    "scale": T.scale, "resized-crop": T.resized_crop, "rand": policies.rand,
+}  # fmt: skip
 
 
 class Augmenter:
@@ -35,7 +44,7 @@ class Augmenter:
         for position, operation in enumerate(self._operations):
             draws = Draws(indices, derived_seed(self._seed, epoch, position))
             if operation.name == "flip":
-                samples = flip(samples, self._is_flipped(indices, epoch, position))
+                samples = T.flip(samples, self._is_flipped(indices, epoch, position))
             elif operation.name in _APPLY:
                 samples = _APPLY[operation.name](samples, operation.amount, draws)
             else:
@@ -52,152 +61,90 @@ class Augmenter:
         return coin ^ (epoch % 2 == 1)
 
 
-def flip(samples: Tensor, mirrored: Tensor) -> Tensor:
-    """Flip the images in `mirrored` (N,) left to right."""
-    return _flipped(samples, 3, mirrored)
+@dataclass(frozen=True)
+class TrainingBatch:
+    """A batch for a training step; `mixed_labels` is None if its images are not mixed.
 
-
-def vflip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
-    """Flip each image upside down with probability 0.5."""
-    return _flipped(samples, 2, draws.uniform() < _FAIR)
-
-
-def _flipped(samples: Tensor, axis: int, mirrored: Tensor) -> Tensor:
-    if samples.device.type != "cpu":
-        return chosen_flips(samples, mirrored, axis)
-    both = torch.cat([samples, samples.flip(axis)])  # copying whole images is five times as fast as indexing pixels
-    return both.index_select(0, torch.arange(len(samples), device=samples.device) + len(samples) * mirrored)
-
-
-def chosen_flips(samples: Tensor, mirrored: Tensor, axis: int = 3) -> Tensor:
-    """Images of which those in `mirrored` (N,) are flipped, in the memory format of the samples."""
-    return torch.where(mirrored.view(-1, 1, 1, 1), samples.flip(axis), samples)
-
-
-def shift(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Shift each image by up to `amount` whole pixels in each direction, with black padding."""
-    reach = int(amount)
-    return _random_crops(F.pad(samples, (reach, reach, reach, reach)), reach, draws)
-
-
-def crop(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Shift each image by up to `amount` whole pixels in each direction, with reflection padding."""
-    reach = int(amount)
-    if samples.device.type != "cpu":
-        return _random_crops(reflected(samples, reach), reach, draws)
-    return _random_crops(F.pad(samples, (reach, reach, reach, reach), mode="reflect"), reach, draws)
-
-
-def reflected(samples: Tensor, reach: int) -> Tensor:
-    """Images with `reach` pixels of reflection padding on each side; on GPUs, F.pad does so for floats alone."""
-    for dimension in (2, 3):
-        last = samples.shape[dimension] - 1
-        pixels = torch.arange(-reach, last + 1 + reach, device=samples.device)
-        samples = samples.index_select(dimension, last - (last - pixels.abs()).abs())
-    return samples
-
-
-def _random_crops(padded: Tensor, reach: int, draws: Draws) -> Tensor:
-    """Crop padded images to their original size at random offsets; `reach` is the padding on each side."""
-    down, right = (((2 * reach + 1) * draws.uniform()).long() for _ in range(2))
-    return crops(padded, down, right, (padded.shape[2] - 2 * reach, padded.shape[3] - 2 * reach))
-
-
-def crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crop each image (N, C, ., .) to `size` (H, W); `down` and `right` are its offsets, int64 (N,).
-
-    On a CPU, rows are gathered whole, and images with the same column offset are cropped together: copying contiguous
-    memory is several times as fast as indexing pixels.
+    A `weight` of image i belongs to class `labels[i]`, the rest to class `mixed_labels[i]`.
     """
-    if padded.device.type != "cpu":
-        return gathered_crops(padded, down, right, size)
-    channels, padded_height, padded_width = padded.shape[1:]
-    order = right.argsort(stable=True)
-    rows, planes = (torch.arange(n, device=padded.device) for n in (size[0], channels))
-    first = (order[:, None] * channels + planes) * padded_height + down[order, None]  # (N, C)
-    rows_of_images = padded.reshape(-1, padded_width).index_select(0, (first[..., None] + rows).flatten())
-    starts = right.bincount(minlength=padded_width - size[1] + 1).tolist()
-    groups = rows_of_images.view(-1, channels, size[0], padded_width).split(starts)
-    cropped = torch.cat([group[..., start : start + size[1]] for start, group in enumerate(groups)])
-    return cropped.index_select(0, order.argsort())
+
+    samples: Tensor  # (N, ...)
+    labels: Tensor  # int64 (N,)
+    mixed_labels: Tensor | None = None  # int64 (N,)
+    weight: float = 1.0
+
+    def parts(self, count: int) -> list["TrainingBatch"]:
+        """The batch in at most `count` parts of nearly equal size."""
+        if count == 1:
+            return [self]
+        count = min(count, len(self.labels))
+        samples, labels = self.samples.tensor_split(count), self.labels.tensor_split(count)
+        mixed = [None] * count if self.mixed_labels is None else self.mixed_labels.tensor_split(count)
+        return [TrainingBatch(*part, self.weight) for part in zip(samples, labels, mixed, strict=True)]
+
+    def rows(self, which: slice) -> "TrainingBatch":
+        """Some of the images."""
+        mixed = None if self.mixed_labels is None else self.mixed_labels[which]
+        return TrainingBatch(self.samples[which], self.labels[which], mixed, self.weight)
+
+    @property
+    def dominant(self) -> Tensor:
+        """The labels with the larger weight, int64 (N,)."""
+        if self.mixed_labels is None or self.weight >= 0.5:  # noqa: PLR2004  # half
+            return self.labels
+        return self.mixed_labels
 
 
-def gathered_crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
-    """As `crops`, by pixel, for which the host need not know the offsets; in the channels-last memory format."""
-    image, rows, columns = (torch.arange(n, device=padded.device) for n in (len(padded), *size))
-    rows, columns = down[:, None] + rows, right[:, None] + columns
-    pixels = padded.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
-    return pixels.permute(0, 3, 1, 2)
+class Mixer:
+    """Mixes each image with the previous one of the batch, which is random as the order of the epoch is.
 
-
-def rotate(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Rotate each image about its center by up to `amount` degrees in each direction, with bilinear interpolation."""
-    radians = (2 * draws.uniform() - 1) * math.radians(amount)
-    return rotated(samples, radians)
-
-
-def rotated(samples: Tensor, radians: Tensor) -> Tensor:
-    """Rotate images (N, C, H, W) counter-clockwise by angles (N,); float32 in the range of the samples."""
-    height, width = samples.shape[2:]
-    cos, sin = radians.cos(), radians.sin()
-    zero = torch.zeros_like(cos)
-    aspect = height / width
-    matrix = torch.stack([cos, -sin * aspect, zero, sin / aspect, cos, zero], dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(matrix, list(samples.shape), align_corners=False)
-    return F.grid_sample(samples.float(), grid, align_corners=False)
-
-
-def color(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Vary brightness, contrast and, in RGB, saturation by factors from 1 - `amount` to 1 + `amount`."""
-    factors = [(1 + amount * (2 * draws.uniform() - 1)).view(-1, 1, 1, 1) for _ in range(3)]
-    return color_adjusted(samples, *factors)
-
-
-def color_adjusted(samples: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """Scale brightness, then contrast about the mean gray, then saturation about each pixel's gray; float32 in 0..255.
-
-    Factors are (N, 1, 1, 1). An image gives the same bytes in any batch: products and sums are rounded one by one, and
-    the mean is computed in float64.
+    All images of a batch have one weight, drawn from Beta(A, A) as a function of seed, epoch and batch index.
     """
-    x = (samples * brightness).clamp_(0, 255)
-    mean = gray(x).mean((1, 2, 3), keepdim=True, dtype=torch.float64).float()
-    x.mul_(contrast).add_(mean * (1 - contrast)).clamp_(0, 255)
-    if x.shape[1] == 1:
-        return x
-    grays = gray(x) * (1 - saturation)
-    return x.mul_(saturation).add_(grays).clamp_(0, 255)
+
+    def __init__(self, operations: tuple[Operation, ...], seed: int) -> None:
+        self._operation = next((operation for operation in operations if operation.name in MIXING), None)
+        self._seed = seed
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the operations include mixup or cutmix."""
+        return self._operation is not None
+
+    def __call__(self, samples: Tensor, labels: Tensor, *, epoch: int, batch: int) -> TrainingBatch:
+        """The batch (N, C, H, W), mixed if the operations include mixup or cutmix."""
+        if self._operation is None:
+            return TrainingBatch(samples, labels)
+        generator = np.random.default_rng(derived_seed(self._seed, _STREAM, epoch, batch))
+        weight = float(generator.beta(self._operation.amount, self._operation.amount))
+        if self._operation.name == "mixup":
+            mixed = mixup(samples, weight)
+        else:
+            row, column = generator.random(2)
+            mixed, weight = cutmix(samples, weight, (float(row), float(column)))
+        return TrainingBatch(mixed, labels, labels.roll(1), weight)
 
 
-def erase(samples: Tensor, amount: float, draws: Draws) -> Tensor:
-    """Fill a rectangle with mid gray, with probability `amount` (random erasing, Zhong et al. 2017).
+def mixup(samples: Tensor, weight: float) -> Tensor:
+    """Blend `weight` of each image with the rest of the previous one, float32 (Zhang et al. 2018, equation 1)."""
+    x = samples.float()
+    return x.roll(1, 0).lerp_(x, weight)
 
-    The rectangle has 2 to 33 percent of the area and an aspect ratio from 0.3 to 3.3, clipped to the image.
+
+def cutmix(samples: Tensor, weight: float, center: tuple[float, float]) -> tuple[Tensor, float]:
+    """Paste a box of the previous image into each image; returns images and the remaining weight (Yun et al. 2019).
+
+    The box has the aspect ratio of the image and 1 - `weight` of its area. Its `center` is in fractions of height and
+    width; the box is clipped at the border.
     """
     height, width = samples.shape[2:]
-    chosen = draws.uniform() < amount
-    area = (0.02 + 0.31 * draws.uniform().double()) * (height * width)
-    aspect = 0.3 * torch.pow(11, draws.uniform().double())
-    heights, widths = (area * aspect).sqrt(), (area / aspect).sqrt()
-    rows, columns = (
-        _interval_mask(side, length, draws.uniform()) for side, length in ((height, heights), (width, widths))
-    )
-    rows = rows & chosen[:, None]
-    mask = rows.to(samples.dtype)[:, None, :, None] * columns.to(samples.dtype)[:, None, None, :]
-    return samples * (1 - mask) + mask * _MID_GRAY  # arithmetic is several times as fast as torch.where
+    length = (1 - weight) ** 0.5
+    rows, columns = (_span(side, at, length) for side, at in zip((height, width), center, strict=True))
+    mixed = samples.clone()
+    mixed[..., rows, columns] = samples[..., rows, columns].roll(1, 0)
+    area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return mixed, 1 - area / (height * width)
 
 
-def _interval_mask(side: int, length: Tensor, position: Tensor) -> Tensor:
-    """Mask (N, side) of intervals of about `length` (N,) pixels, from position 0 (first) to 1 (last)."""
-    pixels = length.round().clamp(1, side)
-    start = (position * (side - pixels + 1)).floor()
-    pixel = torch.arange(side, device=length.device)
-    return (pixel >= start[:, None]) & (pixel < (start + pixels)[:, None])
-
-
-_APPLY: dict[str, Callable[[Tensor, float, Draws], Tensor]] = {
-    "vflip": vflip, "shift": shift, "crop": crop, "rotate": rotate, "perspective": perspective,
-    "color": color, "blur": blur, "erase": erase, "trivial": trivial,
-}  # fmt: skip
-_APPLY_PAIR: dict[str, Callable[[Tensor, float, float, Draws], Tensor]] = {  # of those with two numbers
-    "scale": scale, "resized-crop": resized_crop, "rand": rand,
-}  # fmt: skip
+def _span(side: int, center_fraction: float, length_fraction: float) -> slice:
+    center, half = int(side * center_fraction), int(side * length_fraction) // 2
+    return slice(max(0, center - half), min(side, center + half))

@@ -11,9 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
-from dlnotes_cli.data.images.draws import Draws
-from dlnotes_cli.data.images.tones import gray
-from dlnotes_cli.data.images.warp import affine
+from dlnotes_cli.data.images.transforms import Draws, affine, gray
 
 OPERATIONS = (
     "identity", "shear-x", "shear-y", "translate-x", "translate-y", "rotate", "brightness", "color", "contrast",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.images.augment_parser import PRESETS, Operation, is_flippable, parse_augment
+from dlnotes_cli.data.images.augment_parser import Operation, is_flippable, parse_augment
 from dlnotes_cli.shell.errors import InputError
 
 SHAPE, COLOR = (1, 28, 28), (3, 32, 32)
@@ -24,17 +24,12 @@ CHOICES = f"none, notes, light, standard, strong, {OPERATIONS}"
         ("notes", (Operation("flip"), Operation("rotate", 10))),
         ("standard", (Operation("flip"), Operation("shift", 1))),
         ("strong", (Operation("flip"), Operation("rotate", 10), Operation("shift", 2))),
-        (" standard ", (Operation("flip"), Operation("shift", 1))),
-        ("flip", (Operation("flip"),)),
         ("flip, shift:2 ,rotate:7.5", (Operation("flip"), Operation("shift", 2), Operation("rotate", 7.5))),
-        ("rotate:0", (Operation("rotate", 0),)),
         ("rotate:180", (Operation("rotate", 180),)),
         ("shift:27", (Operation("shift", 27),)),
         ("", ()),
         ("crop:27", (Operation("crop", 27),)),
         ("color:0.3,erase:1,mixup:0.2", (Operation("color", 0.3), Operation("erase", 1), Operation("mixup", 0.2))),
-        ("cutmix:1,flip", (Operation("cutmix", 1), Operation("flip"))),
-        ("vflip,trivial", (Operation("vflip"), Operation("trivial"))),
         ("scale:0.8-1.2,blur:0.5", (Operation("scale", 0.8, 1.2), Operation("blur", 0.5))),
         ("resized-crop:0.08-1", (Operation("resized-crop", 0.08, 1),)),
         ("perspective:0.6,rand:2:9", (Operation("perspective", 0.6), Operation("rand", 2, 9))),
@@ -62,13 +57,6 @@ def test_presets_crop_color_images_by_an_eighth_of_the_side(side: int, reach: in
     assert parse_augment("notes", (3, side, side), flippable=True) == (Operation("flip"), Operation("rotate", 10))
 
 
-@given(preset=st.sampled_from(PRESETS), shape=st.tuples(st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 9)))
-def test_the_operations_of_a_preset_can_be_listed(preset: str, shape: tuple[int, int, int]) -> None:
-    operations = parse_augment(preset, shape, flippable=True)
-    if min(shape) > 1 and shape[0] == 3:
-        assert parse_augment(",".join(map(str, operations)), shape, flippable=True) == operations
-
-
 amounts = st.one_of(
     st.tuples(st.sampled_from(["shift", "crop"]), st.integers(1, 27)),
     st.tuples(st.just("rotate"), st.integers(0, 180)),
@@ -92,21 +80,17 @@ def test_operations_round_trip_through_text(
 )
 def test_only_digits_are_not_flippable(classes: tuple[str, ...], expected: bool) -> None:
     assert is_flippable(classes) is expected
-
-
-@pytest.mark.parametrize("preset", ["none", "notes", "standard", "strong"])
-def test_presets_never_flip_digits(preset: str) -> None:
-    assert Operation("flip") not in parse_augment(preset, SHAPE, flippable=False)
-    assert Operation("flip") in parse_augment("flip", SHAPE, flippable=False)
+    for preset in ("none", "notes", "standard", "strong"):
+        assert (Operation("flip") in parse_augment(preset, SHAPE, flippable=expected)) == (
+            expected and preset != "none"
+        )
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
         ("flop", f"unknown operation 'flop'; did you mean 'flip'? choose from {CHOICES}"),
-        ("rotat:3", f"unknown operation 'rotat'; did you mean 'rotate'? choose from {CHOICES}"),
         ("colour:0.2", f"unknown operation 'colour'; did you mean 'color'? choose from {CHOICES}"),
-        ("cutmx:1", f"unknown operation 'cutmx'; did you mean 'cutmix'? choose from {CHOICES}"),
         (
             "standard,rotate:5",
             f"preset 'standard' cannot be combined; drop it, or list operations only: {OPERATIONS}",
@@ -114,28 +98,15 @@ def test_presets_never_flip_digits(preset: str) -> None:
         ("flip:3", "'flip' has no amount; write flip"),
         ("shift", "'shift' needs a number from 1 to 27, in whole pixels; write shift:2"),
         ("shift:1.5", "'shift:1.5' needs a number from 1 to 27, in whole pixels; write shift:2"),
-        ("shift:28", "'shift:28' needs a number from 1 to 27, in whole pixels; write shift:2"),
         ("crop:28", "'crop:28' needs a number from 1 to 27, in whole pixels; write crop:4"),
-        ("crop:0", "'crop:0' needs a number from 1 to 27, in whole pixels; write crop:4"),
-        ("crop", "'crop' needs a number from 1 to 27, in whole pixels; write crop:4"),
         ("color:2", "'color:2' needs a number from 0 to 1; write color:0.2"),
-        ("color:-0.1", "'color:-0.1' needs a number from 0 to 1; write color:0.2"),
-        ("erase:1.01", "'erase:1.01' needs a number from 0 to 1; write erase:0.25"),
-        ("mixup:0", "'mixup:0' needs a number from 0.01 to 100; write mixup:0.2"),
         ("cutmix:inf", "'cutmix:inf' needs a number from 0.01 to 100; write cutmix:1"),
         ("mixup:1,cutmix:1", "'mixup' and 'cutmix' both mix the batch; keep one of them"),
-        ("mixup:1,flip,mixup:1", "'mixup' and 'mixup' both mix the batch; keep one of them"),
         ("rotate:", "'rotate:' needs a number from 0 to 180; write rotate:10"),
-        ("rotate:-1", "'rotate:-1' needs a number from 0 to 180; write rotate:10"),
         ("rotate:nan", "'rotate:nan' needs a number from 0 to 180; write rotate:10"),
-        ("rotate:inf", "'rotate:inf' needs a number from 0 to 180; write rotate:10"),
-        ("vflip:1", "'vflip' has no amount; write vflip"),
-        ("trivial:3", "'trivial' has no amount; write trivial"),
         ("perspective:0.7", "'perspective:0.7' needs a number from 0 to 0.6; write perspective:0.4"),
-        ("blur:2", "'blur:2' needs a number from 0 to 1; write blur:0.5"),
         ("scale:1.2", "'scale:1.2' needs two numbers from 0.1 to 10, the lower first; write scale:0.8-1.2"),
         ("scale:1.2-0.8", "'scale:1.2-0.8' needs two numbers from 0.1 to 10, the lower first; write scale:0.8-1.2"),
-        ("scale:0-1", "'scale:0-1' needs two numbers from 0.1 to 10, the lower first; write scale:0.8-1.2"),
         (
             "resized-crop:0.5-1.5",
             "'resized-crop:0.5-1.5' needs two numbers from 0.01 to 1, the lower first; write resized-crop:0.5-1",
@@ -143,7 +114,6 @@ def test_presets_never_flip_digits(preset: str) -> None:
         ("rand", "'rand' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),
         ("rand:2:31", "'rand:2:31' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),
         ("rand:1.5:9", "'rand:1.5:9' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),
-        ("rand:2:nan", "'rand:2:nan' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),
         ("rotate:ten", "'rotate:ten' needs a number from 0 to 180; write rotate:10"),
     ],
 )
@@ -153,14 +123,9 @@ def test_invalid_values_are_refused(text: str, line: str) -> None:
     assert str(caught.value) == f"--augment: {line}"
 
 
-def test_tables_are_not_augmented() -> None:
+def test_neither_tables_nor_single_pixels_are_augmented() -> None:
     assert parse_augment("none", (5,), flippable=True) == parse_augment("standard", (5,), flippable=True) == ()
     with pytest.raises(InputError, match="--augment: 'flip' is for images; use none with a table"):
         parse_augment("flip", (5,), flippable=True)
-
-
-def test_an_image_one_pixel_high_cannot_be_moved() -> None:
-    with pytest.raises(
-        InputError, match="--augment: 'crop' cannot move images that are one pixel wide or high; drop crop"
-    ):
+    with pytest.raises(InputError, match="'crop' cannot move images that are one pixel wide or high; drop crop"):
         parse_augment("crop:1", (3, 1, 9), flippable=True)

@@ -1,14 +1,11 @@
 """TrivialAugment and RandAugment against torchvision: each operation, their magnitudes, and how often each is drawn."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode, RandAugment, TrivialAugmentWide
 
-from dlnotes_cli.data.images.draws import Draws
 from dlnotes_cli.data.images.policies import (
     _RAND,
     _WIDE,
@@ -19,6 +16,7 @@ from dlnotes_cli.data.images.policies import (
     rand,
     trivial,
 )
+from dlnotes_cli.data.images.transforms import Draws
 
 NAMES = dict(
     zip(
@@ -80,15 +78,6 @@ def test_magnitudes_are_those_of_torchvision(policy: str, size: tuple[int, int])
             torch.testing.assert_close(amounts, expected, rtol=1e-6, atol=1e-5)
 
 
-def test_operations_of_one_batch_do_not_mix() -> None:
-    samples = images(len(OPERATIONS), (3, 10, 10))
-    operations, amounts = torch.arange(len(OPERATIONS)), torch.full((len(OPERATIONS),), 0.5)
-    together = apply_operations(samples, operations, amounts)
-    for i in range(len(OPERATIONS)):
-        alone = apply_operations(samples[i : i + 1], operations[i : i + 1], amounts[i : i + 1])
-        assert together[i].equal(alone[0]), OPERATIONS[i]
-
-
 def test_whole_batches_give_the_same_as_families_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = images(70, (3, 12, 9))
     by_family = [trivial(samples, 0.0, Draws(torch.arange(70), 3)), rand(samples, 2, 11, Draws(torch.arange(70), 3))]
@@ -128,12 +117,3 @@ def test_a_second_operation_acts_on_the_result_of_the_first() -> None:
     twice = rand(samples, 2, 5, Draws(torch.arange(60), 1))
     draws = Draws(torch.arange(60), 1)
     assert twice.equal(rand(rand(samples, 1, 5, draws), 1, 5, draws))
-
-
-def test_a_flat_image_stays_flat() -> None:
-    flat = torch.full((14, 3, 6, 6), 77, dtype=torch.uint8)
-    operations = torch.arange(14)
-    changed = apply_operations(flat, operations, torch.zeros(14))
-    kept = [i for i, name in enumerate(OPERATIONS) if name not in {"solarize", "posterize"}]
-    assert changed[kept].equal(flat[kept])
-    assert math.isclose(float(changed[OPERATIONS.index("solarize")].float().mean()), 255 - 77)

@@ -1,0 +1,332 @@
+"""Operations on a batch of images, each image with its own parameters.
+
+Every draw is a function of seed, epoch and index alone. Positions are continuous: pixel i of a row extends from i to
+i + 1. On a GPU no function waits for the device.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
+from torch import Tensor
+
+from dlnotes_cli.seeding import derived_seed
+
+_SPLITMIX = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)  # the two multipliers of splitmix64 as signed integers
+_FAIR = 0.5  # probability of a coin
+_MID_GRAY = 128
+_SIGMAS = (0.1, 2.0)  # pixels, as in torchvision
+_RADIUS = 4  # pixels: two standard deviations
+_UNCHANGED = 0.01  # a standard deviation, in pixels, whose neighbors have the weight 0 in float32
+_ASPECTS = (math.log(3 / 4), math.log(4 / 3))  # of the boxes of a random resized crop, as in torchvision
+Corners = tuple[tuple[Tensor, Tensor], ...]  # x and y (N,) of the upper left, upper right, lower right and lower left
+
+
+class Draws:
+    """Counter-based uniform draws for each sample of a batch; an index has the same draws in any batch."""
+
+    def __init__(self, indices: Tensor, seed: int) -> None:
+        self._indices, self._seed, self._count = indices, seed, 0
+
+    def uniform(self) -> Tensor:
+        """The next draw of each sample, float32 (N,) in [0, 1), by the output function of splitmix64."""
+        self._count += 1
+        z = self._indices * -0x61C8864680B583EB + (derived_seed(self._seed, self._count))
+        z = (z ^ _shifted(z, 30)) * _SPLITMIX[0]
+        z = (z ^ _shifted(z, 27)) * _SPLITMIX[1]
+        return _shifted(z ^ _shifted(z, 31), 40).float() * 2.0**-24
+
+    def within(self, low: float, high: float) -> Tensor:
+        """The next draw of each sample, float32 (N,) from `low` to `high`."""
+        return low + (high - low) * self.uniform()
+
+
+def _shifted(z: Tensor, bits: int) -> Tensor:
+    """Logical right shift: torch has no unsigned 64-bit arithmetic."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+# --- flips and crops -------------------------------------------------------------------------------------------------
+
+
+def flip(samples: Tensor, mirrored: Tensor) -> Tensor:
+    """Flip the images in `mirrored` (N,) left to right."""
+    return _flipped(samples, 3, mirrored)
+
+
+def vflip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
+    """Flip each image upside down with probability 0.5."""
+    return _flipped(samples, 2, draws.uniform() < _FAIR)
+
+
+def _flipped(samples: Tensor, axis: int, mirrored: Tensor) -> Tensor:
+    if samples.device.type != "cpu":
+        return chosen_flips(samples, mirrored, axis)
+    both = torch.cat([samples, samples.flip(axis)])  # copying whole images is five times as fast as indexing pixels
+    return both.index_select(0, torch.arange(len(samples), device=samples.device) + len(samples) * mirrored)
+
+
+def chosen_flips(samples: Tensor, mirrored: Tensor, axis: int = 3) -> Tensor:
+    """Images of which those in `mirrored` (N,) are flipped, in the memory format of the samples."""
+    return torch.where(mirrored.view(-1, 1, 1, 1), samples.flip(axis), samples)
+
+
+def shift(samples: Tensor, amount: float, draws: Draws) -> Tensor:
+    """Shift each image by up to `amount` whole pixels in each direction, with black padding."""
+    reach = int(amount)
+    return _random_crops(F.pad(samples, (reach, reach, reach, reach)), reach, draws)
+
+
+def crop(samples: Tensor, amount: float, draws: Draws) -> Tensor:
+    """Shift each image by up to `amount` whole pixels in each direction, with reflection padding."""
+    reach = int(amount)
+    if samples.device.type != "cpu":
+        return _random_crops(reflected(samples, reach), reach, draws)
+    return _random_crops(F.pad(samples, (reach, reach, reach, reach), mode="reflect"), reach, draws)
+
+
+def reflected(samples: Tensor, reach: int) -> Tensor:
+    """Images with `reach` pixels of reflection padding on each side; on GPUs, F.pad does so for floats alone."""
+    for dimension in (2, 3):
+        last = samples.shape[dimension] - 1
+        pixels = torch.arange(-reach, last + 1 + reach, device=samples.device)
+        samples = samples.index_select(dimension, last - (last - pixels.abs()).abs())
+    return samples
+
+
+def _random_crops(padded: Tensor, reach: int, draws: Draws) -> Tensor:
+    """Crop padded images to their original size at random offsets; `reach` is the padding on each side."""
+    down, right = (((2 * reach + 1) * draws.uniform()).long() for _ in range(2))
+    return crops(padded, down, right, (padded.shape[2] - 2 * reach, padded.shape[3] - 2 * reach))
+
+
+def crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
+    """Crop each image (N, C, ., .) to `size` (H, W); `down` and `right` are its offsets, int64 (N,).
+
+    On a CPU, rows are gathered whole, and images with the same column offset are cropped together: copying contiguous
+    memory is several times as fast as indexing pixels.
+    """
+    if padded.device.type != "cpu":
+        return gathered_crops(padded, down, right, size)
+    channels, padded_height, padded_width = padded.shape[1:]
+    order = right.argsort(stable=True)
+    rows, planes = (torch.arange(n, device=padded.device) for n in (size[0], channels))
+    first = (order[:, None] * channels + planes) * padded_height + down[order, None]  # (N, C)
+    rows_of_images = padded.reshape(-1, padded_width).index_select(0, (first[..., None] + rows).flatten())
+    starts = right.bincount(minlength=padded_width - size[1] + 1).tolist()
+    groups = rows_of_images.view(-1, channels, size[0], padded_width).split(starts)
+    cropped = torch.cat([group[..., start : start + size[1]] for start, group in enumerate(groups)])
+    return cropped.index_select(0, order.argsort())
+
+
+def gathered_crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
+    """As `crops`, by pixel, for which the host need not know the offsets; in the channels-last memory format."""
+    image, rows, columns = (torch.arange(n, device=padded.device) for n in (len(padded), *size))
+    rows, columns = down[:, None] + rows, right[:, None] + columns
+    pixels = padded.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
+    return pixels.permute(0, 3, 1, 2)
+
+
+# --- with bilinear interpolation -------------------------------------------------------------------------------------
+
+
+def affine(samples: Tensor, x_row: tuple[Tensor, ...], y_row: tuple[Tensor, ...]) -> Tensor:
+    """Images (N, C, H, W) whose pixel at (x, y) from the center comes from a x + b y + c, and likewise in y; float32.
+
+    A row is (a, b, c), each (N,), in pixels. Outside of the image is black.
+    """
+    height, width = samples.shape[2:]
+    (a, b, c), (d, e, f) = x_row, y_row
+    rows = [a, b * (height / width), c * (2 / width), d * (width / height), e, f * (2 / height)]
+    grid = F.affine_grid(torch.stack(rows, dim=1).view(-1, 2, 3), list(samples.shape), align_corners=False)
+    return F.grid_sample(samples.float(), grid, align_corners=False)
+
+
+def rotate(samples: Tensor, amount: float, draws: Draws) -> Tensor:
+    """Rotate each image about its center by up to `amount` degrees in each direction, with bilinear interpolation."""
+    return rotated(samples, (2 * draws.uniform() - 1) * math.radians(amount))
+
+
+def rotated(samples: Tensor, radians: Tensor) -> Tensor:
+    """Rotate images (N, C, H, W) counter-clockwise by angles (N,); float32 in the range of the samples."""
+    cos, sin, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
+    return affine(samples, (cos, -sin, zero), (sin, cos, zero))
+
+
+def scale(samples: Tensor, low: float, high: float, draws: Draws) -> Tensor:
+    """Enlarge each image about its center by a factor from `low` to `high`, with black padding below 1."""
+    return scaled(samples, draws.within(low, high))
+
+
+def scaled(samples: Tensor, factors: Tensor) -> Tensor:
+    """Enlarge images (N, C, H, W) about their centers by factors (N,); float32 in the range of the samples."""
+    zero, inverse = torch.zeros_like(factors), 1 / factors
+    return affine(samples, (inverse, zero, zero), (zero, inverse, zero))
+
+
+def perspective(samples: Tensor, amount: float, draws: Draws) -> Tensor:
+    """Move the corners of each image inward by up to `amount` of half its sides, with black padding."""
+    height, width = samples.shape[2:]
+    corners = []
+    for is_right, is_lower in ((0, 0), (1, 0), (1, 1), (0, 1)):
+        x, y = (draws.uniform() * (amount * side / 2) for side in (width, height))
+        corners.append((width - x if is_right else x, height - y if is_lower else y))
+    return in_perspective(samples, tuple(corners))
+
+
+def in_perspective(samples: Tensor, corners: Corners) -> Tensor:
+    """Draw images (N, C, H, W) so that their corners come to lie at `corners`, of a convex region; float32.
+
+    The map from the unit square to the region is Heckbert's (1989), and its inverse is the adjugate matrix.
+    """
+    height, width = samples.shape[2:]
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = corners
+    sum_x, sum_y = x0 - x1 + x2 - x3, y0 - y1 + y2 - y3
+    determinant = (x1 - x2) * (y3 - y2) - (x3 - x2) * (y1 - y2)
+    g = (sum_x * (y3 - y2) - (x3 - x2) * sum_y) / determinant
+    h = ((x1 - x2) * sum_y - sum_x * (y1 - y2)) / determinant
+    a, b, c = x1 - x0 + g * x1, x3 - x0 + h * x3, x0
+    d, e, f = y1 - y0 + g * y1, y3 - y0 + h * y3, y0
+    u_row, v_row = (e - f * h, c * h - b, b * f - c * e), (f * g - d, a - c * g, c * d - a * f)
+    w_row = (d * h - e * g, b * g - a * h, a * e - b * d)
+    x = _centers(width, samples).view(1, 1, -1)
+    y = _centers(height, samples).view(1, -1, 1)
+    u, v, w = (
+        i.view(-1, 1, 1) * x + j.view(-1, 1, 1) * y + k.view(-1, 1, 1) for i, j, k in (u_row, v_row, w_row)
+    )  # (N, H, W)
+    grid = torch.stack([2 * u / w - 1, 2 * v / w - 1], dim=-1)
+    return F.grid_sample(samples.float(), grid, align_corners=False)
+
+
+def resized_crop(samples: Tensor, low: float, high: float, draws: Draws) -> Tensor:
+    """Crop a box of each image, with `low` to `high` of its area, and resize it to the size of the image."""
+    return resized_crops(samples, *boxes(samples.shape[2:], low, high, draws))
+
+
+def boxes(size: torch.Size, low: float, high: float, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, left, height and width (N,) of boxes in whole pixels, in images of `size` (H, W).
+
+    Their areas are uniform from `low` to `high` of that of the image, their aspect ratios from 3/4 to 4/3, and their
+    sides at most those of the image.
+    """
+    area = draws.within(low, high).double() * (size[0] * size[1])
+    aspect = draws.within(*_ASPECTS).double().exp()  # of width to height
+    height, width = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
+    height, width = height.clamp(1, size[0]), width.clamp(1, size[1])
+    top, left = (
+        (draws.uniform() * (side - length + 1)).floor() for side, length in zip(size, (height, width), strict=True)
+    )
+    return top, left, height, width
+
+
+def resized_crops(samples: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """Boxes of images (N, C, H, W), each (N,) in whole pixels, resized to (H, W); float32.
+
+    Positions are clamped to the centers of the box's outer pixels, as where the box is cropped before it is resized.
+    """
+    rows, columns = (
+        _resized_positions(side, start, length, samples)
+        for side, start, length in zip(samples.shape[2:], (top, left), (height, width), strict=True)
+    )
+    count, tall, wide = len(samples), *samples.shape[2:]
+    grid = torch.stack(
+        [columns[:, None, :].expand(count, tall, wide), rows[:, :, None].expand(count, tall, wide)], dim=-1
+    )
+    return F.grid_sample(samples.float(), grid.float(), align_corners=False)
+
+
+def _resized_positions(side: int, start: Tensor, length: Tensor, samples: Tensor) -> Tensor:
+    """Where the pixels of a resized row lie in the row that they are taken from, (N, side) from -1 to 1."""
+    start, length = start[:, None].double(), length[:, None].double()
+    position = start + _centers(side, samples).double() * (length / side)
+    position = position.maximum(start + 0.5).minimum(start + length - 0.5)
+    return position * (2 / side) - 1
+
+
+def _centers(count: int, samples: Tensor) -> Tensor:
+    """The centers of the pixels of a row, (count,)."""
+    return torch.arange(count, device=samples.device, dtype=torch.float32) + 0.5
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def gray(samples: Tensor) -> Tensor:
+    """Luma (N, 1, H, W) of float images with one or three channels, with the weights of ITU-R BT.601."""
+    if samples.shape[1] == 1:
+        return samples
+    red, green, blue = samples.split(1, dim=1)
+    luma: Tensor = (red * 0.2989).add_(green * 0.587).add_(blue * 0.114)
+    return luma
+
+
+def blur(samples: Tensor, amount: float, draws: Draws) -> Tensor:
+    """Blur each image with probability `amount`, with a Gaussian of 0.1 to 2 pixels; float32."""
+    chosen = draws.uniform() < amount
+    sigma = draws.within(*_SIGMAS)
+    return blurred(samples, torch.where(chosen, sigma, torch.full_like(sigma, _UNCHANGED)))
+
+
+def blurred(samples: Tensor, sigma: Tensor, radius: int = _RADIUS) -> Tensor:
+    """Images (N, C, H, W) blurred with standard deviations (N,) in pixels, with reflection padding; float32.
+
+    The kernel ends `radius` pixels from its center, or where the image has no more to reflect.
+    """
+    x = samples.float()
+    for axis in (2, 3):
+        reach = min(radius, x.shape[axis] - 1)
+        offsets = torch.arange(-reach, reach + 1, device=x.device)
+        weights = torch.softmax(-(offsets**2) / (2 * sigma[:, None] ** 2), dim=1)  # (N, 2 * reach + 1)
+        padding = (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0)  # noqa: PLR2004  # rows
+        padded, side = F.pad(x, padding, mode="reflect"), x.shape[axis]
+        x = torch.zeros_like(x)
+        for i in range(2 * reach + 1):
+            x.addcmul_(padded.narrow(axis, i, side), weights[:, i, None, None, None])
+    return x
+
+
+def color(samples: Tensor, amount: float, draws: Draws) -> Tensor:
+    """Vary brightness, contrast and, in RGB, saturation by factors from 1 - `amount` to 1 + `amount`."""
+    factors = [(1 + amount * (2 * draws.uniform() - 1)).view(-1, 1, 1, 1) for _ in range(3)]
+    return color_adjusted(samples, *factors)
+
+
+def color_adjusted(samples: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
+    """Scale brightness, then contrast about the mean gray, then saturation about each pixel's gray; float32 in 0..255.
+
+    Factors are (N, 1, 1, 1). An image gives the same bytes in any batch: products and sums are rounded one by one, and
+    the mean is computed in float64.
+    """
+    x = (samples * brightness).clamp_(0, 255)
+    mean = gray(x).mean((1, 2, 3), keepdim=True, dtype=torch.float64).float()
+    x.mul_(contrast).add_(mean * (1 - contrast)).clamp_(0, 255)
+    if x.shape[1] == 1:
+        return x
+    grays = gray(x) * (1 - saturation)
+    return x.mul_(saturation).add_(grays).clamp_(0, 255)
+
+
+def erase(samples: Tensor, amount: float, draws: Draws) -> Tensor:
+    """Fill a rectangle with mid gray, with probability `amount` (random erasing, Zhong et al. 2017).
+
+    The rectangle has 2 to 33 percent of the area and an aspect ratio from 0.3 to 3.3, clipped to the image.
+    """
+    height, width = samples.shape[2:]
+    chosen = draws.uniform() < amount
+    area = (0.02 + 0.31 * draws.uniform().double()) * (height * width)
+    aspect = 0.3 * torch.pow(11, draws.uniform().double())
+    heights, widths = (area * aspect).sqrt(), (area / aspect).sqrt()
+    rows, columns = (
+        _interval_mask(side, length, draws.uniform()) for side, length in ((height, heights), (width, widths))
+    )
+    rows = rows & chosen[:, None]
+    mask = rows.to(samples.dtype)[:, None, :, None] * columns.to(samples.dtype)[:, None, None, :]
+    return samples * (1 - mask) + mask * _MID_GRAY  # arithmetic is several times as fast as torch.where
+
+
+def _interval_mask(side: int, length: Tensor, position: Tensor) -> Tensor:
+    """Mask (N, side) of intervals of about `length` (N,) pixels, from position 0 (first) to 1 (last)."""
+    pixels = length.round().clamp(1, side)
+    start = (position * (side - pixels + 1)).floor()
+    pixel = torch.arange(side, device=length.device)
+    return (pixel >= start[:, None]) & (pixel < (start + pixels)[:, None])

@@ -1,0 +1,275 @@
+"""Operations of augmentation: counter-based draws, and each operation against torchvision or a loop, image by image."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms.v2 import InterpolationMode, RandomResizedCrop
+from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
+
+from dlnotes_cli.data.images import transforms as T  # noqa: N812  # as of torchvision
+from dlnotes_cli.data.images.transforms import Draws
+from dlnotes_cli.seeding import derived_seed
+
+WORD, GAMMA = 1 << 64, 0x9E3779B97F4A7C15
+BILINEAR = InterpolationMode.BILINEAR
+CHANNELS = st.sampled_from([1, 3])
+
+
+def images(count: int, shape: tuple[int, int, int] = (3, 12, 10), seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, *shape), np.uint8))
+
+
+class FixedDraws(Draws):
+    """Draws with fixed values."""
+
+    def __init__(self, *numbers: list[float]) -> None:
+        super().__init__(torch.arange(len(numbers[0])), 0)
+        self._values = iter(numbers)
+
+    def uniform(self) -> Tensor:
+        return torch.tensor(next(self._values))
+
+
+def splitmix64(state: int) -> int:
+    """The output function of Steele, Lea and Flood for an advanced state."""
+    z = state % WORD
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % WORD
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % WORD
+    return z ^ (z >> 31)
+
+
+@given(seed=st.integers(0, (1 << 63) - 1), indices=st.lists(st.integers(0, 2**40), min_size=1, max_size=20))
+def test_draws_are_those_of_splitmix64(seed: int, indices: list[int]) -> None:
+    assert [splitmix64(1234567 + GAMMA * n) for n in (1, 2)] == [6457827717110365317, 3203168211198807973]
+    draws = Draws(torch.tensor(indices), seed)
+    for count in (1, 2, 3):
+        start = derived_seed(seed, count)
+        expected = [(splitmix64(start + GAMMA * index) >> 40) / 2**24 for index in indices]
+        assert draws.uniform().tolist() == expected
+
+
+# --- flips and crops ---------------------------------------------------------------------------------------------
+
+
+def test_flips_against_torchvision() -> None:
+    samples = images(4)
+    across = T.flip(samples, torch.tensor([True, True, False, False]))
+    down = T.vflip(samples, 0.0, FixedDraws([0.0, 0.49, 0.5, 0.99]))
+    assert across.dtype == down.dtype == torch.uint8
+    for i, mirrored in enumerate([True, True, False, False]):
+        assert across[i].equal(TF.horizontal_flip(samples[i]) if mirrored else samples[i])
+        assert down[i].equal(TF.vertical_flip(samples[i]) if mirrored else samples[i])
+
+
+@given(
+    count=st.integers(1, 9), channels=CHANNELS, height=st.integers(2, 13), width=st.integers(2, 13),
+    seed=st.integers(0, 999), data=st.data(),
+)  # fmt: skip
+def test_shift_and_crop_against_torchvision(
+    count: int, channels: int, height: int, width: int, seed: int, data: st.DataObject
+) -> None:
+    reach = data.draw(st.integers(1, min(height, width) - 1))
+    samples = images(count, (channels, height, width), seed)
+    fractions = st.lists(st.floats(0, 0.9375, width=32), min_size=count, max_size=count)
+    down, right = data.draw(fractions), data.draw(fractions)
+    for operation, mode in ((T.crop, "reflect"), (T.shift, "constant")):
+        moved = operation(samples, reach, FixedDraws(down, right))
+        assert moved.dtype == torch.uint8
+        for i in range(count):
+            padded = TF.pad(samples[i], [reach] * 4, padding_mode=mode)
+            top, left = (int(np.float32(2 * reach + 1) * np.float32(draw[i])) for draw in (down, right))
+            assert moved[i].equal(TF.crop(padded, top, left, height, width))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_operations_for_gpus_give_the_same_bits_in_channels_last(channels: int) -> None:
+    samples = images(20, (channels, 9, 12), channels)
+    last = samples.contiguous(memory_format=torch.channels_last)
+    down, right = torch.randint(0, 4, (2, 20), generator=torch.Generator().manual_seed(channels))
+    found = T.gathered_crops(last, down, right, (6, 9))
+    for dtype in (torch.uint8, torch.float32):
+        assert found.to(dtype).equal(T.crops(samples.to(dtype), down, right, (6, 9)))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for reach in (1, 8):
+        assert T.reflected(last, reach).equal(functional.pad(samples, [reach] * 4, mode="reflect"))
+    mirrored = Draws(torch.arange(20), 7).uniform() < 0.5
+    assert T.chosen_flips(last, mirrored).equal(T.flip(samples, mirrored))
+
+
+# --- with bilinear interpolation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(12, 12), (12, 20), (20, 12), (9, 7)])
+def test_rotate_and_scale_against_torchvision(size: tuple[int, int]) -> None:
+    samples = images(7, (3, *size))
+    factors = [0.25, 0.5, 0.8, 1.0, 1.3, 2.0, 3.7]
+    rotated, scaled = (
+        T.rotate(samples, 40.0, FixedDraws([i / 6 for i in range(7)])),
+        T.scaled(samples, torch.tensor(factors)),
+    )
+    for i, factor in enumerate(factors):
+        image = samples[i : i + 1].float()
+        turned = TF.rotate(image, (2 * i / 6 - 1) * 40.0, BILINEAR)[0]
+        torch.testing.assert_close(rotated[i], turned, rtol=0, atol=0.02)
+        enlarged = TF.affine(image, 0.0, [0, 0], factor, [0.0, 0.0], BILINEAR)[0]
+        torch.testing.assert_close(scaled[i], enlarged, rtol=0, atol=0.02)
+
+
+def test_factors_are_uniform_in_their_interval() -> None:
+    """The scaled width of a centered square of white shows the factor."""
+    square = torch.zeros(2000, 1, 40, 40)
+    square[..., 10:30, 10:30] = 1
+    factors = (T.scale(square, 0.5, 1.5, Draws(torch.arange(2000), 1)).sum((1, 2, 3)) / 400).sqrt()
+    found = [float(value) for value in (factors.min(), factors.mean(), factors.max())]
+    assert found == pytest.approx([0.5, 1.0, 1.5], abs=0.03)
+
+
+@given(height=st.integers(2, 15), width=st.integers(2, 15), channels=CHANNELS, seed=st.integers(0, 999), data=st.data())
+def test_resized_crops_against_torchvision(
+    height: int, width: int, channels: int, seed: int, data: st.DataObject
+) -> None:
+    samples = images(3, (channels, height, width), seed)
+    chosen = []
+    for _ in range(3):
+        tall, wide = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
+        chosen.append((data.draw(st.integers(0, height - tall)), data.draw(st.integers(0, width - wide)), tall, wide))
+    changed = T.resized_crops(samples, *torch.tensor(chosen, dtype=torch.float32).T)
+    for i, (top, left, tall, wide) in enumerate(chosen):
+        expected = TF.resized_crop(samples[i].float(), top, left, tall, wide, [height, width], BILINEAR)
+        torch.testing.assert_close(changed[i], expected, rtol=0, atol=0.05)
+
+
+def test_boxes_have_the_areas_and_aspect_ratios_of_torchvision() -> None:
+    height, width, count = 200, 300, 3000
+    top, left, tall, wide = T.boxes(torch.Size((height, width)), 0.2, 0.4, Draws(torch.arange(count), 2))
+    crop, image = RandomResizedCrop(10, scale=(0.2, 0.4)), torch.zeros(1, height, width)
+    torch.manual_seed(0)
+    parameters = [crop.make_params([image]) for _ in range(count)]
+    theirs = [torch.tensor([p[name] for p in parameters], dtype=torch.float64) for name in ("height", "width")]
+    area, aspect = tall * wide / (height * width), wide / tall
+    expected = [0.2, 0.4, float((theirs[0] * theirs[1]).mean()) / (height * width)]
+    assert [float(value) for value in (area.min(), area.max(), area.mean())] == pytest.approx(expected, abs=0.01)
+    assert float(aspect.log().mean()) == pytest.approx(float((theirs[1] / theirs[0]).log().mean()), abs=0.02)
+    assert float(aspect.log().abs().max()) <= math.log(4 / 3) + 0.02
+    for start, length, side in ((top, tall, height), (left, wide, width)):
+        assert bool(((start >= 0) & (start + length <= side)).all())
+        assert float((start / (side - length)).mean()) == pytest.approx(0.5, abs=0.02)
+
+
+@given(seed=st.integers(0, 999), height=st.integers(2, 21), width=st.integers(2, 21))
+def test_perspective_against_torchvision(seed: int, height: int, width: int) -> None:
+    samples = images(4, (3, height, width), seed)
+    inward = np.random.default_rng(seed).uniform(0, 0.3, (4, 4, 2))  # of the sides, for each image and corner
+    start = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+    toward = np.sign(np.array([width, height]) / 2 - start) * np.array([width, height])
+    end = start + inward * toward
+    corners = tuple((torch.tensor(end[:, i, 0]).float(), torch.tensor(end[:, i, 1]).float()) for i in range(4))
+    changed = T.in_perspective(samples, corners)
+    for i in range(4):
+        expected = TF.perspective(samples[i].float(), start.tolist(), end[i].tolist(), BILINEAR)
+        torch.testing.assert_close(changed[i], expected, rtol=0, atol=0.3)
+
+
+def test_corners_move_inward_by_at_most_the_amount() -> None:
+    """White images: the corners of the region that stays white are those of the draws."""
+    white = torch.full((300, 1, 60, 80), 255, dtype=torch.uint8)
+    moved = T.perspective(white, 0.5, Draws(torch.arange(300), 3))
+    area = (moved / 255).mean((1, 2, 3))
+    assert 0.5**2 - 0.01 <= float(area.min()) < 0.6 < float(area.max()) <= 1.0001
+    assert bool((moved[:, :, 16:-16, 21:-21] > 254.9).all())  # a quarter of the sides from each border
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 17), (1, 9, 5), (1, 5, 9)])
+def test_blur_against_torchvision(shape: tuple[int, int, int]) -> None:
+    samples = images(4, shape)
+    sigmas = torch.tensor([0.1, 0.5, 1.3, 2.0])
+    changed = T.blurred(samples, sigmas)
+    for i, sigma in enumerate(sigmas.tolist()):
+        expected = TF.gaussian_blur(samples[i].float(), [9, 9], [sigma, sigma])
+        torch.testing.assert_close(changed[i], expected, rtol=0, atol=1e-3)
+
+
+def test_small_images_are_blurred_with_a_smaller_kernel() -> None:
+    changed = T.blurred(torch.tensor([[[[0.0, 255.0]]]]), torch.tensor([1.0]))
+    weights = np.exp([-0.5, 0, -0.5])  # the reflected neighbor on both sides
+    expected = 255 * weights[[0, 2]].sum() / weights.sum()
+    assert changed.flatten().tolist() == pytest.approx([expected, 255 - expected], abs=1e-3)
+
+
+def test_a_fraction_of_the_images_is_blurred_with_standard_deviations_from_0_1_to_2() -> None:
+    dot = torch.zeros(4000, 1, 19, 19)
+    dot[..., 9, 9] = 1
+    changed = T.blur(dot, 0.4, Draws(torch.arange(4000), 6))
+    is_blurred = changed[:, 0, 9, 9] < 1
+    variance = (changed[:, 0].sum(1) * (torch.arange(19) - 9) ** 2).sum(1)
+    assert float((variance > 0.005).float().mean()) == pytest.approx(0.4 * (1.9 - 0.15) / 1.9, abs=0.03)
+    assert 1.5**2 < float(variance.max()) < 2.0**2  # the kernel ends after two standard deviations
+    torch.testing.assert_close(changed[~is_blurred], dot[~is_blurred], rtol=0, atol=1e-7)
+
+
+FACTORS = st.floats(0, 2, width=32)
+
+
+@given(
+    channels=CHANNELS, seed=st.integers(0, 999),
+    factor=st.lists(st.tuples(FACTORS, FACTORS, FACTORS), min_size=1, max_size=5),
+)  # fmt: skip
+def test_color_against_torchvision(channels: int, seed: int, factor: list[tuple[float, float, float]]) -> None:
+    samples = images(len(factor), (channels, 7, 5), seed)
+    brightness, contrast, saturation = (torch.tensor(column).view(-1, 1, 1, 1) for column in zip(*factor, strict=True))
+    changed = T.color_adjusted(samples, brightness, contrast, saturation)
+    for i, (b, c, s) in enumerate(factor):
+        expected = TF.adjust_contrast(TF.adjust_brightness(samples[i] / 255, b), c)
+        if channels == 3:
+            expected = TF.adjust_saturation(expected, s)
+        torch.testing.assert_close(changed[i], expected * 255, rtol=0, atol=1e-3)
+
+
+def test_color_factors_are_centered_at_one() -> None:
+    samples = images(3)
+    drawn = T.color(samples, 0.4, FixedDraws([0.0, 0.5, 0.999], [0.5] * 3, [0.5] * 3))
+    for i, factor in enumerate([0.6, 1.0, 1.4]):
+        expected = TF.adjust_brightness(samples[i] / 255, factor) * 255
+        torch.testing.assert_close(drawn[i], expected, rtol=0, atol=0.3)
+
+
+@given(
+    height=st.integers(1, 33), width=st.integers(1, 33), channels=CHANNELS, seed=st.integers(0, 2**40),
+    dtype=st.sampled_from([torch.uint8, torch.float32]),
+)  # fmt: skip
+def test_erase_fills_one_rectangle_as_torchvision(
+    height: int, width: int, channels: int, seed: int, dtype: torch.dtype
+) -> None:
+    samples = torch.full((20, channels, height, width), 7, dtype=dtype)
+    erased = T.erase(samples, 1.0, Draws(torch.arange(20), seed))
+    assert erased.dtype == dtype
+    for before, after in zip(samples, erased, strict=True):
+        _, rows, columns = (after != 7).nonzero(as_tuple=True)
+        top, left = int(rows.min()), int(columns.min())
+        tall, wide = int(rows.max()) - top + 1, int(columns.max()) - left + 1
+        assert after.equal(TF.erase(before, top, left, tall, wide, torch.tensor(128, dtype=dtype)))
+
+
+def test_erased_rectangles_have_the_size_distribution_of_torchvision() -> None:
+    side, count = 100, 4000
+    samples = torch.zeros(count, 1, side, side, dtype=torch.uint8)
+    erased = T.erase(samples, 0.25, Draws(torch.arange(count), 3)) == 128
+    chosen = erased.flatten(1).any(1)
+    assert float(chosen.float().mean()) == pytest.approx(0.25, abs=0.03)
+    tall, wide = (erased[chosen].any(axis).sum(-1).flatten().double().numpy() for axis in (3, 2))
+    area, aspect = tall * wide / side**2, tall / wide
+    assert [area.min(), area.mean(), area.max()] == pytest.approx([0.02, 0.175, 0.33], abs=0.015)
+    assert [aspect.min(), aspect.max()] == pytest.approx([0.3, 3.3], rel=0.15)
+    assert np.log(aspect).mean() == pytest.approx(math.log(0.3 * 3.3) / 2, abs=0.08)
+    touched = erased[chosen].float().mean((0, 1))
+    for axis in (0, 1):  # the position is uniform
+        assert bool((touched.flip(axis) - touched).abs().max() < 0.1)
