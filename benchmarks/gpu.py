@@ -88,7 +88,7 @@ def random_images(count: int, side: int, seed: int = 0) -> DataSet:
     splits = {"train": np.arange(count - 1), "val": np.arange(count - 1, count)}
     preprocessing = ImagePreprocessing(3, side, side, "crop", (0.5,) * 3, (0.25,) * 3)
     labels = generator.integers(0, CLASSES, count)
-    return DataSet("random", samples, labels, tuple(map(str, range(CLASSES))), splits, preprocessing, "")
+    return DataSet("random", samples, labels, tuple(map(str, range(CLASSES))), splits, preprocessing=preprocessing)
 
 
 def classifier_steps(task: ClassifierTask[Any], dataset: DataSet, setup: Setup, batch_size: int) -> Callable[[], None]:

@@ -131,7 +131,7 @@ def measure_epoch(report: Report, data_root: Path | None, repeats: int, samples:
     source = load_named("fashion-mnist", data_root=data_root)
     train = source.splits["train"][:samples]
     splits = {"train": train, "val": source.splits["test"][:1]}
-    dataset = DataSet(source.name, source.samples, source.labels, source.classes, splits, UNIT_RANGE, "")
+    dataset = DataSet(source.name, source.samples, source.labels, source.classes, splits, preprocessing=UNIT_RANGE)
     pixels, labels = torch.from_numpy(source.samples[train]), torch.from_numpy(source.labels[train])
     runtime = Runtime(torch.device("cpu"), "fp32", torch.get_num_threads())
     with tempfile.TemporaryDirectory() as folder:

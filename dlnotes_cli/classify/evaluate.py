@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.classify.coefficients import Coefficients, coefficients_of
 from dlnotes_cli.classify.evaluation_options import EvaluateConfig
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.folder import list_folder
+from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.options import EMBEDDED_TEXTS, NAMED_SETS
 from dlnotes_cli.data.paths import check_not_input, kind_of

@@ -25,27 +25,18 @@ class LabeledSamples:
     splits: "dict[str, NDArray[np.int64]]"
     files: tuple[str, ...] = ()  # one name per sample if samples are files or rows
     bad_files: tuple[str, ...] = ()  # skipped by --skip-bad
-    fingerprint: str = ""  # of names and contents if samples are files
+    fingerprint: str = ""  # equal for the same samples
     folders: tuple[str, ...] = ()  # the class folders, where `classes` are other names
 
 
-@dataclass(frozen=True)
-class DataSet:
+@dataclass(frozen=True, kw_only=True)
+class DataSet(LabeledSamples):
     """Samples split into train, val and, if there is one, test, with the preprocessing that a model needs.
 
     `samples` is uint8 (N, C, H, W) for images, float32 (N, F) for features and for standardized tables.
     """
 
-    name: str
-    samples: "NDArray[np.generic]"
-    labels: "NDArray[np.int64]"
-    classes: tuple[str, ...]
-    splits: "dict[str, NDArray[np.int64]]"
     preprocessing: "Preprocessing"
-    fingerprint: str  # equal for the same samples
-    files: tuple[str, ...] = ()
-    bad_files: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()  # the class folders, where `classes` are other names
     images: "NDArray[np.uint8] | None" = None  # (N, C, H, W) of a named set whose samples are features
 
     @property

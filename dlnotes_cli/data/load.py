@@ -11,7 +11,7 @@ from dlnotes_cli.data import folder, table
 from dlnotes_cli.data.class_names import renamed, with_class_names
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
 from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
-from dlnotes_cli.data.listing import FolderListing
+from dlnotes_cli.data.listing import FolderListing, list_folder
 from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.named.published import NAMED
 from dlnotes_cli.data.options import DatasetOptions, Normalization, ReadOptions
@@ -51,7 +51,7 @@ def load_preprocessed(
         source = folder.read_folder(listing, preprocessing.image_shape, settings, extractor)
         splits = _split(source, rule)
         return _limited(_dataset(source, splits, preprocessing), rule)
-    source = load_named(options.data, data_root=options.data_root, offline=options.offline)
+    source = _named(options.data, options)
     height, width = source.samples.shape[2:]
     preprocessing = replace(preprocessing, height=height, width=width, crop_pct=1.0)
     dataset = _dataset(source, _split(source, rule), preprocessing)
@@ -75,7 +75,7 @@ def load_view(
     """Features (n, F) of the training split of a data set from `load_preprocessed`, in its order, by an `extractor`."""
     indices = dataset.splits["train"]
     if dataset.files:
-        listing = folder.list_folder(user_path(options.data)).only({dataset.files[i] for i in indices})
+        listing = list_folder(user_path(options.data)).only({dataset.files[i] for i in indices})
         return np.asarray(folder.read_folder(listing, preprocessing.image_shape, settings, extractor).samples)
     return extract_features(named_images(dataset, indices), extractor, settings.poll)
 
@@ -97,7 +97,7 @@ def has_test_split(options: DatasetOptions) -> bool:
     """Whether images will have a test split; named sets have one, and a folder without splits is split."""
     if kind_of(options.data) != "folder":
         return True
-    return bool({"all", "test"} & set(folder.list_folder(user_path(options.data)).splits))
+    return bool({"all", "test"} & set(list_folder(user_path(options.data)).splits))
 
 
 def with_channels(samples: NDArray[np.generic], channels: int) -> NDArray[np.generic]:
@@ -131,7 +131,7 @@ def load_for_model(
     elif kind == "named":
         source = _named_for_model(data, options, preprocessing, classes)
     else:
-        listing = renamed(folder.list_folder(user_path(data)), folders or {})
+        listing = renamed(list_folder(user_path(data)), folders or {})
         _check_known(listing.classes, classes)
         settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
         source = folder.read_folder(listing, preprocessing.image_shape, settings)
@@ -182,10 +182,10 @@ def training_images(options: DatasetOptions, rule: SplitRule) -> TrainingImages:
         names = np.array(listing.splits)
         splits = {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
     else:
-        source = load_named(options.data, data_root=options.data_root, offline=options.offline)
+        source = _named(options.data, options)
         channels, height, width = source.samples.shape[1:]
         shape, classes, labels, splits = (channels, height, width), source.classes, source.labels, source.splits
-    completed = complete_splits(splits, labels, seed=rule.seed, val_split=rule.val_split, test_split=rule.test_split)
+    completed = complete_splits(splits, labels, rule)
     return TrainingImages(shape, len(classes), min(len(completed["train"]), rule.limit or len(labels)))
 
 
@@ -193,7 +193,7 @@ def _training_images(
     options: DatasetOptions, kind: DataKind, rule: SplitRule, normalize: Normalization, threads: int
 ) -> DataSet:
     if kind == "named":
-        source = load_named(options.data, data_root=options.data_root, offline=options.offline)
+        source = _named(options.data, options)
     else:
         listing, shape = _listed(options)
         settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
@@ -235,34 +235,37 @@ def _listed(options: DatasetOptions) -> tuple[FolderListing, ImageShape]:
 
 def _named_listing(options: DatasetOptions) -> FolderListing:
     """The images of a folder of two or more classes, which have the names of `--class-names`."""
-    listing = folder.list_folder(user_path(options.data))
+    listing = list_folder(user_path(options.data))
     _check_classes(str(listing.root), listing.classes)
     return with_class_names(listing, options.class_names)
 
 
 def _training_table(options: DatasetOptions, rule: SplitRule) -> DataSet:
-    path = user_path(options.data)
-    cells = table.read_table(path)
-    labels, classes = table.read_labels(cells, options.target)
-    everything = {"all": np.arange(len(labels))}
-    source = LabeledSamples(
-        str(path), np.empty(0), labels, classes, everything, _row_names(cells), fingerprint=cells.fingerprint
-    )
+    cells, source = _read_table(user_path(options.data), options.target)
     splits = _split(source, rule)
     preprocessing = table.fit_preprocessing(cells, str(options.target), options.categorical, splits["train"])
-    source = replace(source, samples=table.encode(cells, preprocessing))
-    return _dataset(source, splits, preprocessing)
+    return _dataset(replace(source, samples=table.encode(cells, preprocessing)), splits, preprocessing)
 
 
 def _table_for_model(
     path: Path, preprocessing: TablePreprocessing, known: tuple[str, ...], *, raw: bool
 ) -> LabeledSamples:
+    cells, source = _read_table(path, preprocessing.target)
+    _check_known(source.classes, known)
+    return replace(source, samples=(table.encode_raw if raw else table.encode)(cells, preprocessing))
+
+
+def _read_table(path: Path, target: str | None) -> tuple[table.Table, LabeledSamples]:
+    """The cells of a table, and its rows without samples yet."""
     cells = table.read_table(path)
-    labels, classes = table.read_labels(cells, preprocessing.target)
-    _check_known(classes, known)
-    samples = (table.encode_raw if raw else table.encode)(cells, preprocessing)
+    labels, classes = table.read_labels(cells, target)
+    rows = tuple(f"{cells.path}:{line}" for line in cells.lines)
     splits = {"all": np.arange(len(labels))}
-    return LabeledSamples(str(path), samples, labels, classes, splits, _row_names(cells), fingerprint=cells.fingerprint)
+    return cells, LabeledSamples(str(path), np.empty(0), labels, classes, splits, rows, fingerprint=cells.fingerprint)
+
+
+def _named(name: str, options: ReadOptions) -> LabeledSamples:
+    return load_named(name, data_root=options.data_root, offline=options.offline)
 
 
 def _named_for_model(
@@ -276,7 +279,7 @@ def _named_for_model(
         raise InputError("--data", f"{data} has images of {have}, but the model needs {need}", "give matching data")
     if locate(data, options.data_root) is None:
         _check_known(published.classes, known)
-    source = load_named(data, data_root=options.data_root, offline=options.offline)
+    source = _named(data, options)
     return replace(source, samples=with_channels(source.samples, preprocessing.channels))
 
 
@@ -294,9 +297,7 @@ def _dataset(source: LabeledSamples, splits: Splits, preprocessing: Preprocessin
 
 def _split(source: LabeledSamples, rule: SplitRule) -> Splits:
     _check_classes(source.name, source.classes)
-    return complete_splits(
-        source.splits, source.labels, seed=rule.seed, val_split=rule.val_split, test_split=rule.test_split
-    )
+    return complete_splits(source.splits, source.labels, rule)
 
 
 def _check_classes(name: str, classes: tuple[str, ...]) -> None:
@@ -306,17 +307,10 @@ def _check_classes(name: str, classes: tuple[str, ...]) -> None:
 
 def _limited(dataset: DataSet, rule: SplitRule) -> DataSet:
     """The data set with at most `--limit` training samples, after a check that each class has one."""
-    _check_trainable(dataset)
-    train = limited(dataset.splits["train"], dataset.labels, rule.limit, rule.seed)
-    return replace(dataset, splits=dataset.splits | {"train": train})
-
-
-def _check_trainable(dataset: DataSet) -> None:
-    missing = set(range(len(dataset.classes))) - set(dataset.labels[dataset.splits["train"]].tolist())
+    train = dataset.splits["train"]
+    missing = set(range(len(dataset.classes))) - set(dataset.labels[train].tolist())
     if missing:
         names = ", ".join(dataset.classes[i] for i in sorted(missing)[:5])
         raise InputError("--data", f"no training sample of class {names}", "add samples, or lower --val-split")
-
-
-def _row_names(cells: table.Table) -> tuple[str, ...]:
-    return tuple(f"{cells.path}:{line}" for line in cells.lines)
+    train = limited(train, dataset.labels, rule.limit, rule.seed)
+    return replace(dataset, splits=dataset.splits | {"train": train})

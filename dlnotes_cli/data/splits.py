@@ -21,9 +21,7 @@ class SplitRule:
     limit: int | None = None  # training samples at most
 
 
-def complete_splits(
-    splits: dict[str, Indices], labels: NDArray[np.int64], *, seed: int, val_split: float, test_split: float
-) -> dict[str, Indices]:
+def complete_splits(splits: dict[str, Indices], labels: NDArray[np.int64], rule: SplitRule) -> dict[str, Indices]:
     """Complete the splits that the data names to train, val and, if there is one, test.
 
     Data without splits is split into all three. With train and test, val is drawn from train. With train and val,
@@ -32,15 +30,17 @@ def complete_splits(
     """
     named = dict(splits)
     if "all" in named:
-        named["train"], named["test"] = hold_out(named["all"], labels, test_split, seed, spare_single=True)
+        named["train"], named["test"] = hold_out(named["all"], labels, rule.test_split, rule.seed, spare_single=True)
         _check_filled(named, "test", len(named["all"]))
     if "train" not in named:
         raise InputError("--data", f"has only the splits {' and '.join(named)}", "add a train split")
-    if not val_split:
+    if not rule.val_split:
         _check_without_validation(named)
         named["val"] = np.empty(0, np.int64)
     elif "val" not in named:
-        named["train"], named["val"] = hold_out(named["train"], labels, val_split, seed + 1, spare_single=True)
+        named["train"], named["val"] = hold_out(
+            named["train"], labels, rule.val_split, rule.seed + 1, spare_single=True
+        )
         _check_filled(named, "val", sum(map(len, splits.values())))
     return {split: named[split] for split in ("train", "val", "test") if split in named}
 

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data import folder, table
+from dlnotes_cli.data import table
 from dlnotes_cli.data.dataset import LabeledSamples
 from dlnotes_cli.data.images.decode import ImageHeader, decode_all, decode_image, read_header
-from dlnotes_cli.data.listing import FolderListing
+from dlnotes_cli.data.listing import FolderListing, list_folder
 from dlnotes_cli.data.load import pixel_statistics
 from dlnotes_cli.data.named.named_sets import NamedSetInfo, list_named, load_named
 from dlnotes_cli.data.paths import kind_of
@@ -136,7 +136,7 @@ def _named_info(config: DataInfoConfig) -> ImagesInfo:
 
 
 def _folder_info(config: DataInfoConfig) -> ImagesInfo:
-    listing = folder.list_folder(user_path(config.data))
+    listing = list_folder(user_path(config.data))
     threads = config.threads or default_threads()
     read = decode_all(listing.files, partial(_read_image, config.max_pixels), threads=threads, skip_bad=True)
     bad = {listing.files[i]: error for i, error in enumerate(read) if isinstance(error, DlnotesError)}

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli.data import folder
+from dlnotes_cli.data.folder import choose_shape
 from dlnotes_cli.data.images.augment import Augmenter, Mixer, TrainingBatch
 from dlnotes_cli.data.images.augment_parser import Operation, is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
+from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.splits import limited
@@ -168,10 +169,10 @@ def _from_named(config: DataPreviewConfig) -> _ChosenImages:
 
 def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
     """Decode only the chosen images; with `skip_bad`, those of them that can be read."""
-    listing = folder.list_folder(user_path(config.data))
+    listing = list_folder(user_path(config.data))
     limit = config.max_pixels
     size = config.size or (None if config.numbers is None else _NUMBERED_SIZE)
-    shape = folder.choose_shape(
+    shape = choose_shape(
         listing, size=size, resize=config.resize, color=config.color, max_pixels=limit, default_size=_IMAGE_SIZE
     )
     splits, labels = np.array(listing.splits), np.array(listing.labels)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.paths import kind_of
-from dlnotes_cli.data.splits import complete_splits
+from dlnotes_cli.data.splits import SplitRule, complete_splits
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
@@ -56,10 +56,8 @@ def split_as_in_training(data: str, dataset: AnyData, metadata: Metadata) -> Any
         if trained_on.get("name") == data:
             output.warn(f"{data} has changed since the training: some of these samples may be training samples")
         return dataset
-    splits = complete_splits(
-        dataset.splits, dataset.labels, seed=int(metadata["seed"]),
-        val_split=float(trained_on["val_split"]), test_split=float(trained_on["test_split"]),
-    )  # fmt: skip
+    rule = SplitRule(float(trained_on["val_split"]), float(trained_on["test_split"]), int(metadata["seed"]))
+    splits = complete_splits(dataset.splits, dataset.labels, rule)
     return replace(dataset, splits={name: indices for name, indices in splits.items() if len(indices)})
 
 

@@ -16,7 +16,7 @@ from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.images.decode import decode_chunks
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
 from dlnotes_cli.data.images.image_io import LUMA
-from dlnotes_cli.data.listing import FolderListing
+from dlnotes_cli.data.listing import FolderListing, list_any_folder
 from dlnotes_cli.data.load import extract_features
 from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
@@ -142,7 +142,7 @@ def open_source(config: SourceConfig, preprocessing: ImagePreprocessing) -> Imag
     if kind == "table":
         raise InputError("--data", f"{config.data} is a table, this command reads images", "give a folder of images")
     if kind == "folder":
-        listing = folder.list_any_folder(user_path(config.data))
+        listing = list_any_folder(user_path(config.data))
         return _Folder(str(listing.root), listing, preprocessing, decode_settings(config))
     loaded = load_named(config.data, data_root=config.data_root, offline=config.offline)
     return _NamedSet(config.data, loaded, preprocessing)

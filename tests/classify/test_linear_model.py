@@ -95,7 +95,7 @@ def test_the_scatter_has_a_panel_for_each_category_with_its_regions(figures: "li
     samples = np.stack([generator.normal(size=50), rank == 0, rank == 1, generator.normal(size=50)], axis=1)
     everything = {"train": np.arange(50)}
     labels = generator.integers(0, 2, 50)
-    dataset = DataSet("t", samples.astype(np.float32), labels, ("no", "yes"), everything, preprocessing, "")
+    dataset = DataSet("t", samples.astype(np.float32), labels, ("no", "yes"), everything, preprocessing=preprocessing)
     network = nn.Linear(4, 2, bias=False)
     network.weight.data = torch.tensor([[0.0, 0, 0, 0], [1.0, -1.0, 1.0, 0.0]])  # yes: a > 12 or a > 8
     assert scatter_plot(network, dataset) is not None
@@ -113,8 +113,8 @@ def test_the_scatter_has_a_panel_for_each_category_with_its_regions(figures: "li
 
 
 def test_other_tables_have_no_scatter() -> None:
-    dataset = DataSet("t", np.zeros((2, 2), np.float32), np.arange(2), ("a", "b"), {}, TablePreprocessing(
-        "label", (Column("x"), Column("y"))), "")  # fmt: skip
+    dataset = DataSet("t", np.zeros((2, 2), np.float32), np.arange(2), ("a", "b"), {}, preprocessing=TablePreprocessing(
+        "label", (Column("x"), Column("y"))))  # fmt: skip
     import torch
 
     assert scatter_plot(torch.nn.Linear(2, 2), dataset) is None

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvis
 
 from dlnotes_cli.classify.shifts import parse_shifts
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.splits import complete_splits
+from dlnotes_cli.data.splits import SplitRule, complete_splits
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import load_classifier
 
@@ -47,7 +47,7 @@ def moved(images: Tensor, down: int, right: int) -> Tensor:
 def test_images() -> tuple[Tensor, Tensor]:
     digits = load_digits()
     labels = digits.target.astype(np.int64)
-    test = complete_splits({"all": np.arange(len(labels))}, labels, seed=0, val_split=0.1, test_split=0.2)["test"]
+    test = complete_splits({"all": np.arange(len(labels))}, labels, SplitRule(0.1, 0.2, 0))["test"]
     images = np.floor(digits.images * 255 / 16 + 0.5).astype(np.uint8)[:, None]
     return torch.from_numpy(images[test]), torch.from_numpy(labels[test])
 

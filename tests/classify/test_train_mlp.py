@@ -261,7 +261,7 @@ def test_the_boundary_is_that_of_the_network_in_the_units_of_the_table() -> None
     samples = np.array([[-1.0, 0.0], [1.0, 1.0], [2.0, -1.0]], np.float32)
     everything = {"train": np.arange(3), "val": np.arange(3)}
     preprocessing = TablePreprocessing("label", columns)
-    dataset = DataSet("t", samples, np.array([0, 1, 1]), ("low", "high"), everything, preprocessing, "")
+    dataset = DataSet("t", samples, np.array([0, 1, 1]), ("low", "high"), everything, preprocessing=preprocessing)
     network = nn.Linear(2, 2, bias=False)
     network.weight.data = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
     seen = []

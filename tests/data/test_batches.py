@@ -105,7 +105,7 @@ def small_set() -> DataSet:
     samples = np.arange(24, dtype=np.uint8).reshape(6, 1, 2, 2)
     splits = {"train": np.array([0, 2, 3, 5]), "val": np.array([1, 4])}
     preprocessing = ImagePreprocessing(1, 2, 2, "crop", (0.0,), (1.0,))
-    return DataSet("small", samples, np.arange(6), tuple("abcdef"), splits, preprocessing, "")
+    return DataSet("small", samples, np.arange(6), tuple("abcdef"), splits, preprocessing=preprocessing)
 
 
 def test_splits_share_the_memory_of_the_data_set() -> None:
@@ -167,8 +167,8 @@ def test_memory_mapped_samples_are_neither_copied_nor_written(tmp_path: Path) ->
     mapped = np.memmap(tmp_path / "samples", np.uint8, "r", shape=(4, 3, 2, 2))
     preprocessing = ImagePreprocessing(3, 2, 2, "crop", (0.5,) * 3, (0.5,) * 3)
     splits = {"train": np.arange(4)}
-    split = splits_on_device(DataSet("a", mapped, np.zeros(4, np.int64), ("x",), splits, preprocessing, ""), CPU)[
-        "train"
-    ]
+    split = splits_on_device(
+        DataSet("a", mapped, np.zeros(4, np.int64), ("x",), splits, preprocessing=preprocessing), CPU
+    )["train"]
     assert split.samples.data_ptr() == mapped.ctypes.data
     np.testing.assert_array_equal(split.take(torch.tensor([2, 0])).numpy(), mapped[[2, 0]])

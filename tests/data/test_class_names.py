@@ -7,7 +7,7 @@ import pytest
 from builders import Command, make_images
 
 from dlnotes_cli.data.class_names import read_class_names, with_class_names
-from dlnotes_cli.data.folder import list_folder
+from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.shell.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("blank_figures")

@@ -17,9 +17,10 @@ from PIL import Image
 from dlnotes_cli.data import cache, folder, folder_samples
 from dlnotes_cli.data.cache import CacheEntry, known_headers, list_entries
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.folder import choose_shape, list_folder, read_folder
+from dlnotes_cli.data.folder import choose_shape, read_folder
 from dlnotes_cli.data.folder_samples import DecodeSettings, map_chunks
 from dlnotes_cli.data.images.decode import decode_image, decode_stream, read_header
+from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import ExitCode, InputError, StoppedError, UnfinishedError

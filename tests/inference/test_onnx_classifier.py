@@ -167,7 +167,7 @@ def certain_classifier(classes: tuple[str, ...] = ("a", "b"), *, tta: bool = Fal
 
 def test_the_loss_of_an_impossible_class_is_finite() -> None:
     images, labels = np.zeros((4, 1, 2, 2), np.uint8), np.array([0, 0, 1, 1])
-    dataset = DataSet("four", images, labels, ("a", "b"), {}, IMAGES, "")
+    dataset = DataSet("four", images, labels, ("a", "b"), {}, preprocessing=IMAGES)
 
     def evaluate(*indices: int) -> Evaluation:
         split = ChosenSplit("all", np.array(indices, np.int64))

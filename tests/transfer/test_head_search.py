@@ -23,7 +23,7 @@ def search_head(
     labels = generator.permutation(np.arange(COUNT) % 2)
     splits = {"train": np.arange(0, COUNT, 2), "val": np.arange(1, COUNT, 2)}
     preprocessing = ImagePreprocessing(3, 8, 8, "crop", (0.0,) * 3, (1.0,) * 3)
-    dataset = DataSet("noise", features, labels, ("a", "b"), splits, preprocessing, "")
+    dataset = DataSet("noise", features, labels, ("a", "b"), splits, preprocessing=preprocessing)
     others = [features[splits["train"]] + 0.01 * generator.normal(size=(COUNT // 2, 300)) for _ in range(views)]
     search = HeadSearch(
         dataset, [view.astype(np.float32) for view in others], HeadOptions(2, hidden), (0.1, 0.01), CPU, lambda: None

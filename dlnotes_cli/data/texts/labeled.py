@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data import folder, table
+from dlnotes_cli.data import table
+from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.options import EMBEDDED_TEXTS, TABLE_SUFFIXES
 from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
 from dlnotes_cli.data.texts import remarks
@@ -89,9 +90,7 @@ def load_training_texts(data: str, text_column: str | None, target: str | None, 
     if len(dataset.classes) < 2:  # noqa: PLR2004  # one class cannot be classified
         only = dataset.classes[0]
         raise InputError("--data", f"{data} has only one class, '{only}'", "give texts of two classes or more")
-    splits = complete_splits(
-        dataset.splits, dataset.labels, seed=rule.seed, val_split=rule.val_split, test_split=rule.test_split
-    )
+    splits = complete_splits(dataset.splits, dataset.labels, rule)
     _check_classes(dataset, splits["train"], "--data", "add texts, or lower --val-split")
     splits["train"] = limited(splits["train"], dataset.labels, rule.limit, rule.seed)
     _check_classes(dataset, splits["train"], "--limit", "raise it")
@@ -209,7 +208,7 @@ def _of_table(path: Path, columns: TextColumns) -> TextDataSet:
 
 
 def _of_folder(root: Path) -> TextDataSet:
-    listing = folder.list_folder(root, TEXTS, "texts")
+    listing = list_folder(root, TEXTS, "texts")
     texts = [read_text_file(path) for path in listing.files]
     splits = np.array(listing.splits)
     return TextDataSet(
