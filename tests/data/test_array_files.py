@@ -1,9 +1,8 @@
-"""Array files are whole or absent."""
+"""Array files are those of NumPy."""
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from dlnotes_cli.data.array_files import write_npy, write_npz
 
@@ -16,17 +15,3 @@ def test_arrays_are_read_back_by_numpy(tmp_path: Path) -> None:
     with np.load(tmp_path / "several.npz") as stored:
         np.testing.assert_array_equal(stored["path"], values)
         assert stored["names"].tolist() == ["a", "b"]
-
-
-def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "one.npy"
-    write_npy(path, np.zeros(2))
-
-    def fail(*_arguments: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(np, "save", fail)
-    with pytest.raises(MemoryError):
-        write_npy(path, np.ones(2))
-    assert [file.name for file in tmp_path.iterdir()] == ["one.npy"]
-    np.testing.assert_array_equal(np.load(path), np.zeros(2))

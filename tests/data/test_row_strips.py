@@ -1,6 +1,5 @@
 """Strips cover every row once and in order, in any number of threads."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,13 +11,3 @@ def test_every_row_is_processed_once(height: int, strip: int, threads: int) -> N
     strips = list(over_strips(lambda start, stop: (start, stop), height, strip, threads))
     assert [row for start, stop in strips for row in range(start, stop)] == list(range(height))
     assert max(stop - start for start, stop in strips) <= strip
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_an_error_in_a_thread_is_raised(threads: int) -> None:
-    def fail(start: int, _stop: int) -> None:
-        if start == 2:
-            raise ValueError("row 2")
-
-    with pytest.raises(ValueError, match="row 2"):
-        list(over_strips(fail, 10, 1, threads))
