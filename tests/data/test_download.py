@@ -45,15 +45,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = int(self.headers.get("Range", "bytes=0-")[6:-1])
         bodies = {"/cut": CONTENT[:100_000], "/wrong": CONTENT[::-1], "/endless": CONTENT + b"x"}
         body = bodies.get(self.path, CONTENT)
-        if self.path == "/resumed":
+        if self.path in {"/resumed", "/stalled"}:
             self.send_response(206 if start else 200)
             body = body[start : start + 100_000]
         else:
             self.send_response(200)
         if self.path != "/endless":
-            self.send_header("Content-Length", str(len(CONTENT) - (start if self.path == "/resumed" else 0)))
+            self.send_header(
+                "Content-Length", str(len(CONTENT) - (start if self.path in {"/resumed", "/stalled"} else 0))
+            )
         self.end_headers()
         self.wfile.write(body)
+        if self.path == "/stalled":
+            self.rfile.read(1)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -91,12 +95,15 @@ def names_in_folder_of(file: Path) -> list[str]:
     return sorted(entry.name for entry in file.parent.iterdir())
 
 
-@pytest.mark.parametrize("page", ["good", "moved", "resumed"])
-def test_a_download_leaves_exactly_the_complete_file(page: str, site: Site, file: Path) -> None:
+@pytest.mark.parametrize(("page", "requests"), [("good", 1), ("moved", 2), ("resumed", 3), ("stalled", 3)])
+def test_a_download_leaves_exactly_the_complete_file(
+    page: str, requests: int, site: Site, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_TIMEOUT_S", 0.2)
     fetch([site.url(page)], file, sha256=CHECKSUM, size=len(CONTENT))
     assert file.read_bytes() == CONTENT
     assert names_in_folder_of(file) == ["images.gz"]
-    assert len(site.requested) == {"good": 1, "moved": 2, "resumed": 3}[page]
+    assert len(site.requested) == requests
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,10 @@ def test_names_can_contain_any_character(tmp_path: Path) -> None:
     put(tmp_path, *names)
     listing = list_folder(tmp_path)
     assert {name for name, _, _ in shown(listing)} == set(names)
-    source = read_folder(listing, ImageShape(1, 3, 4, "crop"), DecodeSettings(1, 12))
-    assert len(source.fingerprint) == 64
-    assert (source.samples == 7).all()
+    for _ in ("decoded", "cached"):
+        source = read_folder(listing, ImageShape(1, 3, 4, "crop"), DecodeSettings(1, 12))
+        assert len(source.fingerprint) == 64
+        assert (source.samples == 7).all()
 
 
 def test_a_class_folder_can_be_a_link_but_links_below_it_are_not_followed(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import tracemalloc
 import warnings
 import zlib
@@ -103,17 +102,14 @@ def test_a_transparent_color_is_white(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(path), expected)
 
 
-@pytest.mark.parametrize("extension", ["tif", "jpg"])
-def test_cmyk_is_converted_to_rgb(extension: str, tmp_path: Path) -> None:
-    cmyk = Image.merge(
-        "CMYK", [Image.fromarray(channel) for channel in (*smooth(HEIGHT, WIDTH).transpose(2, 0, 1), GRAYS // 9)]
-    )
-    path = saved(
-        tmp_path / f"a.{extension}", cmyk, **({"quality": 100, "subsampling": 0} if extension == "jpg" else {})
-    )
-    cyan_magenta_yellow, black = np.asarray(cmyk)[:, :, :3].astype(float), np.asarray(cmyk)[:, :, 3:].astype(float)
-    expected = (255 - cyan_magenta_yellow) * (255 - black) / 255
-    assert np.abs(read(path) - expected).max() <= (1 if extension == "tif" else 6)
+@pytest.mark.parametrize(("extension", "tolerance"), [("tif", 1), ("jpg", 6)])
+def test_cmyk_is_converted_to_rgb(extension: str, tolerance: float, tmp_path: Path) -> None:
+    planes = [*smooth(HEIGHT, WIDTH).transpose(2, 0, 1), GRAYS // 9]
+    cmyk = Image.merge("CMYK", [Image.fromarray(plane) for plane in planes])
+    details = {"quality": 100, "subsampling": 0} if extension == "jpg" else {}
+    values = np.asarray(cmyk).astype(float)
+    expected = (255 - values[:, :, :3]) * (255 - values[:, :, 3:]) / 255
+    assert np.abs(read(saved(tmp_path / f"a.{extension}", cmyk, **details)) - expected).max() <= tolerance
 
 
 @pytest.mark.parametrize("extension", ["png", "tif", "pgm"])
@@ -197,13 +193,10 @@ def test_images_are_rotated_by_their_orientation(kind: str, orientation: int, tm
     upright = np.asarray(ImageOps.exif_transpose(unrotated))
     size = upright.shape[:2]
     np.testing.assert_array_equal(read(rotated, size=size), upright)
+    invalid = saved(tmp_path / f"invalid.{extension}", make(), exif=oriented(orientation + 8), **details)
+    np.testing.assert_array_equal(read(invalid), read(plain))
     header = read_header(rotated, MAX_PIXELS)
     assert (header.height, header.width) == size == ((WIDTH, HEIGHT) if orientation > 4 else (HEIGHT, WIDTH))
-
-
-def test_an_invalid_orientation_is_ignored(tmp_path: Path) -> None:
-    for orientation in (0, 9, 77):
-        np.testing.assert_array_equal(read(saved(tmp_path / "a.png", COLORS, exif=oriented(orientation))), COLORS)
 
 
 @pytest.mark.parametrize(
@@ -343,16 +336,9 @@ def test_a_truncated_image_is_refused_in_one_line(kind: str, tmp_path: Path) -> 
             refused += 1
             assert line.startswith(f"{path}: ")
             assert line.endswith("; remove it or pass --skip-bad")
+            is_header = length < len(whole) * 0.3 or kind in {"WEBP", "TIFF"}
+            assert is_header or "image is truncated" in line
     assert refused >= 58  # all but cuts after the pixels
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "progressive", "PNG", "BMP", "GIF", "PPM"])
-@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.9])
-def test_the_error_of_a_truncated_image_says_so(kind: str, fraction: float, tmp_path: Path) -> None:
-    path = tmp_path / "cut.png"
-    path.write_bytes(WHOLE[kind][: int(len(WHOLE[kind]) * fraction)])
-    with pytest.raises(InputError, match=r"cut.png: image is truncated; remove it or pass --skip-bad"):
-        decode_image(path, ImageShape(3, 60, 80, "crop"), MAX_PIXELS)
 
 
 @pytest.mark.parametrize("kind", WHOLE)
@@ -419,13 +405,6 @@ def test_nested_settings_of_pillow_are_restored_once(monkeypatch: pytest.MonkeyP
     assert warnings.filters == filters
 
 
-def test_a_header_is_read_without_the_pixels(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(WHOLE["PNG"][:80])
-    header = read_header(path, MAX_PIXELS)
-    assert (header.width, header.height) == (80, 60)
-
-
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     side = 30_000
@@ -453,25 +432,22 @@ def test_the_pixel_limit_is_inclusive(tmp_path: Path) -> None:
     assert decode_image(path, ImageShape(3, 4, 4, "crop"), HEIGHT * WIDTH).shape == (3, 4, 4)
     with pytest.raises(InputError, match="30x20 = 600 pixels, over 599"):
         decode_image(path, ImageShape(3, 4, 4, "crop"), HEIGHT * WIDTH - 1)
+    path.write_bytes(path.read_bytes()[:80])  # the header alone
+    assert read_header(path, HEIGHT * WIDTH).pixels == HEIGHT * WIDTH
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"none.png: no such file; check the path"):
-        read(tmp_path / "none.png")
-    with pytest.raises(InputError, match=r"cannot be read \(is a directory\); check the path and its permissions"):
-        read(tmp_path)
-    with pytest.raises(InputError, match=r"cannot be read \(file name too long\)"):
-        read(tmp_path / ("x" * 300 + ".png"))
-    path = saved(tmp_path / "a.png", COLORS)
-    path.chmod(0)
-    if os.geteuid() == 0:  # root may read everything
-        monkeypatch.setattr(Image, "open", _forbid)
+    def forbid(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    long = tmp_path / ("x" * 300 + ".png")
+    for path, line in ((tmp_path / "none.png", "no such file; check the path"), (tmp_path, "is a directory"),
+                       (long, "file name too long")):  # fmt: skip
+        with pytest.raises(InputError, match=line):
+            read(path)
+    monkeypatch.setattr(Image, "open", forbid)
     with pytest.raises(InputError, match=r"a.png: cannot be read \(permission denied\); check .* permissions"):
-        read(path)
-
-
-def _forbid(*_: object, **__: object) -> None:
-    raise PermissionError(13, "Permission denied")
+        read(tmp_path / "a.png")
 
 
 # --- many files --------------------------------------------------------------------------------------------------

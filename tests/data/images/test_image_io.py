@@ -9,7 +9,6 @@ import pytest
 from PIL import Image, ImageCms
 
 from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, depth_for, read_image, write_image
-from dlnotes_cli.shell.errors import InputError
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8)
@@ -40,18 +39,12 @@ def test_channels_are_those_of_the_file_or_as_requested(mode: str, color: Any, t
     assert image_read.white == (65_535 if mode == "I;16" and is_gray else 255)
 
 
-def test_gray_is_that_of_pillow(tmp_path: Path) -> None:
-    path = saved(tmp_path, Image.fromarray(COLOR), "in.jpg")
-    with Image.open(path) as image:
-        expected = np.asarray(image.convert("L"))
-    assert np.array_equal(read_image(path, "gray", MAX_PIXELS).values[..., 0], expected)
-
-
-def test_sixteen_bits_in_both_byte_orders(tmp_path: Path) -> None:
+def test_sixteen_bits_are_written_and_read_in_both_byte_orders(tmp_path: Path) -> None:
     pixels = RNG.integers(0, 65_536, (4, 5), dtype=np.uint16)
-    for name in ("in.png", "in.tif", "in.pgm"):
-        path = saved(tmp_path, Image.fromarray(pixels), name)
-        assert np.array_equal(read_image(path, None, MAX_PIXELS).values[..., 0], pixels)
+    for ending in (".png", ".tif", ".pgm"):
+        assert depth_for(FORMATS[ending], pixels.dtype, 255) == np.uint16
+        write_image(stream := io.BytesIO(), LoadedImage(pixels[..., None]), FORMATS[ending])
+        assert np.array_equal(read_image(Path("stdin"), None, MAX_PIXELS, stream.getvalue()).values[..., 0], pixels)
     big = Image.frombytes("I;16B", (5, 4), pixels.astype(">u2").tobytes())
     assert np.array_equal(read_image(saved(tmp_path, big, "big.tif"), None, MAX_PIXELS).values[..., 0], pixels)
 
@@ -64,18 +57,6 @@ def test_a_transparent_palette_entry_becomes_alpha(tmp_path: Path) -> None:
     assert image_read.values.tolist() == [[[255, 0, 0], [0, 255, 0]]]
     assert image_read.alpha is not None
     assert image_read.alpha.tolist() == [[255, 0]]
-
-
-def test_images_are_rotated_by_their_orientation(tmp_path: Path) -> None:
-    for orientation in range(1, 9):
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        path = saved(tmp_path, Image.fromarray(COLOR), exif=exif)
-        with Image.open(path) as image:
-            from PIL import ImageOps
-
-            expected = np.asarray(ImageOps.exif_transpose(image))
-        assert np.array_equal(read_image(path, None, MAX_PIXELS).values, expected)
 
 
 @pytest.mark.parametrize("ending", [".png", ".tif", ".webp", ".bmp", ".ppm"])
@@ -95,25 +76,7 @@ def test_images_round_trip(ending: str, channels: int, with_alpha: bool, tmp_pat
     assert image_read.icc == (image.icc if channels == 3 and ending in {".png", ".tif", ".webp"} else None)
 
 
-@pytest.mark.parametrize("ending", [".png", ".tif", ".pgm"])
-def test_sixteen_bits_are_written(ending: str, tmp_path: Path) -> None:
-    pixels = RNG.integers(0, 65_536, (4, 5, 1), dtype=np.uint16)
-    assert depth_for(FORMATS[ending], pixels.dtype, 255) == np.uint16
-    stream = io.BytesIO()
-    write_image(stream, LoadedImage(pixels), FORMATS[ending])
-    (tmp_path / f"out{ending}").write_bytes(stream.getvalue())
-    assert np.array_equal(read_image(tmp_path / f"out{ending}", None, MAX_PIXELS).values, pixels)
-
-
 def test_depths_of_formats() -> None:
     assert depth_for("JPEG", np.dtype(np.uint16), 255) == np.uint8
     assert depth_for("NPY", np.dtype(np.uint8), 2040) == np.float32
     assert depth_for("NPY", np.dtype(np.uint8), 1e5) == np.float64
-
-
-def test_content_in_memory_is_read() -> None:
-    stream = io.BytesIO()
-    Image.fromarray(COLOR).save(stream, "PNG")
-    assert np.array_equal(read_image(Path("stdin"), None, MAX_PIXELS, stream.getvalue()).values, COLOR)
-    with pytest.raises(InputError, match="stdin: not an image"):
-        read_image(Path("stdin"), None, MAX_PIXELS, b"no image")
