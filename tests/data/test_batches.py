@@ -2,18 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from dlnotes_cli.data import batches as batches_module
-from dlnotes_cli.data.batches import Normalizer, Split, batch_bounds, epoch_order, splits_on_device
+from dlnotes_cli.data.batches import Normalizer, batch_bounds, epoch_order, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import Column, ImagePreprocessing, TablePreprocessing
 
@@ -115,18 +112,3 @@ def test_samples_that_do_not_fit_stay_in_their_file(
     assert "the data (24 B) does not fit into the free memory of meta; each batch is copied" in capsys.readouterr().err
     assert split.samples.data_ptr() == mapped.ctypes.data
     assert split.labels.device == split.indices.device == META
-
-
-def test_samples_in_main_memory_are_copied_from_pinned_memory_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    pinned: list[Tensor] = []
-    copied = mock.Mock()
-
-    def pin(samples: Tensor) -> Any:
-        pinned.append(samples)
-        return copied
-
-    monkeypatch.setattr(Tensor, "pin_memory", pin)
-    split = Split(torch.arange(12).view(6, 2), torch.arange(6, device=META), torch.arange(6, device=META))
-    assert split.take(torch.tensor([3, 1])) is copied.to.return_value
-    copied.to.assert_called_once_with(META, non_blocking=True)
-    assert pinned[0].tolist() == [[6, 7], [2, 3]]

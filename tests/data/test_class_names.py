@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from builders import Command, make_images
+from builders import Command, make_images, small_training
 
 from dlnotes_cli.data.class_names import with_class_names
 from dlnotes_cli.data.listing import list_folder
@@ -33,25 +33,9 @@ def test_classes_keep_the_order_of_their_folders(flowers: Path) -> None:
     assert with_class_names(listing, None) is listing
 
 
-@pytest.mark.parametrize("command", ["train-mlp", "transfer"])
-def test_a_model_has_the_names_and_is_evaluated_on_the_folders(
-    command: str, flowers: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    more = {
-        "train-mlp": ("--hidden", 8, "--size", 8, "--epochs", 2),
-        "transfer": ("--weights", "none", "--backbone", "squeezenet1_1", "--size", 32, "--max-steps", 2),
-    }[command]
-    words = (
-        command,
-        "--data",
-        flowers,
-        "--class-names",
-        tmp_path / "cat_to_name.json",
-        *more,
-        "--out",
-        tmp_path / "run",
-    )
-    outcome = dlnotes(*words, "--json")
+def test_a_model_has_the_names_and_is_evaluated_on_the_folders(flowers: Path, tmp_path: Path, dlnotes: Command) -> None:
+    names = ("--class-names", tmp_path / "cat_to_name.json")
+    outcome = dlnotes(*small_training(tmp_path / "run", "--data", flowers, "--limit", 20, *names), "--json")
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out)
     assert result["data"]["classes"] == ["pink primrose", "canterbury bells", "globe thistle"]

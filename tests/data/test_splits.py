@@ -83,19 +83,18 @@ def test_named_splits_are_not_changed() -> None:
     np.testing.assert_array_equal(np.sort(np.concatenate([completed["train"], completed["val"]])), train)
 
 
-def test_an_empty_split_is_refused_with_its_option() -> None:
-    labels = np.tile(np.arange(2), 5)
-    everything = {"all": np.arange(10)}
-    with pytest.raises(
-        InputError, match=r"--test-split: leaves no test samples \(10 in all\); raise --test-split or add"
-    ):
-        complete(everything, labels, test=0.01)
-    with pytest.raises(InputError, match=r"--test-split: leaves no training samples \(10 in all\)"):
-        complete(everything, labels, test=0.99)
-    with pytest.raises(InputError, match=r"--val-split: leaves no validation samples \(10 in all\)"):
-        complete(everything, labels, val=0.01)
-    with pytest.raises(InputError, match=r"--val-split: leaves no training samples \(10 in all\)"):
-        complete(everything, labels, val=0.99)
+@pytest.mark.parametrize(
+    ("val", "test", "line"),
+    [
+        (0.2, 0.01, r"--test-split: leaves no test samples \(10 in all\); raise --test-split or add"),
+        (0.2, 0.99, r"--test-split: leaves no training samples \(10 in all\)"),
+        (0.01, 0.5, r"--val-split: leaves no validation samples \(10 in all\)"),
+        (0.99, 0.5, r"--val-split: leaves no training samples \(10 in all\)"),
+    ],
+)
+def test_an_empty_split_is_refused_with_its_option(val: float, test: float, line: str) -> None:
+    with pytest.raises(InputError, match=line):
+        complete({"all": np.arange(10)}, np.tile(np.arange(2), 5), val, test)
 
 
 def test_data_without_a_train_split_is_refused() -> None:

@@ -25,7 +25,7 @@ def images(count: int, shape: tuple[int, ...] = (3, 12, 10), seed: int = 0) -> T
 
 @given(
     order=st.permutations(range(8)), cut=st.integers(1, 7), seed=st.integers(0, 2**53),
-    channels=st.sampled_from([1, 3]), size=st.sampled_from([(9, 11), (4, 4), (5, 19)]),
+    channels=st.sampled_from([1, 3]), size=st.sampled_from([(9, 11), (4, 4), (51, 47)]),
 )  # fmt: skip
 @EACH
 def test_an_image_has_the_same_variant_in_any_batch(
@@ -44,14 +44,6 @@ def test_an_image_has_the_same_variant_in_any_batch(
     for indices in (torch.tensor(order[:cut]), torch.tensor(order[cut:])):
         part = augmenter(samples[indices], indices, 2).float()
         torch.testing.assert_close(part, whole[indices].float(), rtol=0, atol=tolerance)
-
-
-def test_a_large_image_is_bit_identical_in_a_batch_of_one() -> None:
-    samples = images(3, (3, 201, 203))
-    whole = Augmenter(EXACT, 4)(samples, torch.arange(3), 1)
-    for i in range(3):
-        assert Augmenter(EXACT, 4)(samples[i : i + 1], torch.tensor([i]), 1).equal(whole[i : i + 1])
-    assert Augmenter((), 0)(samples, torch.arange(3), 1) is samples
 
 
 @EACH

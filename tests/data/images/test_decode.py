@@ -86,20 +86,15 @@ def test_transparent_palette_entries_are_composited_over_white(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_alpha_is_composited_over_white(channels: int, tmp_path: Path) -> None:
+def test_alpha_and_a_transparent_color_are_composited_over_white(channels: int, tmp_path: Path) -> None:
     colors = saved(tmp_path / "rgba.png", np.dstack([COLORS, ALPHAS]))
     expected = over_white(COLORS, ALPHAS)
     assert np.abs(read(colors, channels) - (expected if channels == 3 else luma(expected))).max() <= 1.5
     grays = saved(tmp_path / "la.png", np.dstack([GRAYS, ALPHAS]))
     difference = read(grays, channels) - over_white(GRAYS, ALPHAS).reshape(HEIGHT, WIDTH, *(1,) * (channels == 3))
     assert np.abs(difference).max() <= 1
-
-
-def test_a_transparent_color_is_white(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.png", COLORS, transparency=tuple(COLORS[4, 5].tolist()))
-    expected = COLORS.copy()
-    expected[(COLORS[4, 5] == COLORS).all(axis=2)] = 255
-    np.testing.assert_array_equal(read(path), expected)
+    whitened = np.where((COLORS[4, 5] == COLORS).all(axis=2, keepdims=True), 255, COLORS)
+    np.testing.assert_array_equal(read(saved(colors, COLORS, transparency=tuple(COLORS[4, 5].tolist()))), whitened)
 
 
 @pytest.mark.parametrize(("extension", "tolerance"), [("tif", 1), ("jpg", 6)])
@@ -266,26 +261,24 @@ def test_a_very_thin_image_keeps_at_least_one_pixel(size: tuple[int, int], resiz
     assert (pixels > 0).any(axis=0).all() or (pixels > 0).any(axis=1).all()
 
 
-@pytest.mark.parametrize("size", [(16, 16), (60, 75), (75, 60), (150, 200), (31, 120)])
-@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (129, 1000)])
+@pytest.mark.parametrize("size", [(16, 16), (75, 60), (150, 200), (31, 120)])
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_jpeg_draft_is_never_smaller_than_the_target(
-    size: tuple[int, int], shape: tuple[int, int], orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drafted: list[tuple[int, int]] = []
 
     def note(image: Image.Image, *rest: Any) -> Image.Image:
-        drafted.append(image.size[::-1])
+        drafted.append(image.size)
         return resized(image, *rest)
 
     resized = decode._resized
     monkeypatch.setattr(decode, "_resized", note)
-    details: dict[str, Any] = {"quality": 95, "exif": oriented(orientation)}
-    path = saved(tmp_path / "a.jpg", smooth(*shape), **details)
+    path = saved(tmp_path / "a.jpg", smooth(300, 400), quality=95, exif=oriented(orientation))
     found = decode_image(path, ImageShape(3, *size, "crop"), MAX_PIXELS)
-    upright = shape if orientation == 1 else shape[::-1]
-    for have, original, need in zip(drafted[0], upright, size, strict=True):
-        assert have >= min(original, need)
+    sides = (400, 300) if orientation == 1 else (300, 400)
+    for have, original, need in zip(drafted[0], sides, reversed(size), strict=True):
+        assert have >= need
         assert have in {math.ceil(original / factor) for factor in (1, 2, 4, 8)}
     png = saved(tmp_path / "a.png", Image.open(path), exif=oriented(orientation))
     whole = decode_image(png, ImageShape(3, *size, "crop"), MAX_PIXELS)
@@ -382,7 +375,7 @@ def test_settings_of_pillow_are_unchanged_after_decoding(tmp_path: Path, monkeyp
     path.write_bytes(content("TIFF").replace(tag + b"\3\0\1\0", tag + b"\3\0\2\0"))  # about which Pillow warns
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     paths = [saved(tmp_path / f"{i}.png", COLORS) for i in range(20)] + [path] * 20 + [tmp_path / "none.png"]
-    with warnings.catch_warnings(record=True) as seen:
+    with warnings.catch_warnings(record=True) as seen, pillow_settings:  # nested
         results = decode_all(paths, lambda file: read_header(file, MAX_PIXELS), threads=4, skip_bad=True)
     assert not seen
     assert [isinstance(result, InputError) for result in results] == [False] * 40 + [True]
@@ -391,18 +384,6 @@ def test_settings_of_pillow_are_unchanged_after_decoding(tmp_path: Path, monkeyp
     monkeypatch.undo()
     with pytest.warns(UserWarning, match="Metadata Warning"), Image.open(path):
         pass
-
-
-def test_nested_settings_of_pillow_are_restored_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    filters, limits = list(warnings.filters), []
-    with pillow_settings:
-        with pillow_settings:
-            limits.append(Image.MAX_IMAGE_PIXELS)
-        limits.append(Image.MAX_IMAGE_PIXELS)
-        assert warnings.filters != filters
-    assert [*limits, Image.MAX_IMAGE_PIXELS] == [None, None, 100]
-    assert warnings.filters == filters
 
 
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:

@@ -52,7 +52,6 @@ ZIPPED = gzip.compress(idx(IMAGES), mtime=0)
         (b"", "not an IDX file of bytes"),
         (b"<!DOCTYPE html>", "not an IDX file of bytes"),
         (b"\0\0\x0d" + idx(IMAGES)[3:], "not an IDX file of bytes"),
-        (b"\0\0\x08\0", "not an IDX file of bytes"),
         (b"\0\0\x08\5" + bytes(20), "not an IDX file of bytes"),
         (HEADER[:9], "truncated inside its header"),
         (idx(IMAGES)[:-1], "truncated: 23 of 24 bytes"),
@@ -62,7 +61,6 @@ ZIPPED = gzip.compress(idx(IMAGES), mtime=0)
         (ZIPPED[:-9], "truncated"),
         (ZIPPED[:-8] + bytes(8), r"damaged \(CRC check failed"),
         (ZIPPED[:10] + b"\xff" * 30, "damaged"),
-        (b"\x1f\x8b", "truncated"),
     ],
 )
 def test_the_error_names_the_damage_of_an_idx_file(content: bytes, reason: str, tmp_path: Path) -> None:
@@ -111,10 +109,10 @@ def unpack(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def pack(path: Path, files: dict[str, bytes], folder: str = SET.folder) -> Path:
+def pack(path: Path, files: dict[str, bytes]) -> Path:
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"{folder}/{name}")
+        for name, content in [*files.items(), ("one.bin", b"")]:  # the first of a name is read
+            member = tarfile.TarInfo(f"{SET.folder}/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return path
