@@ -266,7 +266,7 @@ FAULTS = [
     Fault("window of a series", _series("@hours.csv", "--window", "300"), r"hours\.csv: 200 rows, of which 160 for training, but --window 300 and --horizon 12 need 312; lower"),
     Fault("text as time", _series("@later.csv"), r"later\.csv: line 2: column 'hour': 'soon' is not a date like .*; fix the cell"),
     Fault("unnamed column of a series", _do("series", "train", "--data", "@hours.csv"), r"--column: does not name the column of .*; name a column"),
-    Fault("calendar without times", _do("series", "train", "--data", "@hours.csv", "--column", "load", "--calendar"), r"--calendar: needs times; name their column with --time"),
+    Fault("calendar without times", _do("series", "train", "--data", "@hours.csv", "--column", "load", "--calendar"), r"--calendar: has no effect without --time or --data sine or trend-season; add it, or drop --calendar"),
     Fault("forecast of a classifier", _do("series", "forecast", "@run"), r"holds a model of kind mlp, but this command needs series_rnn; use"),
     # evaluate and predict
     Fault("unknown class", _do("evaluate", "@colors", "--data", "@other"), r"--data: the model does not have the class 'crimson'; its classes are blue, green, red"),

@@ -13,7 +13,7 @@ import pytest
 from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
 from dlnotes_cli.classify.recipes import CnnRecipe, MlpRecipe
 from dlnotes_cli.cli import COMMANDS, load_command
-from dlnotes_cli.series.recipes import SeriesRecipe
+from dlnotes_cli.series.options import SeriesRecipe
 from dlnotes_cli.shell.option import flag, options_of
 from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
 

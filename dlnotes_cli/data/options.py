@@ -13,6 +13,9 @@ from dlnotes_cli.shell.parse import items
 Normalization = Literal["standard", "unit", "symmetric"]
 Resize = Literal["crop", "squash", "letterbox"]
 NAMED_SETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+SERIES_SETS = ("sine", "trend-season")  # of series train
+Fill = Literal["refuse", "linear", "forward", "skip"]  # what is done with missing values of time series
+Scaling = Literal["standard", "minmax", "none"]  # of time series
 EMBEDDED_TEXTS = "remarks"  # of train-text
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 _NAMES = ", ".join(NAMED_SETS)

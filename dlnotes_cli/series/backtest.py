@@ -1,24 +1,24 @@
 """`series backtest`: forecasts from a rolling origin, compared with what followed."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.plots.forecasts import draw_errors_by_step
-from dlnotes_cli.series.accuracy import ForecastAccuracy
 from dlnotes_cli.series.drawing import forecast_line, history_panel
 from dlnotes_cli.series.evaluation import ModelComparison, best_baseline, compare, improvement_of
 from dlnotes_cli.series.forecaster import NETWORK
 from dlnotes_cli.series.frames import Rows
 from dlnotes_cli.series.options import SeriesBacktestConfig
 from dlnotes_cli.series.origin import Origin, open_origin
-from dlnotes_cli.series.results import verdict
+from dlnotes_cli.series.results import ForecastAccuracy, accuracy_table, digits, verdict
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Table, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 
 _HISTORY = 2  # horizons that a plot shows before the first origin
@@ -45,8 +45,8 @@ class BacktestStep:
 class BacktestResult:
     """The accuracy of the network and the baselines over all folds, by fold and by step."""
 
-    model_path: Path
-    runtime: RuntimeInfo
+    model_path: Path = field(metadata=named("model_file"))
+    runtime: RuntimeInfo = field(metadata=INLINE)
     data: str
     column: str
     horizon: int
@@ -57,17 +57,24 @@ class BacktestResult:
     improvement: float | None
     plot: Path | None
 
-    @property
-    def verdict(self) -> str:
-        """Whether the network beats the best baseline, in one sentence."""
-        return verdict(self.best_baseline, self.improvement)
+    def table(self) -> Iterator[Table | str]:
+        """The accuracy of each model, the errors at each step, and what follows from it."""
+        yield accuracy_table(self.models)
+        names = [one.model for one in self.models]
+        rows = [(step.step, *(output.number(one.rmse) for one in step.models)) for step in self.steps]
+        yield Table(("RMSE at step", *names), rows, names)
+        folds = f"{output.counted(len(self.folds), 'fold')} of {output.counted(self.horizon, 'row')}"
+        yield f"{folds}; {verdict(self.best_baseline, self.improvement)}"
 
-    def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
-        fields = asdict(self)
-        del fields["model_path"], fields["runtime"]
-        plot = None if self.plot is None else str(self.plot)
-        return {"model_file": str(self.model_path), **asdict(self.runtime), **fields, "plot": plot}
+    def csv(self) -> str:
+        """The RMSE of each model at each step."""
+        rows = [(step.step, *(digits(one.rmse) for one in step.models)) for step in self.steps]
+        return csv_text(("step", *(one.model for one in self.models)), rows)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        return [self.plot] if self.plot else []
 
 
 def backtest_series(config: SeriesBacktestConfig) -> BacktestResult:

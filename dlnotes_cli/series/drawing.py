@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dlnotes_cli.plots.forecasts import ForecastLine, ForecastPanel
-from dlnotes_cli.series.accuracy import interval_offsets
 from dlnotes_cli.series.evaluation import ModelComparison
 from dlnotes_cli.series.fit import FittedSeries
 from dlnotes_cli.series.forecaster import NETWORK, Forecaster
 from dlnotes_cli.series.frames import FrameGroup, Frames, Values
+from dlnotes_cli.series.results import interval_offsets
 
 _LEAST_HORIZONS, _MOST_HORIZONS = 4, 8  # of history that is drawn in front of a forecast
 

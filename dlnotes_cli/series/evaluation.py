@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from dlnotes_cli.data.series.series_set import SeriesSet
-from dlnotes_cli.series.accuracy import ROUNDING, Coverage, ForecastAccuracy, measure, measure_coverage
 from dlnotes_cli.series.fit import FittedSeries
 from dlnotes_cli.series.forecaster import BASELINES, LINEAR, NETWORK, Forecaster, naive_forecasts, no_poll
 from dlnotes_cli.series.frames import Frames, Rows, Values
+from dlnotes_cli.series.results import ROUNDING, Coverage, ForecastAccuracy, measure, measure_coverage
 
 NOISE_FLOOR = "noise floor"
 MOST_ORIGINS = 8192  # of an evaluation, evenly spaced

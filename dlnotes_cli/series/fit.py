@@ -5,15 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.series.choices import Scaling
+from dlnotes_cli.data.options import Scaling
 from dlnotes_cli.data.series.preprocessing import GroupRecord, Scale, SeriesPreprocessing
 from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.season import find_season
 from dlnotes_cli.data.series.series_set import Series, SeriesSet
 from dlnotes_cli.data.series.time_axis import DAY_S, Cycle, cycles_of
-from dlnotes_cli.series.accuracy import ROUNDING
-from dlnotes_cli.series.options import SeriesTrainConfig
-from dlnotes_cli.series.recipes import SeriesRecipe
+from dlnotes_cli.series.options import SeriesRecipe, SeriesTrainConfig
+from dlnotes_cli.series.results import ROUNDING
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 

@@ -1,6 +1,7 @@
 """`series forecast`: values after the last row, with intervals."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,17 @@ import numpy as np
 
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.plots.forecasts import draw_forecasts
-from dlnotes_cli.series.accuracy import interval_offsets
 from dlnotes_cli.series.drawing import forecast_line, history_panel, interval_name, shown_history
 from dlnotes_cli.series.evaluation import calibration_errors
 from dlnotes_cli.series.forecaster import NETWORK
 from dlnotes_cli.series.frames import FrameGroup, Rows, Values
 from dlnotes_cli.series.options import SeriesForecastConfig
 from dlnotes_cli.series.origin import Origin, is_continued, open_origin
+from dlnotes_cli.series.results import digits, interval_offsets
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Table, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.model_file import check_finite
 
@@ -37,29 +40,40 @@ class ForecastValue:
 class ForecastResult:
     """The forecast of each group."""
 
-    model_path: Path
-    runtime: RuntimeInfo
+    model_path: Path = field(metadata=named("model_file"))
+    runtime: RuntimeInfo = field(metadata=INLINE)
     data: str
     column: str
     horizon: int
     interval: float
-    is_continued: bool  # whether the network's own forecasts were fed back
+    is_continued: bool = field(metadata=named("fed_back"))  # whether the network's own forecasts were fed back
     forecasts: tuple[ForecastValue, ...]
     plot: Path | None
 
-    def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
-        return {
-            "model_file": str(self.model_path),
-            **asdict(self.runtime),
-            "data": self.data,
-            "column": self.column,
-            "horizon": self.horizon,
-            "interval": self.interval,
-            "fed_back": self.is_continued,
-            "forecasts": [asdict(value) for value in self.forecasts],
-            "plot": None if self.plot is None else str(self.plot),
-        }
+    def table(self) -> Iterator[Table]:
+        """A row for each forecast value."""
+        columns, rows = self._rows()
+        cells = [
+            [output.number(cell) if isinstance(cell, float) else "-" if cell is None else cell for cell in row]
+            for row in rows
+        ]
+        yield Table(columns, cells, columns[-4:], is_result=True, is_in_csv=True)
+
+    def csv(self) -> str:
+        """The same as CSV, with more digits."""
+        columns, rows = self._rows()
+        return csv_text(columns, [[digits(cell) for cell in row] for row in rows])
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        return [self.plot] if self.plot else []
+
+    def _rows(self) -> tuple[list[str], list[list[Any]]]:
+        has_groups = any(value.group for value in self.forecasts)
+        rows = [[one.group, one.time, one.step, one.value, one.low, one.high] for one in self.forecasts]
+        columns = ["group", "time", "step", self.column, "low", "high"]
+        return (columns, rows) if has_groups else (columns[1:], [row[1:] for row in rows])
 
 
 def forecast_series(config: SeriesForecastConfig) -> ForecastResult:

@@ -1,100 +1,108 @@
-"""The options of `dlnotes series train`, `forecast` and `backtest`."""
+"""The options of `dlnotes series train`, `forecast` and `backtest`, and the recipes of `series train`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from dlnotes_cli.data.series.choices import GENERATED_SETS, Fill, Scaling
+from dlnotes_cli.data.options import SERIES_SETS, Fill, Scaling
 from dlnotes_cli.models.choices import CellType
-from dlnotes_cli.series.recipes import BEST, NOTES, Mode, SeriesRecipe
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import check_png
-from dlnotes_cli.shell.option import (
-    STDOUT_TWICE,
-    Config,
-    Range,
-    check_at_most_one,
-    option,
-    option_group,
-    option_like,
-)
-from dlnotes_cli.shell.option_groups import CsvOption, DeviceOptions, OutputOptions, OverwriteOption
+from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.parse import count_or_auto, items
-from dlnotes_cli.training.options import DropoutOption, LearningOptions, ModelArgument, TrainingRunOptions
-from dlnotes_cli.training.recipes import resolve
+from dlnotes_cli.training import options as training
+from dlnotes_cli.training.recipes import LengthDefaults, OptimizerName, Recipe, ScheduleName, resolve
+
+Mode = Literal["direct", "free"]
+AUTO = 0  # of a window or horizon: chosen from the season
 
 
-@option_group
-class SortOption(Config):
-    """Whether rows may be in any order."""
+@dataclass(frozen=True, kw_only=True)
+class SeriesRecipe(Recipe):
+    """What training a forecasting network decides as well."""
 
-    sort: bool = option(
-        False, "Sort the rows of each group by time; otherwise times out of order are refused.", panel="Data"
-    )
+    cell: CellType
+    hidden: int
+    layers: int
+    dropout: float
+    window: int
+    horizon: int
+    mode: Mode
+    normalize: Scaling
+    val_split: float
+    skip: bool  # add the last value and a linear map of the window; not an option of the command
+    eval_every: int | None = None  # steps; None: once per epoch; not an option of the command
+    is_carried: bool  # read the series in order, with the hidden state carried over; not an option of the command
 
 
-@option_group
-class SeriesDataOptions(SortOption):
-    """Which columns of a table are read, and how."""
+BEST = SeriesRecipe(
+    optimizer="adamw", lr=3e-3, momentum=0.9, schedule="one-cycle", weight_decay=0.05, ema=0.0, grad_clip=1.0,
+    cell="gru", hidden=64, layers=1, dropout=0.0, window=AUTO, horizon=AUTO, mode="direct", normalize="standard",
+    val_split=0.2, skip=True, is_carried=False,
+    length=LengthDefaults(epochs=4, batch_size=64, min_steps=500),
+)  # fmt: skip
+# The course's notebook: a sine in 75 consecutive windows, each of one step of Adam.
+NOTES = SeriesRecipe(
+    optimizer="adam", lr=1e-2, momentum=0.0, schedule="constant", weight_decay=0.0, ema=0.0, grad_clip=0.0,
+    cell="rnn", hidden=32, layers=1, dropout=0.0, window=20, horizon=20, mode="free", normalize="none",
+    val_split=0.25, skip=False, is_carried=True, eval_every=15,
+    length=LengthDefaults(epochs=1, batch_size=1, is_fixed=True),
+)  # fmt: skip
 
+FILL = option(
+    "refuse", "Missing values and gaps: refuse, linear (interpolate), forward (repeat), skip (no window has one).",
+    panel="Data",
+)  # fmt: skip
+SORT = option(False, "Sort the rows of each group by time; otherwise times out of order are refused.", panel="Data")
+INTERVAL = option(0.8, "Probability of the prediction interval.", panel="Output", within="(0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesTrainConfig(training.TrainingConfig):
+    """Every option of `series train`."""
+
+    command: ClassVar[str] = "series train"
+    recipes: ClassVar[Mapping[str, object]] = {"": BEST, "notes": NOTES}
+
+    # Data
     data: str = option(
-        "sine",
-        "CSV file, - for standard input, or a generated set: sine (the course's) or trend-season (hourly, with a daily "
-        "and a weekly season, and noise).",
-        panel="Data",
-        metavar="FILE|NAME",
-        complete=lambda: list(GENERATED_SETS),
-    )
+        "sine", "CSV file, - for standard input, or a generated set: sine or trend-season.", panel="Data",
+        metavar="FILE|NAME", complete=lambda: list(SERIES_SETS),
+    )  # fmt: skip
     column: str | None = option(None, "Column to forecast.", panel="Data", metavar="NAME")
     time: str | None = option(
-        None, "Column of times: ISO 8601 dates, numbers, or seconds since 1970; without it, rows are equally spaced.",
-        panel="Data", metavar="NAME",
+        None, "Column of times: ISO 8601 dates, numbers, or seconds since 1970.", panel="Data", metavar="NAME",
+        shown_default="rows are equally spaced",
     )  # fmt: skip
     group: str | None = option(
         None, "Column that names the series of a row; all series share one network.", panel="Data", metavar="NAME"
     )
     inputs: tuple[str, ...] = option(
-        (),
-        "More columns that the network reads, whose future is unknown.",
-        panel="Data",
-        parse=items,
-        metavar="NAME,...",
-    )
+        (), "More columns that the network reads, whose future is unknown.", panel="Data", parse=items,
+        metavar="NAME,...", unused_with=("mode=free", "recipe=notes"),
+    )  # fmt: skip
     known_inputs: tuple[str, ...] = option(
         (), "More columns that the network reads, whose future is known, such as holidays or prices.",
         panel="Data", parse=items, metavar="NAME,...",
     )  # fmt: skip
     calendar: bool = option(
-        False, "Add the hour of the day, the day of the week and of the year, as sines and cosines.", panel="Data"
-    )
-    fill: Fill = option(
-        "refuse",
-        "Missing values and gaps in time: refuse, linear (interpolate), forward (repeat the value before), or skip (no "
-        "window contains one).",
-        panel="Data",
-    )
+        False, "Add the hour of the day, the day of the week and of the year, as sines and cosines.", panel="Data",
+        needs=("time", f"data={'|'.join(SERIES_SETS)}"),
+    )  # fmt: skip
+    fill: Fill = FILL
+    sort: bool = SORT
     season: int = option(
         0, "Rows in a season, 1 for none, or auto (or 0): found by autocorrelation.", panel="Data",
         within="[0, 1e6]", parse=count_or_auto, metavar="N|auto", shown_default="auto",
     )  # fmt: skip
     val_split: float | None = option(
-        None,
-        "Fraction of the rows of each series, at its end, to hold out for validation.",
-        panel="Data",
+        None, "Fraction of the rows of each series, at its end, to hold out for validation.", panel="Data",
         within="(0, 1)",
-    )
+    )  # fmt: skip
     normalize: Scaling | None = option(
-        None,
-        "Scale of each series, from its training rows: standard (mean 0, deviation 1), minmax (0 to 1) or none.",
-        panel="Data",
+        None, "Scale of each series: standard (mean 0, deviation 1), minmax (0 to 1) or none.", panel="Data"
     )
-
-
-@option_group
-class SeriesNetworkOptions(Config):
-    """The network."""
-
+    # Model
     cell: CellType | None = option(None, "Recurrent cell", panel="Model")
     hidden: int | None = option(
         None, "Hidden size of each layer.", panel="Model", within="[1, 1e5]", name="--hidden-size", short="--hidden"
@@ -102,7 +110,7 @@ class SeriesNetworkOptions(Config):
     layers: int | None = option(
         None, "Recurrent layers.", panel="Model", within="[1, 64]", name="--num-layers", short="--layers"
     )
-    dropout: float | None = option_like(DropoutOption, "dropout", help="Dropout probability of the last hidden state.")
+    dropout: float | None = replace(training.DROPOUT, help="Dropout probability of the last hidden state.")
     window: int | None = option(
         None, "Rows that a forecast is made from; auto (or 0): two seasons.", panel="Model",
         within="[0, 1e5]", parse=count_or_auto, metavar="N|auto",
@@ -111,102 +119,107 @@ class SeriesNetworkOptions(Config):
         None, "Rows to forecast; auto (or 0): a season, at most 24.", panel="Model",
         within="[0, 1e4]", parse=count_or_auto, metavar="N|auto",
     )  # fmt: skip
+    # Training
+    recipe: Literal["best", "notes"] = replace(training.RECIPE, conflicts=("mode=direct",))
     mode: Mode | None = option(
-        None,
-        "direct: all steps of the horizon at once; free: one step ahead, fed back (free-running).",
+        None, "direct: all steps of the horizon at once; free: one step ahead, fed back (free-running).",
         panel="Training",
+    )  # fmt: skip
+    time_budget: float | None = training.TIME_BUDGET
+    epochs: int | None = replace(
+        training.EPOCHS, help="Passes over the training windows, of which an epoch has at most 16,384."
     )
-
-
-@option_group
-class SeriesLearningOptions(LearningOptions):
-    """How the network is trained."""
-
-    batch_size: int | None = option_like(  # `auto` measures only classifiers
-        LearningOptions, "batch_size", help="Windows per step.", within=Range("[1, 1e6]"), parse=None
-    )
-    epochs: int | None = option_like(
-        LearningOptions, "epochs", help="Passes over the training windows, of which an epoch has at most 16,384."
-    )
-
-
-@option_group
-class IntervalOption(Config):
-    """The prediction interval."""
-
-    interval: float = option(0.8, "Probability of the prediction interval.", panel="Output", within="(0, 1)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeriesTrainConfig(
-    OutputOptions, SeriesLearningOptions, TrainingRunOptions, IntervalOption, SeriesNetworkOptions,
-    SeriesDataOptions,
-):  # fmt: skip
-    """Every option of `series train`."""
-
-    command: ClassVar[str] = "series train"
-    recipes: ClassVar[Mapping[str, object]] = {"": BEST, "notes": NOTES}
-
-    def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
-        super().__post_init__()
-        if self.calendar and self.time is None and self.data not in GENERATED_SETS:
-            raise InputError("--calendar", "needs times", "name their column with --time")
-        if self.data == "-" and self.devices > 1:
-            raise InputError("--devices", "only one process can read standard input", "save the series to a file")
-        if self.recipe == "notes" and self.mode == "direct":
-            raise InputError("--mode", "the recipe notes trains one step ahead", "drop --mode, or use --recipe best")
-        if self.resolved().mode == "free" and self.inputs:
-            what = "has no effect on a forecast that is fed back, as the inputs of later steps are unknown"
-            raise InputError("--inputs", what, "use --mode direct, or --known-inputs for columns whose future is known")
+    max_steps: int | None = training.MAX_STEPS
+    lr: float | None = training.LR
+    schedule: ScheduleName | None = training.SCHEDULE
+    optimizer: OptimizerName | None = training.OPTIMIZER
+    momentum: float | None = training.MOMENTUM
+    weight_decay: float | None = training.WEIGHT_DECAY
+    patience: int | None = training.PATIENCE
+    ema: float | None = training.EMA
+    grad_clip: float | None = training.GRAD_CLIP
+    batch_size: int | None = option(None, "Windows per step.", panel="Training", within="[1, 1e6]")
+    accumulate: int = training.ACCUMULATE
+    # Output
+    interval: float = INTERVAL
+    out: Path | None = training.OUT
+    resume: Path | None = training.RESUME
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    # Runtime
+    devices: int = replace(training.DEVICES, conflicts=("data=-",))  # only one process can read standard input
+    compile: bool = training.COMPILE
+    seed: int = common.SEED
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: common.Precision = common.PRECISION
 
     def resolved(self) -> SeriesRecipe:
         """The recipe of the run, in which options that are set replace values."""
         return resolve(self, NOTES if self.recipe == "notes" else BEST)
 
 
-@option_group
-class NewerDataOptions(SortOption):
-    """What is forecast from."""
-
-    data: str | None = option(
-        None, "CSV file with the columns of the training, or - for standard input.", panel="Data", metavar="FILE",
-        shown_default="the end of the training data",
-    )  # fmt: skip
-    fill: Fill | None = option_like(SeriesDataOptions, "fill", default=None, shown_default="that of the training")
-    horizon: int | None = option(
-        None, "Rows to forecast.", panel="Model", within="[1, 1e5]", shown_default="that of the training"
-    )
-    plot: Path | None = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png")
+NEWER_DATA = option(
+    None, "CSV file with the columns of the training, or - for standard input.", panel="Data", metavar="FILE",
+    shown_default="the end of the training data",
+)  # fmt: skip
+NEWER_FILL = replace(FILL, default=None, shown_default="that of the training")
+HORIZON = option(None, "Rows to forecast.", panel="Model", within="[1, 1e5]", shown_default="that of the training")
+PLOT = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png", ends_in=".png")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesForecastConfig(
-    OutputOptions, OverwriteOption, CsvOption, DeviceOptions, IntervalOption, NewerDataOptions, ModelArgument
-):
+class SeriesForecastConfig(Config):
     """Every option of `series forecast`."""
 
     command: ClassVar[str] = "series forecast"
 
-    def __post_init__(self) -> None:
-        """Validate each option, then the name of the plot and what standard output is used for."""
-        super().__post_init__()
-        if self.plot is not None:
-            check_png("--plot", self.plot)
-        check_at_most_one({"--json": self.json, "--csv -": self.csv_to_stdout}, STDOUT_TWICE)
+    model: Path = training.MODEL
+    # Data
+    data: str | None = NEWER_DATA
+    fill: Fill | None = NEWER_FILL
+    sort: bool = SORT
+    # Model
+    horizon: int | None = HORIZON
+    # Output
+    interval: float = INTERVAL
+    plot: Path | None = PLOT
+    csv: str | None = common.CSV
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    # Runtime
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: common.Precision = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesBacktestConfig(OutputOptions, OverwriteOption, CsvOption, DeviceOptions, NewerDataOptions, ModelArgument):
+class SeriesBacktestConfig(Config):
     """Every option of `series backtest`."""
 
     command: ClassVar[str] = "series backtest"
 
+    model: Path = training.MODEL
+    # Data
+    data: str | None = NEWER_DATA
+    fill: Fill | None = NEWER_FILL
+    sort: bool = SORT
+    # Model
+    horizon: int | None = HORIZON
+    # Training
     folds: int = option(5, "Forecasts, from origins that are one horizon apart.", panel="Training", within="[1, 1e5]")
-
-    def __post_init__(self) -> None:
-        """Validate each option, then the name of the plot and what standard output is used for."""
-        super().__post_init__()
-        if self.plot is not None:
-            check_png("--plot", self.plot)
-        check_at_most_one({"--json": self.json, "--csv -": self.csv_to_stdout}, STDOUT_TWICE)
+    # Output
+    plot: Path | None = PLOT
+    csv: str | None = common.CSV
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    # Runtime
+    threads: int | None = common.THREADS
+    device: str = common.DEVICE
+    precision: common.Precision = common.PRECISION

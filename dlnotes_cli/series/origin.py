@@ -9,8 +9,8 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.series.forecaster import Forecaster
 from dlnotes_cli.series.frames import newer_frames, stored_frames
 from dlnotes_cli.series.options import SeriesBacktestConfig, SeriesForecastConfig
-from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.shell.show import check_outputs, csv_file
 from dlnotes_cli.training.model_file import SeriesModel, load_series_model, runtime_for_model
 
 AnyConfig = SeriesForecastConfig | SeriesBacktestConfig
@@ -39,9 +39,7 @@ def open_origin(config: AnyConfig) -> Origin:
     Raises InputError for an output that exists, an invalid model file or data, and a horizon that the network cannot
     forecast.
     """
-    for option, path in (("--plot", config.plot), ("--csv", config.csv_file)):
-        if path is not None:
-            files.check_output_file(option, path, overwrite=config.overwrite)
+    check_outputs(config)
     model = load_series_model(config.model)
     preprocessing = model.preprocessing
     horizon = config.horizon or preprocessing.horizon
@@ -91,6 +89,6 @@ def _check_groups(data: SeriesSet, model: SeriesModel) -> None:
 
 def _check_not_overwritten(config: AnyConfig) -> None:
     source = check_file(config.data or "-")
-    for option, path in (("--plot", config.plot), ("--csv", config.csv_file)):
+    for option, path in (("--plot", config.plot), ("--csv", csv_file(config))):
         if path is not None and source is not None and is_same(path, source):
             raise InputError(option, f"{path} is also the input", "choose another file name")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlnotes_cli.data.series.choices import GENERATED_SETS
+from dlnotes_cli.data.options import SERIES_SETS
 from dlnotes_cli.data.series.read import SeriesColumns, is_generated, read_series
 from dlnotes_cli.data.series.series_set import SeriesSet
 from dlnotes_cli.models.series_rnn import SeriesRnnConfig
@@ -129,8 +129,8 @@ def _columns(options: SeriesTrainConfig) -> SeriesColumns:
         return SeriesColumns("value", "time")
     if options.column is None:
         if options.data != "-" and not os.path.exists(options.data):  # noqa: PTH110  # False for what no path can be
-            see = f"name a CSV file, or {' or '.join(GENERATED_SETS)}"
-            raise unknown_choice("--data", options.data, GENERATED_SETS, kind="file or set", see=see)
+            see = f"name a CSV file, or {' or '.join(SERIES_SETS)}"
+            raise unknown_choice("--data", options.data, SERIES_SETS, kind="file or set", see=see)
         what = f"does not name the column of {options.data} to forecast"
         raise InputError("--column", what, "name a column of numbers; 'dlnotes data info FILE' lists them")
     return SeriesColumns(

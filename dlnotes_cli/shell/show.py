@@ -19,6 +19,7 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[object]]
     numeric: Collection[str] = ()
     is_result: bool = False  # and printed with `-q`, too
+    is_in_csv: bool = False  # and not printed where `--csv` writes it to a file
 
 
 class Detail(str):
@@ -50,7 +51,8 @@ def show(result: Shown, config: Any, **more: Any) -> None:
     elif as_csv and csv_path == "-":
         output.raw(as_csv())
     else:
-        _print(chain(result.table(), map(str, paths)), is_short=config.quiet or csv_path is not None)
+        shown = [part for part in result.table() if csv_path is None or not getattr(part, "is_in_csv", False)]
+        _print(chain(shown, map(str, paths)), is_short=config.quiet or csv_path is not None)
     for note in getattr(result, "notes", ()):
         output.note(note)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
-from dlnotes_cli.series.accuracy import interval_offsets, measure, measure_coverage
+from dlnotes_cli.series.results import interval_offsets, measure, measure_coverage
 
 RNG = np.random.default_rng(0)
 

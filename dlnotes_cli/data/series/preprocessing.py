@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, get_args
 
-from dlnotes_cli.data.series.choices import Fill
+from dlnotes_cli.data.options import Fill
 from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.time_axis import CYCLES, Cycle, TimeAxis, count_features
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.series.choices import Fill
+from dlnotes_cli.data.options import Fill
 from dlnotes_cli.data.series.series_set import Series, SeriesSet, sine, trend_season
 from dlnotes_cli.data.series.time_axis import (
     ParsedTimes,
