@@ -85,8 +85,6 @@ from dlnotes_cli.manage.text_preview import preview_text as preview_text
 from dlnotes_cli.schema import SchemaConfig as SchemaConfig
 from dlnotes_cli.schema import SchemaResult as SchemaResult
 from dlnotes_cli.schema import describe_commands as describe_commands
-from dlnotes_cli.series.accuracy import Coverage as Coverage
-from dlnotes_cli.series.accuracy import ForecastAccuracy as ForecastAccuracy
 from dlnotes_cli.series.backtest import BacktestResult as BacktestResult
 from dlnotes_cli.series.backtest import backtest_series as backtest_series
 from dlnotes_cli.series.forecast import ForecastResult as ForecastResult
@@ -95,6 +93,8 @@ from dlnotes_cli.series.forecast import forecast_series as forecast_series
 from dlnotes_cli.series.options import SeriesBacktestConfig as SeriesBacktestConfig
 from dlnotes_cli.series.options import SeriesForecastConfig as SeriesForecastConfig
 from dlnotes_cli.series.options import SeriesTrainConfig as SeriesTrainConfig
+from dlnotes_cli.series.results import Coverage as Coverage
+from dlnotes_cli.series.results import ForecastAccuracy as ForecastAccuracy
 from dlnotes_cli.series.results import SeriesTrainResult as SeriesTrainResult
 from dlnotes_cli.series.train import train_series as train_series
 from dlnotes_cli.serve.options import ServeConfig as ServeConfig
