@@ -332,7 +332,10 @@ def test_small_changes_of_large_values_are_measured(tmp_path: Path, dlnotes: Com
             "240 rows, of which 192 for training, but --window 500 and --horizon 6 need 506; lower them",
         ),
         (("--season", 200), "--season: 200 rows, but 192 for training; use a shorter one"),
-        (("--recipe", "notes", "--mode", "direct"), "--recipe: cannot be combined with --mode direct; drop one of them"),
+        (
+            ("--recipe", "notes", "--mode", "direct"),
+            "--recipe: cannot be combined with --mode direct; drop one of them",
+        ),
         (("--mode", "free", "--inputs", "x"), "--inputs: has no effect with --mode free; drop --inputs"),
         (("--inputs", "load"), "--inputs: column 'load' is also that of --column"),
         (("--val-split", "0.99"), "need 30; lower them"),
