@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
+from dlnotes_cli.shell.codec import to_json
 
 if TYPE_CHECKING:
     from dlnotes_cli.char_rnn.score import Score
@@ -30,7 +31,7 @@ def train(config: CharRnnTrainConfig) -> None:
 
     result = train_char_rnn(config)
     if config.json:
-        output.document(config.command, result.as_json())
+        output.document(config.command, to_json(result))
     else:
         _print_training(result)
 

@@ -1,6 +1,7 @@
 """The training of a character model."""
 
 import math
+import shlex
 import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, cast
@@ -58,6 +59,11 @@ class CharRnnResult(TrainingResult):
     data: TextData
     validation: ValidationMetrics
     best_step: int  # of the best validation
+
+    @property
+    def next_command(self) -> str:
+        """A command that uses the model."""
+        return shlex.join(["dlnotes", "char-rnn", "sample", self.out])
 
 
 class Share(NamedTuple):

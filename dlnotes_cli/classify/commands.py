@@ -6,7 +6,6 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.show import show
-from dlnotes_cli.training.report import check_accuracy, print_training
 
 
 @command(
@@ -21,7 +20,7 @@ def train_mlp(config: TrainMlpConfig) -> None:
     """Train a multi-layer perceptron (MLP) on images or a CSV table."""
     from dlnotes_cli.classify.train_mlp import train_mlp as task
 
-    print_training(task(config), config)
+    show(task(config), config)
 
 
 @command(
@@ -40,7 +39,7 @@ def train_cnn(config: TrainCnnConfig) -> None:
         return
     from dlnotes_cli.classify.train_cnn import train_cnn as task
 
-    print_training(task(config), config)
+    show(task(config), config)
 
 
 def _print_network(config: TrainCnnConfig) -> None:
@@ -76,9 +75,7 @@ def evaluate(config: EvaluateConfig) -> None:
         return
     from dlnotes_cli.classify.evaluate import evaluate_model
 
-    result = evaluate_model(config)
-    show(result, config)
-    check_accuracy(result.evaluation.accuracy, config.min_accuracy)
+    show(evaluate_model(config), config)
 
 
 @command(

@@ -33,6 +33,7 @@ from dlnotes_cli.training.model_data import (
     split_as_in_training,
     training_data,
 )
+from dlnotes_cli.training.results import check_accuracy
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ class EvaluateResult:
             f"loss {self.metrics.loss:.4f}"
         )
         yield f"{totals} on {output.counted(self.metrics.samples, 'sample')} of {self.data} ({self.split})"
+
+    def check(self, config: EvaluateConfig) -> None:
+        """Check `--min-accuracy`. Raises GateError."""
+        check_accuracy(self.evaluation.accuracy, config.min_accuracy)
 
     def csv(self) -> str:
         """A CSV table with one row per class."""

@@ -1,6 +1,7 @@
 """The accuracy of forecasts (MAE, RMSE, MASE and sMAPE), intervals and their coverage, and the result of training."""
 
 import math
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -140,6 +141,11 @@ class SeriesTrainResult(TrainingResult):
     def paths(self) -> tuple[str, ...]:
         """The files that were written."""
         return (self.model_file, *self.plots)
+
+    @property
+    def next_command(self) -> str:
+        """A command that uses the model."""
+        return shlex.join(["dlnotes", "series", "forecast", self.out])
 
 
 def accuracy_table(models: tuple[ForecastAccuracy, ...], season: int = 1) -> Table:

@@ -29,7 +29,11 @@ class Detail(str):
 
 
 class Shown(Protocol):
-    """What `show` asks of a result. It may also have `csv() -> str`, `paths`, which it wrote, and `notes`."""
+    """What `show` asks of a result.
+
+    It may also have `csv() -> str`, `paths`, which it wrote, `notes`, `next_command`, which a person may type then, and
+    `check(config)`, which raises GateError.
+    """
 
     def table(self) -> Iterable[Table | str]:
         """Tables, of which `-q` prints results only, and lines, of which it leaves out each `Detail`."""
@@ -39,7 +43,8 @@ def show(result: Shown, config: Any, **more: Any) -> None:
     """Print the result of a command as its options ask for; `more` are fields of the JSON document.
 
     The document has what `to_json` makes of the result. `--csv` writes or prints `result.csv()`. Otherwise lines and
-    tables are printed, and then the paths of written files. Notes go to standard error.
+    tables are printed, and then the paths of written files. Notes go to standard error, as does the next command, which
+    JSON has not. At last the result is checked against the gates of the command.
     """
     as_csv: Callable[[], str] | None = getattr(result, "csv", None)
     csv_path, paths = getattr(config, "csv", None) if as_csv else None, list(getattr(result, "paths", ()))
@@ -55,6 +60,10 @@ def show(result: Shown, config: Any, **more: Any) -> None:
         _print(chain(shown, map(str, paths)), is_short=config.quiet or csv_path is not None)
     for note in getattr(result, "notes", ()):
         output.note(note)
+    if not config.json and hasattr(result, "next_command"):
+        output.status("next", result.next_command)
+    if hasattr(result, "check"):
+        result.check(config)
 
 
 def check_outputs(config: Any) -> None:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.text.options import TrainTextConfig
-from dlnotes_cli.training.report import check_accuracy
 
 if TYPE_CHECKING:
     from dlnotes_cli.text.results import TextModelScores, TextResult
@@ -27,10 +27,10 @@ def train_text(config: TrainTextConfig) -> None:
 
     result = task(config)
     if config.json:
-        output.document(config.command, result.as_json())
+        output.document(config.command, to_json(result))
     else:
         _print(result)
-    check_accuracy(result.test_accuracy, config.min_accuracy)
+    result.check(config)
 
 
 def _print(result: "TextResult") -> None:

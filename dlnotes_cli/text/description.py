@@ -17,8 +17,7 @@ from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.results import TextModelName, TextModelScores, TextResult, TextsData
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.report import require_test_split
-from dlnotes_cli.training.results import ModelSummary
+from dlnotes_cli.training.results import ModelSummary, require_test_split
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import Evaluated, LabeledDescription, Outcome, Poll
 

@@ -1,5 +1,6 @@
 """What `train-text` reports."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +53,11 @@ class TextResult(TrainingResult):
             return f"{kept} as --model asks, although the other validates better: {measured}"
         same = " (a tie that the lower loss decides)" if mine == theirs else ""
         return f"{kept}: {measured}{same}"
+
+    @property
+    def next_command(self) -> str:
+        """A command that uses the model."""
+        return shlex.join(["dlnotes", "predict", self.out, "Write a text here."])
 
 
 DESCRIPTIONS = {"rnn": "the recurrent network", "linear": "the linear model"}

@@ -1,7 +1,7 @@
 """The checkpoint of a training run: weights, optimizer, random state, progress and history."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.seeding import random_state, restore_random_state
-from dlnotes_cli.shell import output
-from dlnotes_cli.shell.codec import build
+from dlnotes_cli.shell.codec import build, to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.model_file import load_weights
@@ -81,7 +80,7 @@ def checkpoint_of(run: Any) -> Contents:
     tensors = {prefix + name: tensor for prefix, section in sections.items() for name, tensor in section.items()}
     metadata = {
         "kind": "checkpoint", "checkpoint_version": CHECKPOINT_VERSION, "limits": run.budget.limits,
-        "position": output.finite(asdict(run.progress)), "loss_scale": run.scaler.state_dict(),
+        "position": to_json(run.progress), "loss_scale": run.scaler.state_dict(),
     }  # fmt: skip
     return tensors, metadata
 

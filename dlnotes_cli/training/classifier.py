@@ -23,12 +23,10 @@ from dlnotes_cli.training.distributed import ALONE
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.memory import MAX_BATCH_SIZE, largest_fitting_batch_size
-from dlnotes_cli.training.metrics import Evaluation, Metrics
-from dlnotes_cli.training.monitor import Monitor, Monitored
+from dlnotes_cli.training.metrics import Evaluation, Metrics, Monitor, Monitored
 from dlnotes_cli.training.objective import Objective, SampleShare, in_shares, weights_of_classes
 from dlnotes_cli.training.options import ClassifierConfig
-from dlnotes_cli.training.report import require_test_split
-from dlnotes_cli.training.results import ClassifierData, Result
+from dlnotes_cli.training.results import ClassifierData, Result, require_test_split
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import (
     Batch,

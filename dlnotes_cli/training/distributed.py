@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dlnotes_cli import __version__
 from dlnotes_cli.device import Runtime, check_devices, choose_device, choose_runtime
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, SeveralProcessesError, UnfinishedError
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ def joined(options: "TrainingConfig") -> Iterator[Processes]:
     try:
         import torch
 
-        relevant = {name: value for name, value in options.as_json().items() if name not in _MAY_DIFFER}
+        relevant = {name: value for name, value in to_json(options).items() if name not in _MAY_DIFFER}
         processes.check_same("options", relevant, "start all with the same command line")
         processes.check_same("code", (__version__, torch.__version__), "install the same versions everywhere")
         yield processes

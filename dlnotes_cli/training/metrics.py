@@ -1,15 +1,17 @@
-"""Metrics of a classifier: loss, accuracy, confusion matrix, and precision, recall and F1 of each class."""
+"""Metrics of a classifier, of all samples and of each class, and which of them ranks validations."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.shell.codec import NAN_IF_NULL
 
+MonitorName = Literal["loss", "accuracy", "macro-f1"]
+LARGE_VALIDATION = 5_000  # samples from which accuracy is a reliable measure
 _MAX_BATCH = 1024  # samples of a forward pass without gradients
 _MAX_BATCH_VALUES = 1 << 22  # pixels times channels, or columns, of all samples
 
@@ -105,6 +107,57 @@ class Evaluation:
     def metrics(self) -> Metrics:
         """The metrics that every result contains."""
         return Metrics(loss=self.loss, accuracy=self.accuracy, samples=self.samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MacroMetrics(Metrics):
+    """The metrics of a validation that macro-F1 ranks."""
+
+    macro_f1: float = field(metadata=NAN_IF_NULL)  # unweighted mean over the classes
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """What chose the best epoch, and its value there."""
+
+    name: str  # a MonitorName
+    value: float = field(metadata=NAN_IF_NULL)
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """A ranking of validations."""
+
+    name: MonitorName
+
+    @classmethod
+    def of(cls, choice: Literal["auto", "loss", "accuracy", "macro-f1"], samples: int) -> Self:
+        """The ranking that `--monitor` names, for a number of validation samples.
+
+        `auto` is accuracy from 5,000 samples on: below, the loss is far less noisy.
+        """
+        if choice != "auto":
+            return cls(choice)
+        return cls("accuracy" if samples >= LARGE_VALIDATION else "loss")
+
+    @property
+    def metrics_type(self) -> type[Metrics]:
+        """The class of the metrics of a validation."""
+        return MacroMetrics if self.name == "macro-f1" else Metrics
+
+    def metrics(self, evaluation: Evaluation) -> Metrics:
+        """The metrics of a validation, with those that the ranking needs."""
+        if self.name != "macro-f1":
+            return evaluation.metrics
+        return MacroMetrics(**vars(evaluation.metrics), macro_f1=evaluation.macro_average()["f1"])
+
+    def value(self, metrics: Metrics) -> float:
+        """The monitored metric."""
+        return float(getattr(metrics, self.name.replace("-", "_")))
+
+    def rank(self, metrics: Metrics) -> tuple[float, ...]:
+        """A sort key, largest for the best validation; the loss decides between equal ones."""
+        return (-metrics.loss,) if self.name == "loss" else (self.value(metrics), -metrics.loss)
 
 
 def _ratio(count: int, total: int) -> float:

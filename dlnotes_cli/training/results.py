@@ -1,16 +1,17 @@
 """What a training run reports: the entries of its history, and the result that result.json stores."""
 
+import math
+import shlex
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+from dlnotes_cli.data.options import TABLE_SUFFIXES
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.codec import build
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.metrics import Metrics
-from dlnotes_cli.training.monitor import Monitored
+from dlnotes_cli.shell.errors import GateError, InputError
+from dlnotes_cli.shell.show import Table
+from dlnotes_cli.training.metrics import Metrics, Monitored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,21 +23,12 @@ class HistoryEntry:
     train: Metrics
     validation: Metrics
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values; nan and inf become None."""
-        return dict(output.finite(asdict(self)))
-
 
 @dataclass(frozen=True, kw_only=True)
 class LoopEntry(HistoryEntry):
     """A validation in the training loop."""
 
     lr: float  # of the last step, the largest of all parameters
-
-
-def history_to_json(history: Sequence[HistoryEntry]) -> list[dict[str, Any]]:
-    """The entries as JSON values."""
-    return [entry.as_json() for entry in history]
 
 
 @dataclass(frozen=True)
@@ -112,22 +104,14 @@ class TrainingResult:
             return f"the last weights of {output.counted(self.epochs, 'epoch')}, {output.counted(self.steps, 'step')}"
         return f"best epoch {self.best_epoch} of {self.epochs}, {output.counted(self.steps, 'step')}"
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values; nan and inf become None."""
-        return dict(output.finite({"schema_version": output.SCHEMA_VERSION, **asdict(self)}))
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The model file and the plots, which `show` prints."""
+        return (self.model_file, *self.plots)
 
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any], path: Path) -> Self:
-        """Rebuild a result from `as_json`, read from `path`.
-
-        Raises InputError naming the file where a field is missing or of another type.
-        """
-        values = {name: stored[name] for name in stored if name in cls.__dataclass_fields__}
-        try:
-            return build(cls, values)
-        except TypeError as error:
-            fix = "restore it, or start a new run in another --out"
-            raise InputError(path, f"is damaged ({error})", fix) from error
+    def check(self, config: Any) -> None:
+        """Check `--min-accuracy`, if the command has it. Raises GateError."""
+        check_accuracy(self.test_accuracy, getattr(config, "min_accuracy", None))
 
 
 Result = TypeVar("Result", bound=TrainingResult)
@@ -147,6 +131,47 @@ class ClassifierResult(TrainingResult):
         if self.monitor is None or self.monitor.name == "loss":
             return super().selection
         return f"{super().selection}, by {self.monitor.name} {self.monitor.value:.4f}"
+
+    def table(self) -> Iterator[Table | str]:
+        """The metrics of each split, and how the run went."""
+        splits = (("train", self.train), ("validation", self.validation), ("test", self.test))
+        rows = [
+            (name, f"{metrics.samples:,}", *map(_decimals, values))
+            for name, metrics in splits
+            if metrics is not None and metrics.samples
+            for values in [(metrics.loss, metrics.accuracy, self.majority.get(name, math.nan))]
+        ]
+        numeric = ("samples", "loss", "accuracy", "majority")
+        yield Table(("split", *numeric), rows, numeric, is_result=True)
+        timing = self.timing
+        yield f"{self.selection}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} samples/s"
+        if self.test is None:
+            yield "no test split: validation also selected the weights, so its accuracy is optimistic"
+
+    @property
+    def next_command(self) -> str:
+        """A command that uses the model."""
+        is_table = self.data.name.lower().endswith(tuple(TABLE_SUFFIXES))
+        return shlex.join(["dlnotes", "predict", self.out, self.data.name if is_table else "photo.jpg"])
+
+
+def _decimals(value: float) -> str:
+    """A metric with four decimals; a dash where it is not finite."""
+    return f"{value:.4f}" if math.isfinite(value) else "-"
+
+
+def require_test_split(min_accuracy: float | None, data: str, *, has_test_split: bool) -> None:
+    """Refuse `--min-accuracy` for data without a test split. Raises InputError."""
+    if min_accuracy is not None and not has_test_split:
+        raise InputError("--min-accuracy", f"{data} has no test split", "add one, or drop the option")
+
+
+def check_accuracy(accuracy: float | None, min_accuracy: float | None) -> None:
+    """Raise GateError for an accuracy below `--min-accuracy`; call it after the result is printed."""
+    if min_accuracy is not None and (accuracy is None or accuracy < min_accuracy):
+        measured = "none" if accuracy is None else f"{accuracy:.4f}"
+        fix = "train longer, or use a lower --min-accuracy"
+        raise GateError("--min-accuracy", f"accuracy {measured} is below {min_accuracy:g}", fix)
 
 
 def measure_timing(data_s: float, train_s: float, eval_s: float, samples: int, started: float) -> Timing:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import TEMPORARY_PREFIX
 from dlnotes_cli.shell.option import Config, flag, options_of
@@ -45,7 +46,7 @@ def check_same_options(folder: Path, options: Config) -> None:
 
     Raises InputError naming the first option that differs and may not change.
     """
-    stored, requested = stored_options(folder, options.command), options.as_json()
+    stored, requested = stored_options(folder, options.command), to_json(options)
     name = first_difference(stored, requested)
     if name is not None:
         what = f"{name} is {_as_text(requested[name])}, but {_as_text(stored[name])} in the run"

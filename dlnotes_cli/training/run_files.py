@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic
 
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import from_json, to_json
 from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.training.checkpoint import Contents, checkpoint_of, restore_checkpoint
 from dlnotes_cli.training.distributed import LostProcessError
@@ -80,8 +81,8 @@ class RunFiles(Generic[Result]):
         try:
             read_tensors(self.folder.file(MODEL))
             stored = self.folder.result()
-            kind = self._task.result_type
-            result = None if stored is None else kind.from_json(stored, self.folder.file(RESULT))
+            kind, path = self._task.result_type, self.folder.file(RESULT)
+            result = None if stored is None else from_json(kind, stored, path)
         except InputError as error:
             output.warn(f"{error.fault}; it is written again from {LAST}")
             return None
@@ -121,7 +122,7 @@ class RunFiles(Generic[Result]):
         self._task.complete_state()
         if self._processes.is_main:
             tensors, metadata = checkpoint_of(self.run)
-            described = self._task.metadata() | {"options": self._task.stored.as_json()}
+            described = self._task.metadata() | {"options": to_json(self._task.stored)}
             write_tensors(self.folder.file(LAST), tensors, described | metadata)
 
     @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.options import TrainingConfig
 from dlnotes_cli.training.resumed_options import (
@@ -108,7 +109,7 @@ class RunFolder:
         if self._threads is not None and self._threads != threads:
             what = f"the run had {self._threads} threads and continues with {threads}"
             output.warn(f"--threads: {what}; its weights will differ in rounding from those of an uninterrupted run")
-        resolved = {"command": options.command, **options.as_json(), "threads": threads}
+        resolved = {"command": options.command, **to_json(options), "threads": threads}
         files.write_json(self.file(CONFIG), resolved)
 
     @property
@@ -152,7 +153,9 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """The content of result.json; None if it is missing. Raises InputError if it is not a JSON object."""
         with suppress(FileNotFoundError):
-            return read_json(self.file(RESULT))
+            stored = read_json(self.file(RESULT))
+            stored.pop("schema_version", None)
+            return stored
         return None
 
     def write_result(self, result: dict[str, Any]) -> None:
@@ -161,7 +164,7 @@ class RunFolder:
 
     def write_history(self, history: Sequence["HistoryEntry"]) -> None:
         """Write metrics.jsonl: one line per validation."""
-        files.write_text(self.file(METRICS), "".join(json.dumps(entry.as_json()) + "\n" for entry in history))
+        files.write_text(self.file(METRICS), "".join(json.dumps(to_json(entry)) + "\n" for entry in history))
 
 
 def has_checkpoint(options: TrainingConfig) -> bool:

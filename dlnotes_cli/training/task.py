@@ -5,7 +5,7 @@ A command that trains has one task. Its methods are called in the order in which
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple
 
@@ -29,7 +29,6 @@ from dlnotes_cli.training.results import (
     Result,
     Timing,
     TrainingResult,
-    history_to_json,
 )
 from dlnotes_cli.training.run_folder import MODEL, RunFolder
 
@@ -119,7 +118,7 @@ class RunDescription(ABC, Generic[Result]):
 
     def model_metadata(self, entry: HistoryEntry) -> dict[str, Any]:
         """The metadata of the model file, for the weights of one entry of the history."""
-        metrics = {"validation": output.finite(asdict(entry.validation))}
+        metrics = {"validation": to_json(entry.validation)}
         return self.metadata() | {"kind": "model", "epoch": entry.epoch, "metrics": metrics}
 
     def announce(self) -> None:
@@ -134,7 +133,7 @@ class RunDescription(ABC, Generic[Result]):
 
     def draw_curves(self, folder: RunFolder, outcome: Outcome, **settings: Any) -> Path:
         """Draw the history in the run folder, with the `settings` of `plots.curves.draw_curves`."""
-        path, history = folder.file("curves.png"), history_to_json(outcome.history)
+        path, history = folder.file("curves.png"), to_json(outcome.history)
         files.atomic_write(path, draw_curves(history, outcome.best_index, folder.name, **settings))
         return path
 
@@ -148,14 +147,14 @@ class RunDescription(ABC, Generic[Result]):
         """Write the result of a finished run to its folder, and return it."""
         best = outcome.best
         common = TrainingResult(
-            command=self.options.command, version=__version__, seed=self.options.seed, **self.runtime.as_json(),
+            command=self.options.command, version=__version__, seed=self.options.seed, **vars(self.runtime.info),
             compiled=is_compiled, data=self.data, model=self.model, epochs=outcome.history[-1].epoch,
             best_epoch=best.epoch, steps=outcome.steps, train=best.train, validation=best.validation,
             test=evaluated.test, timing=timing, out=str(folder.path), model_file=str(folder.file(MODEL)),
             plots=tuple(map(str, evaluated.plots)),
         )  # fmt: skip
         result = self.result_type(**vars(common) | self.extra_fields(outcome))
-        folder.write_result(result.as_json())
+        folder.write_result({"schema_version": output.SCHEMA_VERSION, **to_json(result)})
         return result
 
 

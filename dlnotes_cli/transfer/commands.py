@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.training.report import print_training
+from dlnotes_cli.shell.show import show
 from dlnotes_cli.transfer.options import TransferConfig
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def transfer(config: TransferConfig) -> None:
     result = task(config)
     if not config.json:
         _print_layers(result)
-    print_training(result, config)
+    show(result, config)
 
 
 def _print_backbones(config: TransferConfig, backbones: "list[BackboneInfo]") -> None:

@@ -18,7 +18,7 @@ from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
 from dlnotes_cli.training.classifier import ClassifierDescription
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
-from dlnotes_cli.training.monitor import Monitor
+from dlnotes_cli.training.metrics import Monitor
 from dlnotes_cli.training.recipes import with_recipe
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import DirectTask, Evaluated, Outcome, Poll

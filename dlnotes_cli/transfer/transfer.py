@@ -15,7 +15,7 @@ from dlnotes_cli.training.distributed import joined
 from dlnotes_cli.training.fit_at_once import fit_at_once
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.pretrained import MEBIBYTE, find_weights, is_downloaded, local_file
-from dlnotes_cli.training.report import require_test_split
+from dlnotes_cli.training.results import require_test_split
 from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
 from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import FrozenHeadTask

@@ -16,6 +16,7 @@ from torch import nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.train_mlp import MlpTask, train_mlp
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.tensor_file import read_tensors
 
@@ -82,7 +83,7 @@ def test_another_seed_trains_another_model(digits_run: Path, tmp_path: Path, dln
 def test_training_from_python_has_the_same_defaults(digits_run: Path, tmp_path: Path) -> None:
     result = train_mlp(TrainMlpConfig(hidden=(16,), epochs=2, limit=256, threads=1, out=tmp_path / "run"))
     stored = json.loads((digits_run / "result.json").read_text())
-    assert result.as_json()["test"] == stored["test"]
+    assert to_json(result)["test"] == stored["test"]
     assert result.test_accuracy == stored["test"]["accuracy"]
 
 

@@ -8,8 +8,7 @@ import pytest
 from builders import Command, small_training
 from sklearn.metrics import f1_score
 
-from dlnotes_cli.training.metrics import Evaluation, Metrics
-from dlnotes_cli.training.monitor import Monitor
+from dlnotes_cli.training.metrics import Evaluation, Metrics, Monitor
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

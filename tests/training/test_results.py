@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dlnotes_cli.char_rnn.train import CharRnnResult, TextData, ValidationMetrics
+from dlnotes_cli.shell.codec import from_json, to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.results import ClassifierData, ClassifierResult, ModelSummary, Timing, TrainingResult
@@ -40,14 +41,14 @@ RESULTS: list[TrainingResult] = [
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
 def test_a_result_is_read_back_from_json(result: TrainingResult) -> None:
-    stored = json.loads(json.dumps(result.as_json(), allow_nan=False))
-    again = type(result).from_json(stored, Path("result.json"))
+    stored = json.loads(json.dumps(to_json(result), allow_nan=False))
+    again = from_json(type(result), stored, Path("result.json"))
     assert repr(again) == repr(result)  # nan is not equal to itself
 
 
 @pytest.mark.parametrize("field", ["classes", "counts", "skipped"])
 def test_a_damaged_description_of_the_data_is_named(field: str) -> None:
-    stored = json.loads(json.dumps(RESULTS[0].as_json()))
+    stored = json.loads(json.dumps(to_json(RESULTS[0])))
     stored["data"][field] = 1.5
     with pytest.raises(InputError, match=rf"result.json: is damaged \({field} is 1.5\)"):
-        ClassifierResult.from_json(stored, Path("result.json"))
+        from_json(ClassifierResult, stored, Path("result.json"))
