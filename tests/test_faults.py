@@ -171,9 +171,9 @@ FAULTS = [
     Fault("export over the model", _do("export", "@run", "--format", "state-dict", "--out", "@run/model.safetensors", "--overwrite"), r"--out: .* is an input of the command; name"),
     Fault("ending of an export", _do("export", "@run", "--out", "@model.pt"), r"--out: .*model\.pt does not end in \.onnx; give"),
     Fault("exported twice", _do("export", "@half.onnx"), r"half\.onnx: is an exported file; name the run folder or the model file"),
-    Fault("half onnx", _do("char-rnn", "sample", "@half.onnx"), r"half\.onnx: is damaged: .*; export the model again"),
+    Fault("half onnx", _do("char-rnn", "sample", "@half.onnx"), r"half\.onnx: is damaged, or is not an ONNX file; name"),
     Fault("onnx for a model file", _do("explain", "@half.onnx", IMAGE), r"half\.onnx: is an ONNX file, which this command cannot read; use the"),
-    Fault("text as onnx", _do("char-rnn", "sample", "@text.onnx"), r"text\.onnx: is not an ONNX file; name"),
+    Fault("text as onnx", _do("char-rnn", "sample", "@text.onnx"), r"text\.onnx: is damaged, or is not an ONNX file; name"),
     Fault("pickle with a network", _do("predict", "@evil.pt", IMAGE, "--arch", "notes-mlp"), r"evil\.pt: is not a plain state dict; no code in it was run"),
     Fault("model file with a network", _do("evaluate", "@run/model.safetensors", "--arch", "notes-cnn"), r"has a tensor .*, and the layers of notes-cnn are conv1, .*; use another --arch"),
     # run folder

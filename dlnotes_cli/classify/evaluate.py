@@ -130,7 +130,7 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     does not have.
     """
     check_outputs(config)
-    classifier = open_any_classifier(config)
+    classifier = open_any_classifier(config, as_trained=True)
     is_of_texts = not isinstance(classifier, Classifier)
     data = config.data or training_data(classifier.metadata, texts_kind if is_of_texts else kind_of)
     is_named = data == EMBEDDED_TEXTS if is_of_texts else data in NAMED_SETS

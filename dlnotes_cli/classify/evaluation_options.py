@@ -122,7 +122,7 @@ class PredictConfig(Config):
     # Runtime
     threads: int | None = common.THREADS
     device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = inference_options.PRECISION
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

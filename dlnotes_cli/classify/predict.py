@@ -1,8 +1,9 @@
 """The predictions of a trained classifier for image files, table rows and texts, in the order of the input."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.classify.evaluation_options import PredictConfig
-from dlnotes_cli.classify.predict_texts import predict_texts, texts_in_memory
 from dlnotes_cli.classify.word_html import explanations_html
 from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream, none_readable
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table, select_rows
-from dlnotes_cli.data.texts.inputs import read_texts, text_files, text_paths
+from dlnotes_cli.data.texts.inputs import NamedText, named_text, read_texts, text_files, text_paths
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.opening import open_any_classifier
 from dlnotes_cli.inference.predictions import Prediction, WordContributions, predict_samples
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _STDIN = Path("-")  # compared by identity, as ./- is a file
 _STRONGEST = 5  # words that an explanation lists on each side
-_CHUNK = 256  # images that are decoded and classified together
+_CHUNK = 256  # images or texts that are read and classified together
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class _Batch:
     """Some items, and what was read of them."""
 
     items: Sequence[str]
-    samples: NDArray[np.generic]  # (n, ...) of the items without an error, in order
-    errors: dict[int, DlnotesError]  # by position in `items`
+    samples: NDArray[np.generic] | Sequence[str]  # (n, ...), or texts, of the items without an error, in order
+    errors: Mapping[int, DlnotesError]  # by position in `items`
 
 
 class Predictor:
@@ -58,47 +58,21 @@ class Predictor:
         self._config = config
         self._shown: list[ClassBars] = []  # the first predictions, for `--sheet`
         self.classifier = open_any_classifier(config)
-        self._check_options(self.classifier)
-        listed = read_list(str(config.files_from)) if config.files_from else []
+        _check_options(config, self.classifier)
+        listed = read_list(config.files_from) if config.files_from else []
         self._stdin = b""
-        self.paths: list[Path] = []
         self._texts: list[str | Path] = []
         if isinstance(self.classifier, Classifier):
-            self._list_paths([*config.paths, *listed])
+            self.paths = self._listed_paths([*config.paths, *listed])
         else:
             self._texts = [*text_paths(config.paths), *(path for name in listed for path in text_files(name))]
             self.paths = [source for source in self._texts if isinstance(source, Path)]
-        lists = [files.user_path(config.files_from)] if config.files_from else []
+        inputs = [*run_files(self.classifier.path), *(path for path in self.paths if path is not _STDIN)]
+        inputs += [files.user_path(config.files_from)] if config.files_from else []
         outputs = {"--csv": csv_file(config), "--sheet": config.sheet, "--explain-html": config.explain_html}
         for option, path in outputs.items():
             if path is not None:
-                named_files = (path for path in self.paths if path is not _STDIN)
-                check_not_input(option, path, [*run_files(self.classifier.path), *lists, *named_files])
-
-    def _check_options(self, classifier: "Classifier | TextClassifier") -> None:
-        """Raise InputError for an option that has no effect on this kind of model."""
-        config = self._config
-        if config.sheet is not None and not isinstance(classifier.preprocessing, ImagePreprocessing):
-            kind = "tables" if self._reads_tables else "texts"
-            raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
-        for option, is_set, fix in (
-            ("--explain", config.explain, "use dlnotes explain for images"),
-            ("--explain-html", config.explain_html, "use dlnotes explain for images"),
-            ("--text-column", config.text_column, "drop it"),
-        ):
-            if is_set and isinstance(classifier, Classifier):
-                raise InputError(option, f"{classifier.path} reads no texts", fix)
-
-    def _list_paths(self, named: list[str]) -> None:
-        """List the images or tables to classify."""
-        config = self._config
-        if "-" in config.paths and not self._reads_tables:
-            self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
-        if self._stdin:  # in its place between files
-            for argument in named:
-                self.paths += [_STDIN] if argument == "-" else expand_paths([argument], tables=False)
-        else:
-            self.paths = expand_paths(named, tables=self._reads_tables) if named else []
+                check_not_input(option, path, inputs)
 
     def __iter__(self) -> Iterator[Prediction]:
         """The predictions. An unreadable item raises InputError; with `skip_bad` its Prediction has an error.
@@ -107,33 +81,16 @@ class Predictor:
         """
         if not self.paths and not self._texts:
             raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
-        is_any_read, skipped, first = False, 0, ""
-        for prediction in self._predictions():
-            is_any_read = is_any_read or prediction.error is None
-            skipped, first = skipped + (prediction.error is not None), first or prediction.error or ""
-            yield prediction
-        if not is_any_read and skipped:
-            raise none_readable("PATH", skipped, first)
-        if not is_any_read and self._texts:
+        count, faults = 0, list[str]()
+        for batch in self._batches():
+            for prediction in self._predict(batch):
+                count += 1
+                faults += [prediction.error] if prediction.error is not None else []
+                yield prediction
+        if count == len(faults):
+            if faults:
+                raise none_readable("PATH", count, faults[0])
             raise InputError("PATH", "no text in the input", "give a text, or one per line on standard input")
-
-    def _predictions(self) -> Iterator[Prediction]:
-        if isinstance(self.classifier, Classifier):
-            for batch in self._batches(self.classifier):
-                yield from self._predict(batch)
-        else:
-            column = self._config.text_column or self.classifier.preprocessing.text_column
-            yield from predict_texts(self.classifier, read_texts(self._texts, column), self._config)
-
-    def _batches(self, classifier: Classifier) -> Iterator[_Batch]:
-        """The images in batches, or the rows of one table after the other."""
-        preprocessing = classifier.preprocessing
-        if isinstance(preprocessing, TablePreprocessing):
-            for path in self.paths:
-                yield self._read_rows(path, classifier, preprocessing)
-            return
-        for start in range(0, len(self.paths), _CHUNK):
-            yield self._read_images(self.paths[start : start + _CHUNK], preprocessing)
 
     def predict(self, images: Sequence[str | Path | Image.Image | NDArray[Any]]) -> list[Prediction]:
         """The predictions for image files, images of Pillow, or uint8 arrays (H, W) or (H, W, C), in order.
@@ -141,23 +98,17 @@ class Predictor:
         The item of an image in memory is its position. For a model of texts, text stands for itself. Raises InputError
         for an image that cannot be read, for a text that is empty, and for a model that reads tables.
         """
-        if not isinstance(self.classifier, Classifier):
-            return list(predict_texts(self.classifier, texts_in_memory(images), self._config))
         preprocessing = self.classifier.preprocessing
-        if not isinstance(preprocessing, ImagePreprocessing):
+        if isinstance(preprocessing, TablePreprocessing):
             raise InputError("predict", "the model reads tables, not images", "name CSV files in the Config's paths")
-        shape = preprocessing.image_shape
         predictions: list[Prediction] = []
         for start in range(0, len(images), _CHUNK):
-            items, samples = [], []
-            for position, image in enumerate(images[start : start + _CHUNK], start):
-                if isinstance(image, str | Path):
-                    items.append(str(image))
-                    samples.append(decode_image(files.user_path(image), shape, self._config.max_pixels))
-                else:
-                    items.append(str(position))
-                    samples.append(decode_memory(f"image {position}", image, shape))
-            predictions += self._predict(_Batch(items, np.stack(samples), {}))
+            chunk = images[start : start + _CHUNK]
+            if isinstance(preprocessing, ImagePreprocessing):
+                batch = self._images_in_memory(chunk, start, preprocessing)
+            else:
+                batch = self._text_batch([_text_in_memory(item) for item in chunk])
+            predictions += self._predict(batch)
         return predictions
 
     def sheet(self) -> bytes:
@@ -173,26 +124,59 @@ class Predictor:
             files.write_text(config.explain_html, explanations_html(predictions))
         return PredictResult(self.classifier.path, predictions, config.sheet, config, len(self.classifier.classes))
 
-    @property
-    def _reads_tables(self) -> bool:
-        return isinstance(self.classifier.preprocessing, TablePreprocessing)
+    def _listed_paths(self, named: list[str]) -> list[Path]:
+        """The images or tables to classify; an image on standard input in its place between files."""
+        reads_tables = isinstance(self.classifier.preprocessing, TablePreprocessing)
+        if "-" in self._config.paths and not reads_tables:
+            self._stdin = read_image_from_stdin(self._config.paths, "dlnotes predict MODEL -")
+        if not self._stdin:
+            return expand_paths(named, tables=reads_tables) if named else []
+        each = ([_STDIN] if name == "-" else expand_paths([name], tables=False) for name in named)
+        return [path for paths in each for path in paths]
 
-    def _read_images(self, paths: Sequence[Path], preprocessing: ImagePreprocessing) -> _Batch:
+    def _batches(self) -> Iterator[_Batch]:
+        """The images or texts in batches, or the rows of one table after the other."""
+        classifier = self.classifier
+        if not isinstance(classifier, Classifier):
+            texts = read_texts(self._texts, self._config.text_column or classifier.preprocessing.text_column)
+            while chunk := list(islice(texts, _CHUNK)):
+                yield self._text_batch(chunk)
+        elif isinstance(classifier.preprocessing, TablePreprocessing):
+            for path in self.paths:
+                yield self._row_batch(path, classifier, classifier.preprocessing)
+        else:
+            for start in range(0, len(self.paths), _CHUNK):
+                yield self._image_batch(self.paths[start : start + _CHUNK], classifier.preprocessing)
+
+    def _image_batch(self, paths: Sequence[Path], preprocessing: ImagePreprocessing) -> _Batch:
+        config, shape = self._config, preprocessing.image_shape
+
         def decode(path: Path) -> NDArray[np.uint8]:
             if path is _STDIN:
-                stream = io.BytesIO(self._stdin)
-                return decode_stream(path, stream, preprocessing.image_shape, self._config.max_pixels)[0]
-            return decode_image(path, preprocessing.image_shape, self._config.max_pixels)
+                return decode_stream(path, io.BytesIO(self._stdin), shape, config.max_pixels)[0]
+            return decode_image(path, shape, config.max_pixels)
 
-        decoded = decode_all(
-            paths, decode, threads=self._config.threads or default_threads(), skip_bad=self._config.skip_bad
-        )
+        decoded = decode_all(paths, decode, threads=config.threads or default_threads(), skip_bad=config.skip_bad)
         images = [image for image in decoded if not isinstance(image, DlnotesError)]
-        samples = np.stack(images) if images else np.empty((0, *preprocessing.shape), np.uint8)
         errors = {i: error for i, error in enumerate(decoded) if isinstance(error, DlnotesError)}
-        return _Batch([str(path) for path in paths], samples, errors)
+        return _Batch([str(path) for path in paths], np.array(images), errors)
 
-    def _read_rows(self, path: Path, classifier: Classifier, preprocessing: TablePreprocessing) -> _Batch:
+    def _images_in_memory(
+        self, images: Sequence[str | Path | Image.Image | NDArray[Any]], start: int, preprocessing: ImagePreprocessing
+    ) -> _Batch:
+        """Images of which the first one has the position `start`."""
+        items, samples = [], []
+        for position, image in enumerate(images, start):
+            is_file = isinstance(image, str | Path)
+            items.append(str(image) if is_file else str(position))
+            if isinstance(image, str | Path):
+                path, most = files.user_path(image), self._config.max_pixels
+                samples.append(decode_image(path, preprocessing.image_shape, most))
+            else:
+                samples.append(decode_memory(f"image {position}", image, preprocessing.image_shape))
+        return _Batch(items, np.stack(samples), {})
+
+    def _row_batch(self, path: Path, classifier: Classifier, preprocessing: TablePreprocessing) -> _Batch:
         table = read_table(path)
         errors: dict[int, DlnotesError] = {}
         if self._config.skip_bad:
@@ -205,25 +189,63 @@ class Predictor:
         items = [f"{path}:{line}" for line in table.lines]
         return _Batch(items, classifier.encode(readable, preprocessing), errors)
 
+    def _text_batch(self, texts: Sequence[NamedText]) -> _Batch:
+        errors = {i: text.error for i, text in enumerate(texts) if text.error is not None}
+        if errors and not self._config.skip_bad:
+            raise next(iter(errors.values()))
+        return _Batch([text.item for text in texts], [text.text for text in texts if text.error is None], errors)
+
     def _predict(self, batch: _Batch) -> Iterator[Prediction]:
+        """The prediction or the error of each item of a batch."""
+        config, samples = self._config, batch.samples
         readable = [item for position, item in enumerate(batch.items) if position not in batch.errors]
-        top, has_sheet = self._config.top, self._config.sheet is not None
-        predicted = predict_samples(self.classifier, readable, batch.samples, max(top, MOST_BARS) if has_sheet else top)
-        if has_sheet:
-            count = MOST_SHEET_IMAGES - len(self._shown)
-            self._shown += map(self._class_bars, predicted[:count], batch.samples)
-        predictions = (replace(prediction, top=prediction.top[:top]) for prediction in predicted)
+        top = config.top if config.sheet is None else max(config.top, MOST_BARS)
+        predicted = predict_samples(self.classifier, readable, samples, top) if readable else []
+        if config.sheet is not None:
+            bars = zip(predicted[: MOST_SHEET_IMAGES - len(self._shown)], samples, strict=False)
+            self._shown += [_class_bars(self.classifier.classes, *pair) for pair in bars]
+        if config.explain or config.explain_html:
+            predicted = [self._explained(*pair) for pair in zip(predicted, samples, strict=True)]
+        predictions = (replace(prediction, top=prediction.top[: config.top]) for prediction in predicted)
         for position, item in enumerate(batch.items):
             error = batch.errors.get(position)
             yield next(predictions) if error is None else Prediction(item, error=error.fault)
 
-    def _class_bars(self, prediction: Prediction, sample: NDArray[np.generic]) -> ClassBars:
-        """An image and its most probable classes, in the order of the classes if these are all."""
-        classes = self.classifier.classes
-        order = {name: i for i, name in enumerate(classes)}
-        best = prediction.top[:MOST_BARS]
-        pairs = best if len(classes) > MOST_BARS else sorted(best, key=lambda pair: order[pair[0]])
-        return ClassBars(np.asarray(sample, np.uint8), prediction.item, tuple(pairs))
+    def _explained(self, prediction: Prediction, text: Any) -> Prediction:
+        """The prediction for a text, with what its words contributed."""
+        from dlnotes_cli.inference.text_explanation import explain_text
+
+        classifier: Any = self.classifier  # of texts, as the options are checked
+        position = classifier.classes.index(prediction.top[0][0])
+        return replace(prediction, explanation=explain_text(classifier, text, position))
+
+
+def _check_options(config: PredictConfig, classifier: "Classifier | TextClassifier") -> None:
+    """Raise InputError for an option that has no effect on this kind of model."""
+    if config.sheet is not None and not isinstance(classifier.preprocessing, ImagePreprocessing):
+        kind = "tables" if isinstance(classifier.preprocessing, TablePreprocessing) else "texts"
+        raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
+    for option, is_set, fix in (
+        ("--explain", config.explain, "use dlnotes explain for images"),
+        ("--explain-html", config.explain_html, "use dlnotes explain for images"),
+        ("--text-column", config.text_column, "drop it"),
+    ):
+        if is_set and isinstance(classifier, Classifier):
+            raise InputError(option, f"{classifier.path} reads no texts", fix)
+
+
+def _text_in_memory(item: object) -> NamedText:
+    """A text that names itself. Raises InputError for another object."""
+    if not isinstance(item, str):
+        raise InputError("predict", f"the model reads texts, not {type(item).__name__}", "give strings")
+    return named_text(item)
+
+
+def _class_bars(classes: tuple[str, ...], prediction: Prediction, sample: Any) -> ClassBars:
+    """An image and its most probable classes, in the order of the classes if these are all."""
+    best = prediction.top[:MOST_BARS]
+    pairs = best if len(classes) > MOST_BARS else sorted(best, key=lambda pair: classes.index(pair[0]))
+    return ClassBars(np.asarray(sample, np.uint8), prediction.item, tuple(pairs))
 
 
 @dataclass(frozen=True)
@@ -258,10 +280,8 @@ class PredictResult:
         """The predictions, with `--explain` also what the words contributed."""
         if self.config.jsonl or self.config.csv is not None:
             return
-        if self.config.quiet:
-            yield output.counted(len(self.predictions) - self.skipped, "prediction")
-            return
-        yield Table(("item", "class", "probability", "runner-up"), list(map(_row, self.predictions)), ("probability",))
+        columns, rows = ("item", "class", "probability", "runner-up"), [_row(each) for each in self.predictions]
+        yield Table(columns, rows, numeric=("probability",), is_result=True)
         explained = [p.explanation for p in self.predictions if p.explanation is not None and self.config.explain]
         for number, words in enumerate(explained):
             yield from [""] if number else []

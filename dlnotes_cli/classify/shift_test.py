@@ -147,7 +147,7 @@ def _open(config: EvaluateConfig, kinds: tuple[ShiftKind, ...]) -> tuple[str, li
     subjects: list[_Subject] = []
     data = config.data
     for path in (config.model, *config.others):
-        classifier = open_classifier(replace(config, model=path))
+        classifier = open_classifier(replace(config, model=path), as_trained=True)
         if not isinstance(classifier.preprocessing, ImagePreprocessing):
             raise InputError(WHERE, f"{path} reads tables, and only images can be shifted", "name models of images")
         check_reach(kinds, classifier.preprocessing.shape)

@@ -124,10 +124,12 @@ def parse_table(path: Path, content: bytes, *, has_header: bool | None = True) -
     first_line = text.lstrip().partition("\n")[0].partition("\r")[0]
     separator = max(_SEPARATORS, key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    rows, lines, line = [], [], 1
+    rows: list[tuple[str, ...]] = []
+    lines, line = list[int](), 1
     try:
         for row in reader:
-            if any(cell.strip() for cell in row):
+            is_empty_cell = row == [""] and bool(rows) and len(rows[0]) == 1  # `""` in a table of one column
+            if is_empty_cell or any(cell.strip() for cell in row):
                 rows.append(tuple(cell.strip() for cell in row))
                 lines.append(line)
             line = reader.line_num + 1

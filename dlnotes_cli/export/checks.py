@@ -19,7 +19,7 @@ from dlnotes_cli.export.results import ModelTiming, Parity
 from dlnotes_cli.export.samples import CheckSamples, choose_samples
 from dlnotes_cli.export.timing import TimedModel, quantized, time_table
 from dlnotes_cli.export.wrapper import Arrays, ExportedGraph, ExportGraph, classifier_graph, step_graph
-from dlnotes_cli.inference.onnx_file import open_graph
+from dlnotes_cli.inference.onnx_file import open_unverified
 from dlnotes_cli.models.char_rnn import CharRnn
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.training.metrics import inference_batch_size
@@ -130,7 +130,7 @@ def _timings(
         return time_table(rows, chosen)
     with quantized(exported.path) as path:
         if path is not None:
-            run = open_graph(path, config.threads or default_threads()).run
+            run = open_unverified(path, config.threads or default_threads()).run
             rows.append(TimedModel("ONNX Runtime int8", _answer(run), path.stat().st_size))
         return time_table(rows, chosen)
 

@@ -10,8 +10,14 @@ from dlnotes_cli import __version__
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing, TextPreprocessing
 from dlnotes_cli.export.results import TensorShape
 from dlnotes_cli.export.wrapper import BATCH_AXIS, ExportedGraph, ExportGraph, not_exportable, silent
-from dlnotes_cli.inference.onnx_container import CHECKSUM_FIELD, METADATA_KEY, NO_CHECKSUM, with_checksum
-from dlnotes_cli.inference.onnx_file import TensorType, load_onnx_classifier, load_onnx_language_model
+from dlnotes_cli.inference.onnx_classifier import load_onnx_classifier
+from dlnotes_cli.inference.onnx_file import (
+    METADATA_KEY,
+    NO_CHECKSUM,
+    TensorType,
+    load_onnx_language_model,
+    with_checksum,
+)
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.shell.output import size
@@ -75,7 +81,7 @@ def _props(metadata: Metadata, preprocessing: Preprocessing | TextPreprocessing)
 
     `names` and `imgsz` are as Ultralytics writes them; the `Image.` keys are those of the ONNX metadata proposal.
     """
-    props = {METADATA_KEY: json.dumps({CHECKSUM_FIELD: NO_CHECKSUM} | metadata, allow_nan=False)}
+    props = {METADATA_KEY: json.dumps(NO_CHECKSUM | metadata, allow_nan=False)}
     if "classes" in metadata:
         props["names"] = repr(dict(enumerate(metadata["classes"])))
     if isinstance(preprocessing, ImagePreprocessing):
@@ -107,6 +113,5 @@ def _strip_graph(graph: Any) -> None:
 
 
 def _shape(tensor: TensorType) -> TensorShape:
-    dtype = tensor.dtype.removeprefix("tensor(").removesuffix(")")
     shape = tuple(BATCH_AXIS if length is None else length for length in tensor.shape)
-    return TensorShape(tensor.name, _NUMPY_NAMES.get(dtype, dtype), shape)
+    return TensorShape(tensor.name, _NUMPY_NAMES.get(tensor.dtype, tensor.dtype), shape)

@@ -15,18 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.inference.onnx_file import OnnxGraph, TensorType, open_graph, padded_batches
+from dlnotes_cli.device import RuntimeInfo
+from dlnotes_cli.inference.onnx_classifier import OnnxClassifier
+from dlnotes_cli.inference.onnx_file import OnnxGraph, TensorType
 from dlnotes_cli.inference.options import ForeignModelOptions, PixelScaling
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.limited_input import read_file
 from dlnotes_cli.training.metrics import softmax
-from dlnotes_cli.training.model_metadata import Metadata
 
 Layout = Literal["NCHW", "NHWC"]
 
-_DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+_DTYPES = {"uint8": np.uint8, "float": np.float32, "float16": np.float16}
 _IMAGE_RANK = 4
 _RANGE_KEY = "Image.NominalPixelRange"  # of the ONNX standard
 _RANGES: Mapping[str, PixelScaling] = {"Normalized_0_1": "unit", "Normalized_1_1": "symmetric"}
@@ -51,58 +52,37 @@ _SCALES: Mapping[PixelScaling, _Scale] = {
 _PIXELS = _Scale((0.0,) * 3, (1 / 255,) * 3)  # inputs are pixels 0..255
 
 
-@dataclass(frozen=True)
-class ForeignClassifier:
-    """An image classifier of another program."""
+@dataclass(frozen=True, kw_only=True)
+class ForeignClassifier(OnnxClassifier):
+    """An image classifier of another program; outputs that are logits go through a softmax."""
 
-    graph: OnnxGraph
     output: int  # position of the output that has the classes
-    classes: tuple[str, ...]
-    preprocessing: ImagePreprocessing
     layout: Layout
+    preprocessing: ImagePreprocessing
 
-    @property
-    def path(self) -> Path:
-        """The ONNX file."""
-        return self.graph.path
+    def plain_probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Probabilities (N, classes) of uint8 images (N, C, H, W). Raises InputError where they are not finite."""
+        values = super().plain_probabilities(samples)
+        is_distribution = (values >= 0).all() and (abs(values.sum(axis=1) - 1) <= _SUM_TOLERANCE).all()
+        return values if is_distribution else softmax(values)
 
-    @property
-    def metadata(self) -> Metadata:
-        """Empty: dlnotes did not write the file."""
-        return {}
-
-    def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Probabilities (N, classes) of uint8 images (N, C, H, W); outputs that are logits go through a softmax.
-
-        Raises InputError where they are not finite.
-        """
-        outputs = [np.empty((0, len(self.classes)), np.float32)]
-        for padded, count in padded_batches(samples, self.graph.inputs[0].shape[0]):
-            values = self.graph.run(self._inputs(padded))[self.output].astype(np.float32)
-            outputs.append(values.reshape(len(padded), -1)[:count])
-        values = np.concatenate(outputs)
-        if not np.isfinite(values).all():
-            raise InputError(self.path, "its outputs are not finite for this input", "check --normalize")
-        return values if _are_probabilities(values) else softmax(values)
-
-    def _inputs(self, images: NDArray[np.generic]) -> NDArray[np.generic]:
-        dtype = _DTYPES[self.graph.inputs[0].dtype]
+    def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The outputs (n, classes) of the graph for uint8 images (n, C, H, W)."""
+        dtype, scale = _DTYPES[self.graph.inputs[0].dtype], self.preprocessing
         if dtype is not np.uint8:
-            mean, std = (
-                np.asarray(values, np.float32)[:, None, None]
-                for values in (self.preprocessing.mean, self.preprocessing.std)
-            )
-            images = ((images.astype(np.float32) / 255 - mean) / std).astype(dtype)
-        return np.ascontiguousarray(images if self.layout == "NCHW" else images.transpose(0, 2, 3, 1))
+            mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (scale.mean, scale.std))
+            batch = ((batch.astype(np.float32) / 255 - mean) / std).astype(dtype)
+        images = batch if self.layout == "NCHW" else batch.transpose(0, 2, 3, 1)
+        values = self.graph.run(np.ascontiguousarray(images))[self.output]
+        return values.astype(np.float32).reshape(len(batch), -1)
 
 
-def open_foreign_classifier(options: ForeignModelOptions, threads: int) -> ForeignClassifier:
+def foreign_classifier(graph: OnnxGraph, options: ForeignModelOptions) -> ForeignClassifier:
     """The classifier in an ONNX file of another program.
 
     Raises InputError for a graph whose input is not one batch of images or whose output is not one row of classes per
     image; where size or range of the pixels is not known; and for a file of class names that does not fit.
     """
-    graph = open_graph(options.model, threads)
     tensor = _image_input(graph)
     layout, channels = _layout(graph, tensor)
     spatial = tensor.shape[2:] if layout == "NCHW" else tensor.shape[1:3]
@@ -115,7 +95,11 @@ def open_foreign_classifier(options: ForeignModelOptions, threads: int) -> Forei
     )  # fmt: skip
     position, count = _class_output(graph)
     classes = _classes(graph, count, options.classes)
-    return ForeignClassifier(graph, position, classes, preprocessing, layout)
+    output.note(f"{graph.path} is of another program and has no checksum that could be verified")
+    return ForeignClassifier(
+        path=graph.path, classes=classes, preprocessing=preprocessing, metadata={}, graph=graph, output=position,
+        layout=layout, runtime=RuntimeInfo("cpu", "fp32", graph.threads),
+    )  # fmt: skip
 
 
 def _image_input(graph: OnnxGraph) -> TensorType:
@@ -232,8 +216,3 @@ def _stated_classes(graph: OnnxGraph) -> tuple[str, ...]:
         names = tuple(map(str, stated))
         return names if len(set(names)) == len(names) else ()
     return ()
-
-
-def _are_probabilities(values: NDArray[np.float32]) -> bool:
-    """Whether each row is a distribution."""
-    return bool((values >= 0).all() and (abs(values.sum(axis=1) - 1) <= _SUM_TOLERANCE).all())

@@ -1,92 +1,104 @@
-"""A classifier from an ONNX file, which runs in ONNX Runtime, without torch."""
+"""Classifiers from ONNX files, which run in ONNX Runtime, without torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import is_flippable
-from dlnotes_cli.data.preprocessing import TablePreprocessing
-from dlnotes_cli.data.table import Table, encode_raw
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, TextPreprocessing, preprocessing_from_json
 from dlnotes_cli.device import RuntimeInfo
-from dlnotes_cli.inference.classifier import Classifier, check_tta
-from dlnotes_cli.inference.foreign_onnx import ForeignClassifier, open_foreign_classifier
-from dlnotes_cli.inference.onnx_container import METADATA_KEY, read_metadata
-from dlnotes_cli.inference.onnx_file import DTYPES, OnnxClassifier, check_runtime_of_onnx, load_onnx_classifier
-from dlnotes_cli.inference.options import ClassifierOptions, check_no_foreign_options
-from dlnotes_cli.inference.probability_evaluation import SMALLEST, evaluate_probabilities
-from dlnotes_cli.shell.cores import default_threads
+from dlnotes_cli.inference.classifier import SMALLEST, Classifier
+from dlnotes_cli.inference.onnx_file import (
+    DTYPES,
+    EXPORT_AGAIN,
+    OnnxGraph,
+    check_tensors,
+    kind_of_export,
+    open_graph,
+)
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.metrics import Evaluation, inference_batch_size, softmax
-from dlnotes_cli.training.model_data import ChosenSplit
-from dlnotes_cli.training.model_metadata import Metadata
-
-SampleProbabilities = Callable[[NDArray[np.generic]], NDArray[np.float32]]  # of samples (N, ...), (N, classes)
+from dlnotes_cli.training.metrics import inference_batch_size, softmax
+from dlnotes_cli.training.model_metadata import check_data, class_names, metadata_errors
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnnxRuntimeClassifier(Classifier):
-    """A classifier from an ONNX file, exported by dlnotes or by another program."""
+class OnnxClassifier(Classifier):
+    """An exported classifier, which reads samples as `data` does: uint8 images, or float64 rows of `encode_raw`."""
 
     reads_raw_rows = True
 
-    run: SampleProbabilities
+    graph: OnnxGraph
     tta: bool = False
-
-    def encode(self, table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float64]:
-        """Rows as samples (N, F), not standardized. Raises InputError naming line and column of an invalid cell."""
-        return encode_raw(table, preprocessing)
 
     def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
         """Probabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
-        return (
-            tta_probabilities(self.run, samples, mirror=is_flippable(self.classes)) if self.tta else self.run(samples)
-        )
+        if self.tta:
+            return tta_probabilities(self.plain_probabilities, samples, mirror=is_flippable(self.classes))
+        return self.plain_probabilities(samples)
 
-    def evaluate(
-        self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
-        keep_predictions: bool,
-    ) -> Evaluation:  # fmt: skip
-        """The evaluation on a split of a data set. Raises InputError as `probabilities` does."""
-        return evaluate_probabilities(
-            lambda indices: self.probabilities(dataset.samples[indices]), dataset.labels, split.indices,
-            classes=len(self.classes), batch=inference_batch_size(dataset.samples.shape[1:]), top=top, poll=poll,
-            keep_predictions=keep_predictions,
-        )  # fmt: skip
+    def plain_probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
+        """As `probabilities`, without test-time augmentation."""
+        outputs = [np.empty((0, len(self.classes)), np.float32)]
+        outputs += [
+            self.run(padded)[:count] for padded, count in padded_batches(samples, self.graph.inputs[0].shape[0])
+        ]
+        values = np.concatenate(outputs)
+        if not np.isfinite(values).all():
+            fix = "use the model file, or export it again from a model that was trained with a lower --lr"
+            raise InputError(self.path, "its outputs are not finite for this input", fix)
+        return values
+
+    def run(self, batch: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The outputs (n, classes) of the graph for a batch."""
+        return self.graph.run(np.ascontiguousarray(batch))[0]
 
 
-def open_onnx_classifier(options: ClassifierOptions) -> OnnxRuntimeClassifier:
-    """The classifier in an ONNX file, on the CPU.
+def load_onnx_classifier(path: str | Path, threads: int) -> OnnxClassifier:
+    """Open a classifier that dlnotes exported. Raises InputError as `open_graph` and `exported_classifier` do."""
+    return exported_classifier(open_graph(path, threads))
 
-    Raises InputError as `load_onnx_classifier` and `open_foreign_classifier` do, and for another device or precision.
+
+def exported_classifier(graph: OnnxGraph) -> OnnxClassifier:
+    """The classifier in a file of dlnotes.
+
+    Raises InputError for the file of another program or of a language model, and for metadata that is incomplete or
+    contradicts the graph.
     """
-    if options.arch is not None:
-        raise InputError("--arch", "an ONNX file has its own network", "drop --arch")
-    threads = options.threads or default_threads()
-    model: OnnxClassifier | ForeignClassifier
-    if METADATA_KEY in read_metadata(user_path(options.model)):
-        check_no_foreign_options(options, "an ONNX file")
-        model = load_onnx_classifier(options.model, threads)
-    else:
-        model = open_foreign_classifier(options, threads)
-    check_runtime_of_onnx(options, _dtype(model.metadata))
-    check_tta(model.preprocessing, is_set=options.tta)
-    return OnnxRuntimeClassifier(
-        path=model.path, classes=model.classes, preprocessing=model.preprocessing, metadata=model.metadata,
-        runtime=RuntimeInfo("cpu", DTYPES[_dtype(model.metadata)], threads), run=model.probabilities, tta=options.tta,
+    path, metadata = graph.path, graph.export_metadata()
+    if kind_of_export(metadata) == TextPreprocessing.kind:
+        raise InputError(path, "holds a language model, but this command needs a classifier", "use another model file")
+    with metadata_errors(path, EXPORT_AGAIN):
+        preprocessing = preprocessing_from_json(metadata["format"])
+        if not isinstance(metadata["model"], str):
+            raise TypeError("model")
+        check_data(metadata)
+        dtype = "uint8" if isinstance(preprocessing, ImagePreprocessing) else "double"
+        check_tensors(graph.inputs, [(dtype, (None, *preprocessing.shape))])
+        outputs = graph.outputs[0].shape[-1]
+        classes = class_names(metadata["classes"], outputs or 0)
+        check_tensors(graph.outputs, [("float", (None, outputs))])
+    precision = DTYPES[str(metadata.get("dtype", "float32"))]
+    return OnnxClassifier(
+        path=path, classes=classes, preprocessing=preprocessing, metadata=metadata, graph=graph,
+        runtime=RuntimeInfo("cpu", precision, graph.threads),
     )  # fmt: skip
 
 
-def _dtype(metadata: Metadata) -> str:
-    """The element type of the weights; float32 for a file of another program, which does not say."""
-    return str(metadata.get("dtype", "float32"))
+def padded_batches(samples: NDArray[np.generic], fixed: int | None) -> list[tuple[NDArray[np.generic], int]]:
+    """Batches of samples, each with its number of samples; a graph with a `fixed` batch size gets zeros after them."""
+    step = fixed or inference_batch_size(samples.shape[1:])
+    batches = [samples[start : start + step] for start in range(0, len(samples), step)]
+    if fixed is None:
+        return [(batch, len(batch)) for batch in batches]
+    rest = ((0, 0),) * (samples.ndim - 1)
+    return [(np.pad(batch, ((0, fixed - len(batch)), *rest)), len(batch)) for batch in batches]
 
 
 def tta_probabilities(
-    probabilities: SampleProbabilities, images: NDArray[np.generic], *, mirror: bool
+    probabilities: Callable[[NDArray[np.generic]], NDArray[np.float32]], images: NDArray[np.generic], *, mirror: bool
 ) -> NDArray[np.float32]:
     """The probabilities (N, K) of images (N, C, H, W) with the test-time augmentation of `TtaNetwork`.
 

@@ -1,9 +1,12 @@
-"""Exported models in ONNX files: opened with ONNX Runtime on the CPU, without torch.
+"""ONNX files: whole or refused, run by ONNX Runtime on the CPU, and the language models in them, all without torch.
 
-A file is checked in this order: it is whole (see `onnx_container`), our metadata is complete, ONNX Runtime accepts its
-graph, and the inputs and outputs of the graph agree with the metadata.
+The metadata of an exported file states the SHA-256 of the file, in which zeros stand in its place. It is compared
+before ONNX Runtime reads the graph, so that a damaged file is refused and never answers differently. Several marks say
+that dlnotes wrote a file: damage to one of them does not make it a file of another program, which has no checksum.
 """
 
+import hashlib
+import mmap
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,27 +16,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.preprocessing import (
-    ImagePreprocessing,
-    Preprocessing,
-    TextPreprocessing,
-    preprocessing_from_json,
-    text_preprocessing_from_json,
-)
+from dlnotes_cli.data.paths import check_regular
+from dlnotes_cli.data.preprocessing import TextPreprocessing, text_preprocessing_from_json
 from dlnotes_cli.device import RuntimeOptions
-from dlnotes_cli.inference.onnx_container import METADATA_KEY, SUFFIX, read_metadata
 from dlnotes_cli.shell import files
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, unreadable
 from dlnotes_cli.shell.extras import import_extra
-from dlnotes_cli.training.metrics import inference_batch_size
-from dlnotes_cli.training.model_metadata import Metadata, check_data, class_names, metadata_errors
+from dlnotes_cli.training.model_metadata import Metadata, metadata_errors
 from dlnotes_cli.training.stored_values import parse_object
 
 EXPORT_VERSION = 1  # of the metadata that dlnotes writes into exported files
+METADATA_KEY = "dlnotes"  # of our JSON among the metadata of a file; also the names of graph and producer
+NO_CHECKSUM = {"file_sha256": "0" * 64}  # in that JSON, while the SHA-256 is computed
 DTYPES = {"float32": "fp32", "float16": "fp16"}  # of exported weights, and the precision that each is
+EXPORT_AGAIN = "export the model again, or use a copy of the file"
+_STATED_CHECKSUM = re.compile(rb'"file_sha256": "([0-9a-f]{64})"')
+_MARKS = (b"\x07dlnotes", b'"exported_by": "dlnotes', b'"model_sha256": "', b'"file_sha256": "')  # \x07: seven letters
 _SILENT = 4  # severity from which ONNX Runtime logs: fatal errors, as it raises the others
-_EXPORT_AGAIN = "export the model again"
 _MOST_SHOWN = 160  # characters of a message of ONNX Runtime
+_NO_MODEL = ("Protobuf parsing failed", "does not have a graph", "Missing model IR version", "must have opset")
 _UNKNOWN_OPERATOR = (
     "is not a registered function/op",
     "No opset import for domain",
@@ -50,12 +51,11 @@ class TensorType:
     """An input or output of a graph: its name, element type and shape, in which a dynamic size is None."""
 
     name: str
-    dtype: str  # as ONNX Runtime writes it: "tensor(uint8)"
+    dtype: str  # as ONNX writes it: "uint8"
     shape: tuple[int | None, ...]
 
     def __str__(self) -> str:
-        sizes = " x ".join("N" if size is None else str(size) for size in self.shape)
-        return f"{self.name} {self.dtype.removeprefix('tensor(').removesuffix(')')} {sizes}"
+        return f"{self.name} {self.dtype} {' x '.join('N' if size is None else str(size) for size in self.shape)}"
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,11 @@ class OnnxGraph:
     """A graph that ONNX Runtime runs, and the metadata of its file by key."""
 
     path: Path
+    is_ours: bool  # whether dlnotes wrote the file, and its checksum is right
     inputs: tuple[TensorType, ...]
     outputs: tuple[TensorType, ...]
     metadata: Mapping[str, str]
+    threads: int
     session: Any  # onnxruntime.InferenceSession
 
     def run(self, *values: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -74,35 +76,21 @@ class OnnxGraph:
         try:
             return tuple(self.session.run(None, feeds))
         except Exception as error:  # ONNX Runtime has a class for each kind of failure, and no common one
-            raise InputError(self.path, f"cannot run ({_first_line(error)})", _EXPORT_AGAIN) from error
+            raise InputError(self.path, f"cannot run ({_first_line(error)})", EXPORT_AGAIN) from error
 
-
-@dataclass(frozen=True)
-class OnnxClassifier:
-    """An exported classifier and the metadata of its file."""
-
-    path: Path
-    name: str  # of the network, in the registry
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-    metadata: Metadata
-    graph: OnnxGraph
-
-    def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Probabilities (N, classes) of samples as `data` reads them.
-
-        Samples are uint8 images (N, C, H, W), or float64 table rows (N, F) of `data.table.encode_raw`. Raises
-        InputError where they are not finite.
-        """
-        batches = [
-            self.graph.run(padded)[0][:count]
-            for padded, count in padded_batches(np.ascontiguousarray(samples), self.graph.inputs[0].shape[0])
-        ]
-        probabilities = np.concatenate([np.empty((0, len(self.classes)), np.float32), *batches])
-        if not np.isfinite(probabilities).all():
-            fix = "use the model file, or export it again from a model that was trained with a lower --lr"
-            raise InputError(self.path, "its outputs are not finite for this input", fix)
-        return probabilities
+    def export_metadata(self) -> Metadata:
+        """What dlnotes stored in an exported file. Raises InputError for other files, and for another version."""
+        if not self.is_ours:
+            raise InputError(self.path, "has no metadata of dlnotes", "export the model with dlnotes export")
+        with metadata_errors(self.path, EXPORT_AGAIN):
+            metadata = parse_object(self.metadata[METADATA_KEY])
+            if str(metadata.get("dtype", "float32")) not in DTYPES:
+                raise ValueError("dtype")
+        version = metadata.get("export_version")
+        if version != EXPORT_VERSION or type(version) is not int:
+            what = f"has export version {version!r:.20}; this dlnotes reads version {EXPORT_VERSION}"
+            raise InputError(self.path, what, "upgrade dlnotes, or export the model again")
+        return metadata
 
 
 @dataclass(frozen=True)
@@ -127,7 +115,7 @@ class OnnxLanguageModel:
 
 def is_onnx(path: str | Path) -> bool:
     """Whether a path names an ONNX file, by its ending alone."""
-    return Path(path).suffix.lower() == SUFFIX
+    return Path(path).suffix.lower() == ".onnx"
 
 
 def check_runtime_of_onnx(options: RuntimeOptions, dtype: str = "float32") -> None:
@@ -142,138 +130,127 @@ def check_runtime_of_onnx(options: RuntimeOptions, dtype: str = "float32") -> No
         raise InputError("--precision", what, "drop it, or use the model file")
 
 
+def with_checksum(content: bytes) -> bytes:
+    """A serialized model whose metadata has NO_CHECKSUM, with its SHA-256 in that place."""
+    stated = _STATED_CHECKSUM.search(content)
+    if stated is None:
+        raise ValueError("no place for the checksum")
+    start, stop = stated.span(1)
+    return content[:start] + _digest(content, start, stop) + content[stop:]
+
+
 def open_graph(path: str | Path, threads: int) -> OnnxGraph:
-    """Open any ONNX file, on the CPU with `threads` threads.
+    """Open any ONNX file, on the CPU with `threads` threads, after a check of the SHA-256 that dlnotes wrote into it.
 
     Raises InputError for a file that cannot be read, is damaged or is not an ONNX file, for a graph that ONNX Runtime
     does not accept, and where ONNX Runtime is not installed.
     """
     path = files.user_path(path)
-    metadata = read_metadata(path)
+    return open_unverified(path, threads, is_ours=_is_whole(path))
+
+
+def open_unverified(path: Path, threads: int, *, is_ours: bool = False) -> OnnxGraph:
+    """As `open_graph`, without a check of the file."""
     runtime = import_extra("onnxruntime", "onnx", path)
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
     settings.log_severity_level = _SILENT
     try:
-        session = runtime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"], enable_fallback=0)
+        metadata = session.get_modelmeta().custom_metadata_map
     except Exception as error:  # as in `run`
         raise _refused(path, str(error)) from error
     inputs, outputs = (tuple(map(_tensor_type, tensors)) for tensors in (session.get_inputs(), session.get_outputs()))
-    return OnnxGraph(path, inputs, outputs, metadata, session)
-
-
-def load_onnx_classifier(path: str | Path, threads: int) -> OnnxClassifier:
-    """Open a classifier that dlnotes exported.
-
-    Raises InputError as `open_graph` does, for the file of another program or of a language model, and for metadata
-    that is incomplete or contradicts the graph.
-    """
-    metadata = read_export_metadata(path)
-    path = files.user_path(path)
-    if _kind(metadata) == TextPreprocessing.kind:
-        raise InputError(path, "holds a language model, but this command needs a classifier", "use another model file")
-    with metadata_errors(path, _EXPORT_AGAIN):
-        preprocessing = preprocessing_from_json(metadata["format"])
-        name = metadata["model"]
-        if not isinstance(name, str):
-            raise TypeError("model")
-        _check_dtype(metadata)
-        check_data(metadata)
-    graph = open_graph(path, threads)
-    with metadata_errors(path, _EXPORT_AGAIN):
-        dtype = "uint8" if isinstance(preprocessing, ImagePreprocessing) else "double"
-        _check_tensors(graph.inputs, [(dtype, (None, *preprocessing.shape))])
-        outputs = graph.outputs[0].shape[-1]
-        classes = class_names(metadata["classes"], outputs or 0)
-        _check_tensors(graph.outputs, [("float", (None, outputs))])
-    return OnnxClassifier(path, name, classes, preprocessing, metadata, graph)
+    return OnnxGraph(path, is_ours, inputs, outputs, metadata, threads, session)
 
 
 def load_onnx_language_model(path: str | Path, threads: int) -> OnnxLanguageModel:
-    """Open a language model that dlnotes exported. Raises InputError as `load_onnx_classifier` does."""
-    metadata = read_export_metadata(path)
-    path = files.user_path(path)
-    if _kind(metadata) != TextPreprocessing.kind:
-        raise InputError(path, "holds a classifier, but this command needs a language model", "use another model file")
-    with metadata_errors(path, _EXPORT_AGAIN):
-        preprocessing = text_preprocessing_from_json(metadata["format"])
-        _check_dtype(metadata)
+    """Open a language model that dlnotes exported.
+
+    Raises InputError as `open_graph` does, for the file of another program or of a classifier, and for metadata that is
+    incomplete or contradicts the graph.
+    """
     graph = open_graph(path, threads)
-    with metadata_errors(path, _EXPORT_AGAIN):
+    path, metadata = graph.path, graph.export_metadata()
+    if kind_of_export(metadata) != TextPreprocessing.kind:
+        raise InputError(path, "holds a classifier, but this command needs a language model", "use another model file")
+    with metadata_errors(path, EXPORT_AGAIN):
+        preprocessing = text_preprocessing_from_json(metadata["format"])
         states = [("float", tensor.shape) for tensor in graph.inputs[1:]]
         if not states or any(len(shape) != 3 or shape[1] is not None for _, shape in states):  # noqa: PLR2004  # L, N, H
             raise ValueError("states of the graph")
-        _check_tensors(graph.inputs, [("int64", (None,)), *states])
-        _check_tensors(graph.outputs, [("float", (None, preprocessing.vocabulary)), *states])
+        check_tensors(graph.inputs, [("int64", (None,)), *states])
+        check_tensors(graph.outputs, [("float", (None, preprocessing.vocabulary)), *states])
     return OnnxLanguageModel(path, preprocessing, metadata, graph)
 
 
-def read_export_metadata(path: str | Path) -> Metadata:
-    """The metadata that dlnotes wrote into an exported file, without opening its graph.
-
-    Raises InputError for a file that cannot be read or is damaged, of another program, or of a newer dlnotes.
-    """
-    path = files.user_path(path)
-    stored = read_metadata(path).get(METADATA_KEY)
-    if stored is None:
-        raise InputError(path, "has no metadata of dlnotes", "export the model with dlnotes export")
-    with metadata_errors(path, _EXPORT_AGAIN):
-        metadata = parse_object(stored)
-    version = metadata.get("export_version")
-    if version != EXPORT_VERSION or type(version) is not int:
-        what = f"has export version {version!r:.20}; this dlnotes reads version {EXPORT_VERSION}"
-        raise InputError(path, what, "upgrade dlnotes, or export the model again")
-    return metadata
-
-
-def _check_dtype(metadata: Metadata) -> None:
-    """Raise ValueError for an element type that dlnotes does not export."""
-    if str(metadata.get("dtype", "float32")) not in DTYPES:
-        raise ValueError("dtype")
-
-
-def _kind(metadata: Metadata) -> Any:
+def kind_of_export(metadata: Metadata) -> Any:
+    """The kind of preprocessing of an exported model."""
     stored = metadata.get("format")
     return stored.get("kind") if isinstance(stored, dict) else None
 
 
-def padded_batches(samples: NDArray[np.generic], fixed: int | None) -> list[tuple[NDArray[np.generic], int]]:
-    """Batches of samples, each with its number of samples; a graph with a `fixed` batch size gets zeros after them."""
-    step = fixed or inference_batch_size(samples.shape[1:])
-    batches = [samples[start : start + step] for start in range(0, len(samples), step)]
-    if fixed is None:
-        return [(batch, len(batch)) for batch in batches]
-    missing = [(fixed - len(batch), *batch.shape[1:]) for batch in batches]
-    return [
-        (np.concatenate([batch, np.zeros(shape, batch.dtype)]), len(batch))
-        for batch, shape in zip(batches, missing, strict=True)
-    ]
-
-
-def _check_tensors(tensors: Sequence[TensorType], expected: Sequence[tuple[str, tuple[int | None, ...]]]) -> None:
+def check_tensors(tensors: Sequence[TensorType], expected: Sequence[tuple[str, tuple[int | None, ...]]]) -> None:
     """Raise ValueError unless tensors have these element types and shapes; the batch size may be fixed."""
     for tensor, (dtype, shape) in zip(tensors, expected, strict=True):
         is_same = len(tensor.shape) == len(shape) and all(
             size == other or other is None for size, other in zip(tensor.shape, shape, strict=True)
         )
-        if tensor.dtype != f"tensor({dtype})" or not is_same:
+        if tensor.dtype != dtype or not is_same:
             raise ValueError(f"{tensor} in the graph, {TensorType(tensor.name, dtype, shape)} in the metadata")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether dlnotes wrote a file. Raises InputError if it did, and the file is damaged, or it cannot be read."""
+    check_regular(path)
+    try:
+        with path.open("rb") as stream:
+            if not path.stat().st_size:
+                raise InputError(path, "is empty", EXPORT_AGAIN)
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                is_ours = any(content.find(mark) >= 0 for mark in _MARKS)
+                fault = _fault(content) if is_ours else ""
+    except OSError as error:
+        raise unreadable(path, error, "name the .onnx file of a model") from error
+    if fault:
+        raise InputError(path, fault, EXPORT_AGAIN)
+    return is_ours
+
+
+def _fault(content: Any) -> str:
+    """What is wrong with the bytes of an exported file; empty for nothing."""
+    stated = _STATED_CHECKSUM.search(content)
+    if stated is None:
+        return "is damaged: it has no checksum"
+    return "" if stated[1] == _digest(content, *stated.span(1)) else "is damaged: checksum differs"
+
+
+def _digest(content: Any, start: int, stop: int) -> bytes:
+    """The SHA-256, in hexadecimal digits, of bytes with zeros from `start` to `stop`."""
+    digest, view = hashlib.sha256(), memoryview(content)
+    for part in (view[:start], b"0" * (stop - start), view[stop:]):
+        digest.update(part)
+    return digest.hexdigest().encode()
 
 
 def _tensor_type(tensor: Any) -> TensorType:
     sizes = tuple(size if isinstance(size, int) else None for size in tensor.shape or ())
-    return TensorType(tensor.name, tensor.type, sizes)
+    return TensorType(tensor.name, tensor.type.removeprefix("tensor(").removesuffix(")"), sizes)
 
 
 def _refused(path: Path, message: str) -> InputError:
     """The error for a graph that ONNX Runtime does not accept."""
+    if any(mark in message for mark in _NO_MODEL):
+        return InputError(
+            path, "is damaged, or is not an ONNX file", "name the .onnx file of a model, or export it again"
+        )
     if any(mark in message for mark in _EXTERNAL_DATA):
         fix = "put the data file of the model next to it, under the name that it had when the model was saved"
         return InputError(path, "its weights are in another file, which is missing or cannot be read", fix)
     if any(mark in message for mark in _UNKNOWN_OPERATOR):
         what = f"has an operator that ONNX Runtime does not know ({_first_line(message)})"
         return InputError(path, what, "export it with standard operators, or upgrade onnxruntime")
-    return InputError(path, f"ONNX Runtime does not accept it ({_first_line(message)})", _EXPORT_AGAIN)
+    return InputError(path, f"ONNX Runtime does not accept it ({_first_line(message)})", EXPORT_AGAIN)
 
 
 def _first_line(message: object) -> str:

@@ -3,27 +3,31 @@
 Importing torch takes most of the time of a short command.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
-from dlnotes_cli.inference.classifier import Classifier
-from dlnotes_cli.inference.onnx_file import is_onnx
+from dlnotes_cli.inference.classifier import Classifier, check_tta
+from dlnotes_cli.inference.onnx_file import check_runtime_of_onnx, is_onnx, open_graph
 from dlnotes_cli.inference.options import ClassifierOptions, check_no_foreign_options
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
     from dlnotes_cli.inference.text_classifier import TextClassifier
 
 
-def open_any_classifier(options: ClassifierOptions) -> "Classifier | TextClassifier":
+def open_any_classifier(options: ClassifierOptions, *, as_trained: bool = False) -> "Classifier | TextClassifier":
     """The classifier that the options name, in evaluation mode.
 
-    Raises InputError for a file that cannot be used, and for options that do not apply to it.
+    `--precision auto` is fp32, so that a sample has the same answer in every batch; if `as_trained`, it is that of the
+    training, whose metrics come out again. Raises InputError for a file that cannot be used, and for options that do
+    not apply to it.
     """
     if is_onnx(options.model):
-        from dlnotes_cli.inference.onnx_classifier import open_onnx_classifier
-
-        return open_onnx_classifier(options)
+        return _open_onnx(options)
     check_no_foreign_options(options)
+    if options.precision == "auto" and not as_trained:
+        options = replace(cast("Any", options), precision="fp32")
     from dlnotes_cli.inference.course_checkpoint import load_named_classifier
     from dlnotes_cli.training.model_file import TextModel
 
@@ -37,10 +41,29 @@ def open_any_classifier(options: ClassifierOptions) -> "Classifier | TextClassif
     return open_torch_classifier(options, model)
 
 
-def open_classifier(options: ClassifierOptions) -> Classifier:
+def open_classifier(options: ClassifierOptions, *, as_trained: bool = False) -> Classifier:
     """As `open_any_classifier`, for a command that has no texts. Raises InputError for a classifier of texts too."""
-    classifier = open_any_classifier(options)
+    classifier = open_any_classifier(options, as_trained=as_trained)
     if not isinstance(classifier, Classifier):
         what = "holds a classifier of texts, and this command needs one of images or tables"
         raise InputError(classifier.path, what, "use predict or evaluate")
     return classifier
+
+
+def _open_onnx(options: ClassifierOptions) -> Classifier:
+    """The classifier in an ONNX file, exported by dlnotes or by another program, on the CPU."""
+    from dlnotes_cli.inference.foreign_onnx import foreign_classifier
+    from dlnotes_cli.inference.onnx_classifier import OnnxClassifier, exported_classifier
+
+    if options.arch is not None:
+        raise InputError("--arch", "an ONNX file has its own network", "drop --arch")
+    graph = open_graph(options.model, options.threads or default_threads())
+    classifier: OnnxClassifier
+    if graph.is_ours:
+        check_no_foreign_options(options, "an ONNX file")
+        classifier = exported_classifier(graph)
+    else:
+        classifier = foreign_classifier(graph, options)
+    check_runtime_of_onnx(options, str(classifier.metadata.get("dtype", "float32")))
+    check_tta(classifier.preprocessing, is_set=options.tta)
+    return replace(classifier, tta=options.tta)

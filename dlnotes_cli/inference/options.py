@@ -1,9 +1,11 @@
 """The options with which commands open a trained classifier."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 from dlnotes_cli.device import RuntimeOptions
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import REQUIRED, option
 from dlnotes_cli.training.options import CourseArch, complete_models_and_onnx
@@ -32,6 +34,7 @@ TTA = option(
     "shifts only). Takes 3 to 6 times as long.",
     panel="Model",
 )
+PRECISION = replace(common.PRECISION, help="fp32, bf16 or fp16 (mixed precision; fp16 on CUDA only), or auto: fp32.")
 TOP = option(3, "Number of classes to report per prediction.", panel="Output", within="[1, 1e6]")
 
 

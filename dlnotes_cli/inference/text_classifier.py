@@ -18,8 +18,8 @@ from dlnotes_cli.data.texts.sequences import TokenSequences, batches_by_length, 
 from dlnotes_cli.data.texts.tfidf import Tfidf
 from dlnotes_cli.data.texts.words import read_corpus
 from dlnotes_cli.device import Runtime, RuntimeInfo
+from dlnotes_cli.inference.classifier import evaluate_probabilities
 from dlnotes_cli.inference.options import ClassifierOptions
-from dlnotes_cli.inference.probability_evaluation import evaluate_probabilities
 from dlnotes_cli.models.text_linear import TextLinear
 from dlnotes_cli.models.text_rnn import TextRnn
 from dlnotes_cli.shell.errors import InputError

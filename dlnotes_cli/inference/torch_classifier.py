@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from dlnotes_cli.data.batches import Normalizer, splits_on_device
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import is_flippable
-from dlnotes_cli.data.preprocessing import TablePreprocessing
-from dlnotes_cli.data.table import Table, encode
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.inference.classifier import Classifier, check_tta
 from dlnotes_cli.inference.options import ClassifierOptions
@@ -31,10 +29,6 @@ class TorchClassifier(Classifier):
 
     network: nn.Module  # on its device, with test-time augmentation if that was asked for
     torch_runtime: Runtime
-
-    def encode(self, table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float32]:
-        """Rows as samples (N, F), standardized. Raises InputError naming line and column of an invalid cell."""
-        return encode(table, preprocessing)
 
     @torch.no_grad()
     def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:

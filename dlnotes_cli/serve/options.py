@@ -43,4 +43,4 @@ class ServeConfig(Config):
     port: int = option(8000, "Port to listen on; 0 is a free one.", panel="Runtime", within="[0, 65535]")
     threads: int | None = common.THREADS
     device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = inference_options.PRECISION

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.data.texts.labeled import TextDataSet, load_training_texts
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing, document_preprocessing_to_json
-from dlnotes_cli.inference.probability_evaluation import evaluate_probabilities
+from dlnotes_cli.inference.classifier import evaluate_probabilities
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.results import TextModelName, TextModelScores, TextResult, TextsData
 from dlnotes_cli.training.evaluation_plots import draw_evaluation

@@ -1,5 +1,6 @@
 """Exported models are opened without torch; files that cannot be trusted are refused in one line."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from dlnotes_cli.inference.onnx_container import METADATA_KEY, NO_CHECKSUM, with_checksum
+from dlnotes_cli.inference.onnx_classifier import load_onnx_classifier
 from dlnotes_cli.inference.onnx_file import (
-    load_onnx_classifier,
+    METADATA_KEY,
+    NO_CHECKSUM,
     load_onnx_language_model,
     open_graph,
-    read_export_metadata,
+    with_checksum,
 )
 from dlnotes_cli.shell import extras
 from dlnotes_cli.shell.errors import InputError
@@ -71,7 +73,7 @@ def write(path: Path, proto: Any, metadata: dict[str, Any] | None = None) -> Pat
     if metadata is None:
         path.write_bytes(proto.SerializeToString())
         return path
-    helper.set_model_props(proto, {METADATA_KEY: json.dumps({"file_sha256": NO_CHECKSUM} | metadata)})
+    helper.set_model_props(proto, {METADATA_KEY: json.dumps(NO_CHECKSUM | metadata)})
     path.write_bytes(with_checksum(proto.SerializeToString()))
     return path
 
@@ -79,7 +81,7 @@ def write(path: Path, proto: Any, metadata: dict[str, Any] | None = None) -> Pat
 @pytest.mark.parametrize("batch", ["N", 1, 4])
 def test_a_classifier_answers_batches_of_any_size(batch: Any, tmp_path: Path) -> None:
     exported = load_onnx_classifier(write(tmp_path / "m.onnx", classifier(batch, scale=0.01), METADATA), 1)
-    assert (exported.name, exported.classes) == ("mlp", ("no", "yes"))
+    assert exported.classes == ("no", "yes")
     images = np.random.default_rng(0).integers(0, 256, (7, 1, 2, 2), np.uint8)
     logit = images.reshape(7, 4).sum(1) * 0.01
     expected = np.stack([1 / (1 + np.exp(-2 * logit)), 1 / (1 + np.exp(2 * logit))], 1)
@@ -144,9 +146,8 @@ def test_the_file_of_another_program_can_be_opened_but_is_no_export(tmp_path: Pa
     assert graph.run(np.zeros((1, 1, 2, 2), np.uint8))[0].tolist() == [[0.5, 0.5]]
     with pytest.raises(InputError, match=r"cannot run \(.*\); export the model again"):
         graph.run(np.zeros((1, 1, 2, 3), np.uint8))
-    for function in (read_export_metadata, lambda path: load_onnx_classifier(path, 1)):
-        with pytest.raises(InputError, match="has no metadata of dlnotes; export the model with dlnotes export"):
-            function(path)
+    with pytest.raises(InputError, match="has no metadata of dlnotes; export the model with dlnotes export"):
+        load_onnx_classifier(path, 1)
 
 
 def unknown_operator(domain: str) -> Callable[[Path], Path]:
@@ -164,22 +165,71 @@ def without_external_data(path: Path) -> Path:
     return path
 
 
+def content_of(content: bytes) -> Callable[[Path], Path]:
+    def make(path: Path) -> Path:
+        path.write_bytes(content)
+        return path
+
+    return make
+
+
+NO_MODEL = "is damaged, or is not an ONNX file; name the .onnx file of a model"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (
-            unknown_operator("other"),
-            r"has an operator that ONNX Runtime does not know \(other:Frobnicate.*; export it with",
-        ),
+        (unknown_operator("other"), r"has an operator that ONNX Runtime does not know \(other:Frobnicate.*; export it"),
         (unknown_operator(""), "ONNX Runtime does not accept it|has an operator that ONNX Runtime does not know"),
         (without_external_data, "its weights are in another file, which is missing or cannot be read; put the data"),
+        (content_of(b"this is text, not a model\n"), NO_MODEL),
+        (content_of(b"\x80\x04\x95" + b"x" * 50), NO_MODEL),
+        (content_of(b"\xff" * 40), NO_MODEL),
+        (content_of(b""), "is empty"),
+        (lambda path: write(path, classifier(), {}), "its metadata is invalid|has export version None"),
+        (lambda path: path.parent, "cannot be read"),
+        (lambda path: path, "no such file"),
     ],
 )
-def test_a_graph_that_cannot_run_is_refused(make: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_run_is_refused(make: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
     path = make(tmp_path / "m.onnx")
     with pytest.raises(InputError, match=message) as caught:
-        open_graph(path, 1)
+        load_onnx_classifier(path, 1)
     assert "\n" not in str(caught.value)
+
+
+def ours(folder: Path) -> bytes:
+    """A file as `export` writes it: the name of dlnotes and the metadata mark it as ours in several places."""
+    proto = classifier()
+    proto.producer_name, proto.graph.name = "dlnotes", "dlnotes"
+    return write(
+        folder / "ours.onnx", proto, METADATA | {"exported_by": "dlnotes 1", "classes": ["é", "b"]}
+    ).read_bytes()
+
+
+def test_a_file_with_its_checksum_is_valid_for_onnx_too(tmp_path: Path) -> None:
+    ours(tmp_path)
+    onnx.checker.check_model(onnx.load(tmp_path / "ours.onnx"))
+    assert load_onnx_classifier(tmp_path / "ours.onnx", 1).classes == ("é", "b")
+
+
+def test_a_changed_bit_or_a_cut_anywhere_is_found(tmp_path: Path) -> None:
+    """Also in the key of the metadata and in the name of the producer, without which it seemed a foreign file."""
+    whole, path = ours(tmp_path), tmp_path / "m.onnx"
+    changed = [bytes([*whole[:i], whole[i] ^ (1 << i % 8), *whole[i + 1 :]]) for i in range(len(whole))]
+    for content in (*changed, *(whole[:length] for length in range(1, len(whole), 50))):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"m\.onnx: is (damaged|empty)"):
+            open_graph(path, 1)
+
+
+def test_damage_to_a_foreign_file_ends_in_one_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    whole, path = write(tmp_path / "m.onnx", classifier()).read_bytes(), tmp_path / "m.onnx"
+    for i in range(0, len(whole), 3):
+        path.write_bytes(bytes([*whole[:i], whole[i] ^ 0x90, *whole[i + 1 :]]))
+        with contextlib.suppress(InputError):
+            open_graph(path, 1).run(np.zeros((1, 1, 2, 2), np.uint8))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(
