@@ -5,14 +5,16 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import Executor
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from dlnotes_cli import __version__
 from dlnotes_cli.inference.predictions import Prediction
@@ -25,7 +27,9 @@ _MOST_IMAGES = 256  # in one request
 _SHOWN_PATH = 80  # characters of a path in the log
 _FORM, _JSON, _BINARY = "multipart/form-data", "application/json", "application/octet-stream"
 _BODY = {"body", "rows"}  # where errors of a request are, other than an image in it
-_BAD_REQUEST, _TOO_LARGE, _UNSUPPORTED, _UNPROCESSABLE, _BUG = 400, 413, 415, 422, 500
+_BAD_REQUEST, _TOO_LARGE, _UNSUPPORTED, _UNPROCESSABLE, _BUG, _STOPPING = 400, 413, 415, 422, 500, 503
+_IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # of JPEG and PNG, whatever the content type says
+_MOST_AFTER_FORM = 1024  # bytes behind the end of a form, which senders may add
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -71,7 +75,39 @@ class _TooLargeError(Exception):
     """A request has more bytes than are accepted."""
 
 
-def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> _Application:
+class LoggedApp:
+    """An application that prints one line for each request: method, path, status and latency."""
+
+    def __init__(self, app: _Application) -> None:
+        self._app = app
+        self.unanswered = 0  # requests that were still running when the server had to end
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def noting_send(message: _Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except asyncio.CancelledError:
+            self.unanswered += 1
+            if status:
+                raise
+            await _error(_STOPPING, "the server stops")(scope, receive, noting_send)
+        finally:
+            path = output.printable(scope["path"][:_SHOWN_PATH])
+            seconds = time.perf_counter() - started
+            output.status(f"{scope['method']} {path}", f"{status or _BUG}, {1000 * seconds:.1f} ms")
+
+
+def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> LoggedApp:
     """The application, for one event loop; `workers` decode images and run the model, a request each."""
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the answer says what it logs
     app = FastAPI(title="dlnotes", version=__version__, description="Predictions of a trained classifier.")
@@ -98,6 +134,10 @@ def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> _
     async def too_large(_request: Request, _problem: _TooLargeError) -> JSONResponse:
         return _error(_TOO_LARGE, f"the request is larger than {output.size(max_bytes)}")
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_request: Request, _problem: ClientDisconnect) -> JSONResponse:
+        return _error(_BAD_REQUEST, "the client closed the connection before the end of its request")
+
     @app.exception_handler(HTTPException)
     async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
         return _error(error.status_code, str(error.detail).lower().rstrip(".").replace(". ", "; "))
@@ -108,22 +148,19 @@ def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> _
         output.bug("\n".join(map(output.printable, lines)))
         return _error(_BUG, "the server failed, as its log says")
 
-    return _logged(_limited(app, max_bytes))
+    return LoggedApp(_limited(app, max_bytes))
 
 
 async def _answer(request: Request, service: PredictionService) -> Callable[[], list[Prediction]]:
-    """What computes the predictions that a request asks for, after its body is received.
-
-    Raises InputError for a body that cannot be read, HTTPException for one of another type.
-    """
+    """The function that answers a request, whose body is read here. Raises HTTPException and InputError."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == _JSON:
-        body = await request.body()
-        return lambda: service.predict(service.read_rows(_parsed(body)))
+    body = await request.body()
     if content_type == _FORM:
-        uploads = [upload async for upload in _form_files(request)]
-    elif content_type == _BINARY or content_type.startswith("image/"):
-        uploads = [("image", await request.body())]
+        uploads = await _form_files(request, body)
+    elif body.startswith(_IMAGE_STARTS) or content_type == _BINARY or content_type.startswith("image/"):
+        uploads = [("image", body)]
+    elif content_type == _JSON:
+        return lambda: service.predict(service.read_rows(_parsed(body)))
     else:
         what = f"content type {content_type or 'missing'}: send {_FORM} with image files, one image, or {_JSON}"
         raise HTTPException(_UNSUPPORTED, what)
@@ -132,13 +169,18 @@ async def _answer(request: Request, service: PredictionService) -> Callable[[], 
     return lambda: service.predict(service.read_images(uploads))
 
 
-async def _form_files(request: Request) -> AsyncIterator[tuple[str, bytes]]:
-    """Name and content of each file of a form."""
+async def _form_files(request: Request, body: bytes) -> list[tuple[str, bytes]]:
+    """Name and content of each file of a form. Raises InputError for a form that is cut short."""
+    uploads = []
     async with request.form(max_files=_MOST_IMAGES, max_fields=_MOST_IMAGES) as form:
         for field, value in form.multi_items():
             if not isinstance(value, UploadFile):
                 raise InputError("body", f"the form field {field!r:.80} is not a file", "send image files alone")
-            yield output.printable(value.filename or field), await value.read()
+            uploads.append((output.printable(value.filename or field), await value.read()))
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+    if b"--%s--" % boundary not in body[-len(boundary) - _MOST_AFTER_FORM :]:
+        raise InputError("body", "is cut short: the form has no end", "send all of it")
+    return uploads
 
 
 def _parsed(body: bytes) -> Any:
@@ -174,28 +216,5 @@ def _limited(app: _Application, max_bytes: int) -> _Application:
             return message
 
         await app(scope, limited_receive, send)
-
-    return run
-
-
-def _logged(app: _Application) -> _Application:
-    """An application that prints one line for each request: method, path, status and latency."""
-
-    async def run(scope: _Message, receive: _Receive, send: _Send) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 500
-
-        async def noting_send(message: _Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        try:
-            await app(scope, receive, noting_send)
-        finally:
-            path = output.printable(scope["path"][:_SHOWN_PATH])
-            output.status(f"{scope['method']} {path}", f"{status}, {1000 * (time.perf_counter() - started):.1f} ms")
 
     return run

@@ -1,11 +1,13 @@
 """The HTTP interface answers as `predict` does, and refuses what it cannot read with one sentence."""
 
+import asyncio
 import io
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from dlnotes_cli.inference.opening import open_classifier
-from dlnotes_cli.serve.app import make_app
+from dlnotes_cli.serve.app import LoggedApp, make_app
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
 
@@ -55,12 +57,13 @@ def test_uploads_get_the_predictions_of_predict(images: TestClient, images_run: 
     assert answer.json() == {"predictions": expected}
 
 
-def test_one_image_can_be_the_body(images: TestClient, images_run: Path, dlnotes: Command) -> None:
+@pytest.mark.parametrize("content_type", ["image/png", "application/x-www-form-urlencoded", "application/json"])
+def test_one_image_can_be_the_body(content_type: str, images: TestClient, images_run: Path, dlnotes: Command) -> None:
+    """PNG and JPEG are known by their first bytes, whatever a client such as curl says."""
     path = next((images_run.parent / "images").rglob("*.png"))
     expected = json.loads(dlnotes("predict", images_run, path, "--json").out)["predictions"][0]
-    for content_type in ("image/png", "application/octet-stream"):
-        answer = images.post("/predict", content=path.read_bytes(), headers={"content-type": content_type})
-        assert answer.json()["predictions"] == [expected | {"item": "image"}]
+    answer = images.post("/predict", content=path.read_bytes(), headers={"content-type": content_type})
+    assert answer.json()["predictions"] == [expected | {"item": "image"}]
 
 
 def test_rows_get_the_predictions_of_predict(
@@ -75,18 +78,10 @@ def test_rows_get_the_predictions_of_predict(
     assert [p["item"] for p in answer.json()["predictions"]] == [f"rows:{i}" for i in range(1, 6)]
     for ours, other in zip(answer.json()["predictions"], expected, strict=True):
         assert (ours["class"], ours["top"]) == (other["class"], other["top"])
-    assert rows.post("/predict", json={"rows": [_numbers(row) for row in sent]}).json() == answer.json()
-
-
-def _numbers(row: dict[str, str]) -> dict[str, Any]:
-    """The cells of a row as JSON numbers where they are numbers."""
-    cells: dict[str, Any] = {}
-    for name, cell in row.items():
-        try:
-            cells[name] = float(cell)
-        except ValueError:
-            cells[name] = cell
-    return cells
+    numbers = [
+        {name: cell if name == "kind" else float(cell) for name, cell in row.items() if name != "label"} for row in sent
+    ]
+    assert rows.post("/predict", json={"rows": numbers}).json() == answer.json()
 
 
 def test_the_health_and_the_interface_are_described(images: TestClient, images_run: Path) -> None:
@@ -101,6 +96,8 @@ def test_the_health_and_the_interface_are_described(images: TestClient, images_r
         "multipart/form-data", "application/octet-stream", "application/json",
     }  # fmt: skip
     assert images.get("/docs").status_code == 200
+    assert images.get("/else").json() == {"error": "not found"}
+    assert images.get("/predict").status_code == 405
 
 
 BOMB = png((3000, 2000))
@@ -128,6 +125,16 @@ BAD_UPLOADS: dict[str, tuple[dict[str, Any], int, str]] = {
         {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=x"}},
         400,
         "invalid multipart data",
+    ),
+    "form, cut short": (
+        {
+            "content": b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n'
+            + png()
+            + b"\r\n--x\r\n",
+            "headers": {"content-type": 'multipart/form-data; boundary="x"'},
+        },
+        422,
+        "body: is cut short: the form has no end",
     ),
     "no type": ({"content": b"x"}, 415, "content type missing: send multipart/form-data"),
     "rows": ({"json": {"rows": [{"a": 1}]}}, 422, "the model reads images, not table rows"),
@@ -158,6 +165,10 @@ BAD_ROWS: dict[str, tuple[bytes, str]] = {
     "missing column": (b'{"rows": [{}]}', "rows: line 1: column "),
     "nested cell": (b'{"rows": [{"COLUMN": [1]}]}', "is neither text nor a number"),
     "null": (b'{"rows": [{"COLUMN": null}]}', "is neither text nor a number"),
+    "half a character": (
+        b'{"rows": [{"length": "\\ud800", "width": 1, "kind": "a"}]}',
+        "rows: line 1: column 'length': '\\xd800' is not a number",
+    ),
 }
 
 
@@ -171,21 +182,6 @@ def test_bad_rows_are_refused_in_one_sentence(case: str, rows: TestClient, table
     assert sentence in answer.json()["error"]
 
 
-@pytest.mark.parametrize(("cell", "shown"), [("many", "many"), ("\ud800", "\\xd800")], ids=["word", "half a character"])
-def test_a_cell_that_is_no_number_is_named(cell: str, shown: str, rows: TestClient, table_run: Path) -> None:
-    header, line = (table_run.parent / "rows.csv").read_text().splitlines()[:2]
-    row = dict(zip(header.split(","), line.split(","), strict=True)) | {header.partition(",")[0]: cell}
-    body = json.dumps({"rows": [row]})
-    answer = rows.post("/predict", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 422
-    assert answer.json()["error"].startswith(f"rows: line 1: column 'length': '{shown}' is not a number")
-
-
-def test_unknown_routes_and_methods(images: TestClient) -> None:
-    assert images.get("/else").json() == {"error": "not found"}
-    assert images.get("/predict").status_code == 405
-
-
 def test_each_request_is_one_line_on_stderr(images: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
     images.post("/predict", content=png(), headers={"content-type": "image/png"})
     images.get("/%1b[31m" + "x" * 200)
@@ -194,6 +190,46 @@ def test_each_request_is_one_line_on_stderr(images: TestClient, capsys: pytest.C
     assert first.endswith(" ms")
     assert "\x1b" not in second
     assert len(second) < 130
+
+
+def run_app(client: TestClient, messages: list[dict[str, Any]], *, cancel: bool = False) -> int:
+    """The status of the answer to a request whose body comes as these messages, and then nothing more."""
+    app, sent = cast("LoggedApp", client.app), list[Any]()
+    headers = [(b"content-type", b"image/png")]
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers, "query_string": b""}
+
+    waiting = asyncio.Event()
+
+    async def receive() -> Any:
+        if not messages:
+            waiting.set()
+            await asyncio.Event().wait()
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        task = asyncio.create_task(app(scope, receive, send))
+        if cancel:
+            await waiting.wait()
+            task.cancel()
+        await task
+
+    asyncio.run(run())
+    return int(sent[0]["status"])
+
+
+def test_a_client_that_leaves_in_mid_body_is_no_bug(images_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = {"type": "http.request", "body": b"\x89PNG", "more_body": True}
+    assert run_app(client_of(images_run), [begun, {"type": "http.disconnect"}]) == 400
+    assert re.fullmatch(r"POST /predict: 400, [\d.]+ ms\n", capsys.readouterr().err)
+
+
+def test_a_body_that_does_not_end_is_answered_when_the_server_stops(images_run: Path) -> None:
+    client = client_of(images_run)
+    assert run_app(client, [{"type": "http.request", "body": b"\x89PNG", "more_body": True}], cancel=True) == 503
+    assert cast("LoggedApp", client.app).unanswered == 1
 
 
 def test_a_model_of_another_kind_is_named(rows: TestClient) -> None:
