@@ -33,7 +33,7 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
     {"__main__"},
 ]
 _FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "safetensors", "rich"}
+HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "pandas", "safetensors", "rich"}
 RECIPES = (MlpRecipe, CnnRecipe, FineTuneRecipe, FrozenRecipe, CharRnnRecipe, SeriesRecipe)
 WRITING = (
     r"os\.(replace|fsync)|(?<!files)\.write_text\(|\.(write_bytes|mkdir|rename|unlink)\("

@@ -69,6 +69,7 @@ class TrainMlpConfig(training.ClassifierConfig):
     data: str = data_options.DATA
     target: str | None = data_options.TARGET
     categorical: tuple[str, ...] = data_options.CATEGORICAL
+    missing: data_options.Missing = data_options.MISSING
     size: int | None = data_options.SIZE
     resize: Literal["crop", "squash", "letterbox"] = data_options.RESIZE
     color: Literal["gray", "rgb"] | None = data_options.COLOR
@@ -135,7 +136,8 @@ class TrainMlpConfig(training.ClassifierConfig):
 
     def resolved(self) -> MlpRecipe:
         """The recipe of the run, for images or for a table, in which options that are set replace values."""
-        from dlnotes_cli.data.paths import has_fewer_lines, kind_of
+        from dlnotes_cli.data.paths import kind_of
+        from dlnotes_cli.data.table import has_fewer_lines
         from dlnotes_cli.shell.files import user_path
 
         if self.recipe == "notes":

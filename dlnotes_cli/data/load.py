@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data import folder, table
+from dlnotes_cli.data import folder, table, table_columns
 from dlnotes_cli.data.class_names import renamed, with_class_names
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
 from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
@@ -241,27 +241,31 @@ def _named_listing(options: DatasetOptions) -> FolderListing:
 
 
 def _training_table(options: DatasetOptions, rule: SplitRule) -> DataSet:
-    cells, source = _read_table(user_path(options.data), options.target)
+    cells = table.read_table(user_path(options.data))
+    if options.missing == "drop":
+        cells = table_columns.without_missing(cells, options.target, options.categorical)
+    source = _labeled(cells, options.target)
     splits = _split(source, rule)
-    preprocessing = table.fit_preprocessing(cells, str(options.target), options.categorical, splits["train"])
-    return _dataset(replace(source, samples=table.encode(cells, preprocessing)), splits, preprocessing)
+    target, categorical = str(options.target), options.categorical
+    preprocessing = table_columns.fit_preprocessing(cells, target, categorical, splits["train"], options.missing)
+    return _dataset(replace(source, samples=table_columns.encode(cells, preprocessing)), splits, preprocessing)
 
 
 def _table_for_model(
     path: Path, preprocessing: TablePreprocessing, known: tuple[str, ...], *, raw: bool
 ) -> LabeledSamples:
-    cells, source = _read_table(path, preprocessing.target)
-    _check_known(source.classes, known)
-    return replace(source, samples=(table.encode_raw if raw else table.encode)(cells, preprocessing))
-
-
-def _read_table(path: Path, target: str | None) -> tuple[table.Table, LabeledSamples]:
-    """The cells of a table, and its rows without samples yet."""
     cells = table.read_table(path)
-    labels, classes = table.read_labels(cells, target)
+    source = _labeled(cells, preprocessing.target)
+    _check_known(source.classes, known)
+    return replace(source, samples=(table_columns.encode_raw if raw else table_columns.encode)(cells, preprocessing))
+
+
+def _labeled(cells: table.Table, target: str | None) -> LabeledSamples:
+    """The rows of a table, without samples yet."""
+    labels, classes = table_columns.read_labels(cells, target)
     rows = tuple(f"{cells.path}:{line}" for line in cells.lines)
     splits = {"all": np.arange(len(labels))}
-    return cells, LabeledSamples(str(path), np.empty(0), labels, classes, splits, rows, fingerprint=cells.fingerprint)
+    return LabeledSamples(str(cells.path), np.empty(0), labels, classes, splits, rows, fingerprint=cells.fingerprint)
 
 
 def _named(name: str, options: ReadOptions) -> LabeledSamples:

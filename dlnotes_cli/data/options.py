@@ -17,7 +17,8 @@ SERIES_SETS = ("sine", "trend-season")  # of series train
 Fill = Literal["refuse", "linear", "forward", "skip"]  # what is done with missing values of time series
 Scaling = Literal["standard", "minmax", "none"]  # of time series
 EMBEDDED_TEXTS = "remarks"  # of train-text
-TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".gz", ".parquet", ".xlsx"})  # .gz: compressed CSV
+Missing = Literal["indicator", "refuse", "drop"]  # what is done with missing numbers of tables
 _NAMES = ", ".join(NAMED_SETS)
 IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images per class."
 IMAGES_METAVAR = "NAME|FOLDER"
@@ -48,6 +49,10 @@ IMAGES = option(
 
 TARGET = option(None, "CSV: column to predict.", panel="Data", metavar="COLUMN")
 CATEGORICAL = option((), "CSV: numeric columns to one-hot encode.", panel="Data", parse=items, metavar="COLUMN,…")
+MISSING = option(
+    "indicator", "CSV: missing numbers: indicator (their median, and an input that says so), refuse or drop (the row).",
+    panel="Data",
+)  # fmt: skip
 
 
 @option_group
@@ -158,6 +163,10 @@ class DatasetOptions(ReadOptions, Protocol):
         """The numeric columns of a table that are categories."""
 
     @property
+    def missing(self) -> Missing:
+        """What is done with missing numbers of a table."""
+
+    @property
     def size(self) -> int | None:
         """Pixels per side of the images of a folder."""
 
@@ -183,7 +192,7 @@ def check_data_options(data: str, values: Mapping[str, Any], *, resizes_all: boo
     with suppress(OSError):  # of a path that is reported where it is read
         is_folder = not is_named and user_path(data).is_dir()
     is_table = not is_folder and Path(data).suffix.lower() in TABLE_SUFFIXES
-    for name in ("target", "categorical"):
+    for name in ("target", "categorical", "missing"):
         if name in values and (is_named or is_folder):
             raise InputError(f"--{name}", "has no effect on images", "drop it, or give a CSV file")
     for name in ("class_names",) if resizes_all else ("size", "resize", "color", "class_names"):

@@ -6,7 +6,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -68,15 +67,6 @@ def kind_of(data: str, where: str = "--data") -> DataKind:
     hint = f"did you mean '{near}'? " if near else ""
     what = f"'{data}' is neither a named data set nor a folder"
     raise InputError(where, what, f"{hint}choose from {', '.join(NAMED_SETS)}, or give a folder")
-
-
-def has_fewer_lines(path: Path, count: int) -> bool:
-    """Whether a file has fewer than `count` lines; False for a file that cannot be read, which its reader reports."""
-    try:
-        with path.open("rb") as lines:
-            return sum(1 for _ in islice(lines, count)) < count
-    except OSError:
-        return False
 
 
 def is_same(one: Path, other: Path) -> bool:

@@ -1,10 +1,10 @@
 """Preprocessing that a model file stores: size and scale of images, columns of a table, vocabulary of a text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
 from dlnotes_cli.data.options import Resize
-from dlnotes_cli.shell.codec import build, to_json
+from dlnotes_cli.shell.codec import OPTIONAL, build, to_json
 
 Interpolation = Literal["bilinear", "bicubic"]
 _LARGEST_SIDE = 4096  # as of --size
@@ -75,24 +75,36 @@ class ImagePreprocessing:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: numeric with mean and standard deviation, or categorical with its categories."""
+    """One column of a table: numeric with mean and standard deviation, or categorical with its categories.
+
+    Where the training data had missing numbers, `median` stands for them, and another input says where they are.
+    """
 
     name: str
     mean: float = 0.0
     std: float = 1.0
     categories: tuple[str, ...] = ()
+    median: float | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
         if len(set(self.categories)) < len(self.categories):
             raise ValueError("repeated category of a column")
-        if not _is_scale(self.mean, self.std):
-            raise ValueError("mean or std of a column")
+        if not _is_scale(self.mean, self.std) or not _is_scale(self.median or 0.0, 1.0):
+            raise ValueError("mean, std or median of a column")
+
+    @property
+    def inputs(self) -> list[tuple[str, float, float]]:
+        """The network inputs that encode the column: the name of each, its mean and its standard deviation."""
+        if self.categories:
+            return [(f"{self.name}={category}", 0.0, 1.0) for category in self.categories]
+        missing = [] if self.median is None else [(f"{self.name} is missing", 0.0, 1.0)]
+        return [(self.name, self.mean, self.std), *missing]
 
     @property
     def width(self) -> int:
         """Number of network inputs that encode the column."""
-        return len(self.categories) or 1
+        return len(self.inputs)
 
 
 @dataclass(frozen=True)
@@ -111,23 +123,19 @@ class TablePreprocessing:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(F,): one for each numeric column and for each category."""
+        """(F,): one for each numeric column, a second one where it has missing values, and one for each category."""
         return (sum(column.width for column in self.columns),)
 
     @property
     def scales(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each input, (F,); 0 and 1 for a category."""
-        means = [column.mean for column in self.columns for _ in range(column.width)]
-        return means, [column.std for column in self.columns for _ in range(column.width)]
+        """Mean and standard deviation of each input, (F,); 0 and 1 for a category, and for what is missing."""
+        scales = [(mean, std) for column in self.columns for _, mean, std in column.inputs]
+        return [mean for mean, _ in scales], [std for _, std in scales]
 
     @property
     def inputs(self) -> list[str]:
-        """The name of each input, (F,): that of a numeric column, or `column=category`."""
-        return [
-            name
-            for column in self.columns
-            for name in ([f"{column.name}={category}" for category in column.categories] or [column.name])
-        ]
+        """The name of each input, (F,): that of a numeric column, `column=category`, or `column is missing`."""
+        return [name for column in self.columns for name, _, _ in column.inputs]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import nn
 
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
-from dlnotes_cli.data.table import standardize
+from dlnotes_cli.data.table_columns import standardize
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.export.wrapper import Arrays
 from dlnotes_cli.training.evaluation import predict_logits

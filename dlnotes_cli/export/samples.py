@@ -78,6 +78,9 @@ def _random_rows(preprocessing: TablePreprocessing, count: int, generator: np.ra
             blocks.append(np.eye(len(column.categories))[generator.integers(len(column.categories), size=count)])
         else:
             blocks.append(generator.normal(column.mean, column.std, (count, 1)))
+            blocks.append(
+                generator.integers(2, size=(count, column.width - 1)).astype(np.float64)
+            )  # whether a value is missing
     return np.concatenate(blocks, axis=1)
 
 

@@ -100,7 +100,9 @@ class TableClassifier(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Probabilities (N, classes), float32."""
-        x = (rows - self.mean) / self.std  # in float64, as `data.table.standardize`: float32 lacks digits of raw values
+        x = (
+            rows - self.mean
+        ) / self.std  # in float64, as `data.table_columns.standardize`: float32 lacks digits of raw values
         return _probabilities(self.network(x.float().to(self._dtype)))
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing, TablePreprocessing
-from dlnotes_cli.data.table import Table, encode, encode_raw
+from dlnotes_cli.data.table import Table
+from dlnotes_cli.data.table_columns import encode, encode_raw
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Evaluation, Predictions, inference_batch_size

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.table import column_numbers, read_labels, read_table_argument
+from dlnotes_cli.data.table import column_numbers, read_table_argument
+from dlnotes_cli.data.table_columns import read_labels
 from dlnotes_cli.lessons.drawings import Animated
 from dlnotes_cli.lessons.options import Gate, PerceptronConfig, PredictionRule
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, inlined, named, through

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data import table
+from dlnotes_cli.data import table, table_columns
 from dlnotes_cli.data.dataset import LabeledSamples
 from dlnotes_cli.data.images.decode import ImageHeader, decode_all, decode_image, read_header
 from dlnotes_cli.data.listing import FolderListing, list_folder
@@ -99,7 +99,7 @@ class TableInfo:
     data: str
     kind: Literal["table"]
     rows: int
-    columns: tuple[table.NumericColumn | table.CategoricalColumn, ...]
+    columns: tuple[table_columns.NumericColumn | table_columns.CategoricalColumn, ...]
 
     def table(self) -> Iterator[Table | str]:
         """A row for each column."""
@@ -121,7 +121,7 @@ def describe_data(config: DataInfoConfig) -> ImagesInfo | TableInfo:
     kind = kind_of(config.data, "NAME|FOLDER|CSV")
     if kind == "table":
         cells = table.read_table(user_path(config.data))
-        return TableInfo(config.data, "table", len(cells.rows), tuple(table.describe_columns(cells)))
+        return TableInfo(config.data, "table", len(cells.rows), tuple(table_columns.describe_columns(cells)))
     return _named_info(config) if kind == "named" else _folder_info(config)
 
 

@@ -19,6 +19,7 @@ from dlnotes_cli.shell.errors import InputError
 _LONGEST_HORIZON, _HORIZON_WITHOUT_SEASON = 24, 12
 _LEAST_WINDOW, _LONGEST_WINDOW = 24, 512
 _FEWEST_ROWS = 4
+_SMALLEST = 1e-30  # size of a scale; 32-bit floating point has no smaller values
 _LATEST_S = 1e11  # in the year 5138; milliseconds are larger
 _MONTH_S = 30.44 * DAY_S
 
@@ -129,8 +130,7 @@ def _scale(training: NDArray[np.float64], how: Scaling) -> Scale:
     if how == "none" or not len(known):
         return Scale()
     low, size = (known.min(), np.ptp(known)) if how == "minmax" else (known.mean(), known.std())
-    is_constant = not np.ptp(known) > 0
-    return Scale(float(low), 1.0 if is_constant else float(size))
+    return Scale(float(low), float(size) if np.ptp(known) > 0 and size > _SMALLEST else 1.0)
 
 
 def _cycles(data: SeriesSet, records: tuple[GroupRecord, ...]) -> tuple[Cycle, ...]:

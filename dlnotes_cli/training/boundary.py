@@ -141,7 +141,8 @@ def plane_of(preprocessing: object) -> TablePreprocessing | None:
     """The preprocessing of a table with two numeric columns; None for other data."""
     if not isinstance(preprocessing, TablePreprocessing) or len(preprocessing.columns) != _PLANE:
         return None
-    return None if any(column.categories for column in preprocessing.columns) else preprocessing
+    has_more = any(column.categories or column.median is not None for column in preprocessing.columns)
+    return None if has_more else preprocessing
 
 
 def check_beside(option: str, model: TrainedModel, dataset: DataSet) -> PlaneClassifier:

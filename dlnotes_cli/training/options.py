@@ -375,6 +375,7 @@ class ClassifierConfig(TrainingConfig):
         data: str = REQUIRED
         target: str | None = REQUIRED
         categorical: tuple[str, ...] = REQUIRED
+        missing: data_options.Missing = REQUIRED
         size: int | None = REQUIRED
         resize: Literal["crop", "squash", "letterbox"] = REQUIRED
         color: Literal["gray", "rgb"] | None = REQUIRED

@@ -14,7 +14,8 @@ from builders import Command, Outcome, folder_digest, make_images, write_model
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.data.table import encode, read_table
+from dlnotes_cli.data.table import read_table
+from dlnotes_cli.data.table_columns import encode
 from dlnotes_cli.export import onnx_format, samples, wrapper
 from dlnotes_cli.models.cnn import CnnConfig
 from dlnotes_cli.models.mlp import MlpConfig

@@ -17,16 +17,17 @@ from dlnotes_cli.data.series.time_axis import (
     parse_times,
     rows_between,
 )
-from dlnotes_cli.data.table import Table, cell_number, read_table_argument
+from dlnotes_cli.data.table import Table, column_numbers, read_table_argument
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
 GENERATED = {"sine": sine, "trend-season": trend_season}
-_MISSING = {"", "nan", "na", "n/a", "null", "none"}
 _SHOWN = 3  # lines in an error
 _MOST_GROWTH = 20  # times the rows of the file that filled gaps may make of them
 _MOST_GROUPS = 10_000
+_LEAST_STEP = 0.5  # between two rows; a time just after that of the row before is not on the axis
+_MOST_EQUAL_GAPS = 20  # in a row; more are another frequency
 _FILL_FIX = "fill the cells, or pass --fill linear, forward or skip"
 
 
@@ -96,16 +97,8 @@ def _check_columns(columns: SeriesColumns) -> None:
 def _numbers(table: Table, columns: SeriesColumns) -> NDArray[np.float64]:
     """The numeric columns (rows, columns), nan for a missing value. Raises InputError for other text."""
     options = ["--column", *["--inputs"] * len(columns.inputs), *["--known-inputs"] * len(columns.known)]
-    values = np.full((len(table.rows), len(options)), np.nan)
-    for position, (option, name) in enumerate(zip(options, columns.numeric, strict=True)):
-        for row, cell in enumerate(table.column(name, option)):
-            number = cell_number(cell)
-            if number is not None:
-                values[row, position] = number
-            elif cell.lower() not in _MISSING:
-                where = f"line {table.lines[row]}: column '{name}'"
-                raise InputError(table.path, f"{where}: '{cell}' is not a number", "fix the cell")
-    return values
+    named = zip(columns.numeric, options, strict=True)
+    return np.stack([column_numbers(table, name, option=option, allows_missing=True) for name, option in named], axis=1)
 
 
 def _groups(table: Table, group: str | None) -> dict[str, NDArray[np.int64]]:
@@ -172,13 +165,14 @@ def _regular(
         return _with_future(name, values, axis), []
     axis = replace(axis, start=float(times.values[rows[0]]))
     steps = rows_between(axis, times.values[rows])
-    off = np.flatnonzero(~is_on_axis(steps))
+    off = np.flatnonzero(~is_on_axis(steps) | (steps < _LEAST_STEP))
     if len(off):
         line = table.lines[rows[off[0] + 1]]
         cell = table.column(str(columns.time))[rows[off[0] + 1]]
         what = f"line {line}: the time {cell} is not a whole number of steps of {_step_text(axis)} after the row before"
         raise InputError(table.path, what, "resample the rows to equal steps, or leave out --time")
     jumps = np.round(steps).astype(np.int64)
+    _check_frequency(table, jumps, rows, axis)
     positions = np.concatenate([[0], np.cumsum(jumps)])
     total = int(positions[-1]) + 1
     if total > _MOST_GROWTH * max(len(rows), 1000):
@@ -188,6 +182,17 @@ def _regular(
     grid = np.full((total, values.shape[1]), np.nan)
     grid[positions] = values
     return _with_future(name, grid, axis), [table.lines[rows[i]] for i in np.flatnonzero(jumps > 1)]
+
+
+def _check_frequency(table: Table, jumps: NDArray[np.int64], rows: NDArray[np.int64], axis: TimeAxis) -> None:
+    """Refuse many equal gaps in a row, of rows with another frequency. Raises InputError."""
+    changes = np.flatnonzero(np.diff(jumps)) + 1
+    starts, stops = np.array([0, *changes]), np.array([*changes, len(jumps)])
+    for start, stop in zip(starts, stops, strict=True):
+        if stop - start >= _MOST_EQUAL_GAPS and jumps[start] > 1:
+            first, last = (table.lines[rows[i]] for i in (start, stop))
+            what = f"the rows from line {first} to line {last} are {jumps[start]:,} steps of {_step_text(axis)} apart, "
+            raise InputError(table.path, f"{what}others one step", "resample the rows to equal steps")
 
 
 def _with_future(name: str, values: NDArray[np.float64], axis: TimeAxis) -> Series:
@@ -251,18 +256,11 @@ def _missing_error(table: Table, columns: SeriesColumns, groups: Sequence[NDArra
 
 def _fill(values: NDArray[np.float64], mask: NDArray[np.bool_], how: Fill) -> NDArray[np.float64]:
     """The values with those of the mask interpolated, or repeated from the row before."""
-    filled = values.copy()
-    for column in np.flatnonzero(mask.any(axis=0)):
-        known = np.flatnonzero(~np.isnan(values[:, column]))
-        rows = np.flatnonzero(mask[:, column])
-        if not len(known):
-            continue
-        if how == "linear":
-            filled[rows, column] = np.interp(rows, known, values[known, column])
-        else:
-            before = np.searchsorted(known, rows) - 1
-            filled[rows, column] = np.where(before >= 0, values[known[np.maximum(before, 0)], column], np.nan)
-    return filled
+    import pandas as pd
+
+    frame = pd.DataFrame(values)
+    filled = frame.interpolate(limit_direction="both") if how == "linear" else frame.ffill()
+    return np.where(mask, filled.to_numpy(), values)
 
 
 def _lines(preposition: str, lines: Sequence[int]) -> str:

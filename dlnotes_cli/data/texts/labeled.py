@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data import table
+from dlnotes_cli.data import table, table_columns
 from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.options import EMBEDDED_TEXTS, TABLE_SUFFIXES
 from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
@@ -198,7 +198,7 @@ def _embedded() -> TextDataSet:
 
 def _of_table(path: Path, columns: TextColumns) -> TextDataSet:
     cells, target = table.read_table(path), columns.target
-    labels, classes = table.read_labels(cells, target)
+    labels, classes = table_columns.read_labels(cells, target)
     column = column_of_texts(cells, columns.text, target)
     items = tuple(f"{path}:{line}" for line in cells.lines)
     return TextDataSet(
