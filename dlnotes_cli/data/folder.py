@@ -1,13 +1,13 @@
 """Image folders: choose the shape that all images are decoded to, and read the samples."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from dlnotes_cli.data.cache import known_headers
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor, read_samples
+from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor, FolderSamples, read_samples
 from dlnotes_cli.data.images.decode import ImageHeader, read_header
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.options import Resize
@@ -55,7 +55,15 @@ def read_folder(
     read = read_samples(listing, shape, settings, extractor)
     for error in read.errors.values():
         output.warn(f"skipped {error.fault}")
+    return labeled(listing, read)
+
+
+def labeled(listing: FolderListing, read: FolderSamples) -> LabeledSamples:
+    """The samples of the readable images of a listing, with their labels and splits."""
     splits = np.array([listing.splits[i] for i in read.positions])
+    entries = "".join(
+        [f"{listing.names[i]}\0{record.digest}\0" for i, record in zip(read.positions, read.records, strict=True)]
+    )
     return LabeledSamples(
         name=str(listing.root),
         samples=read.samples,
@@ -65,14 +73,8 @@ def read_folder(
         files=tuple(listing.path(i) for i in read.positions),
         bad_files=tuple(listing.path(i) for i in read.errors),
         folders=listing.folders,
-        fingerprint=_fingerprint([listing.names[i] for i in read.positions], read.digests),
+        fingerprint=hashlib.sha256(entries.encode(errors="surrogateescape")).hexdigest(),  # of names and contents
     )
-
-
-def _fingerprint(names: Sequence[str], digests: Sequence[str]) -> str:
-    """A SHA-256 of names and content digests: equal for the same images in any location."""
-    entries = "".join([f"{name}\0{digest}\0" for name, digest in zip(names, digests, strict=True)])
-    return hashlib.sha256(entries.encode(errors="surrogateescape")).hexdigest()
 
 
 def _headers(listing: FolderListing, max_pixels: int) -> Iterator[ImageHeader]:

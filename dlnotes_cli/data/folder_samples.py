@@ -69,7 +69,7 @@ class FolderSamples:
 
     samples: NDArray[Any]  # uint8 (N, C, H, W), or features float32 (N, F)
     positions: list[int]  # of the readable images in the listing
-    digests: list[str]  # of their files
+    records: Sequence[FileRecord]  # of their files
     errors: dict[int, InputError]  # by position, of skipped files
 
 
@@ -147,8 +147,7 @@ class _Request:
             built, samples = self._build_in_memory()
         if samples is None:
             raise UnfinishedError(self.entry.path, "has changed while it was written", "run again")
-        digests = [record.digest for record in built.records.values()]
-        return FolderSamples(samples, list(built.records), digests, built.errors)
+        return FolderSamples(samples, list(built.records), list(built.records.values()), built.errors)
 
     def _find(self) -> _Cached | None:
         """What the cache has of images whose name, size, time and inode are unchanged; no image is opened."""
@@ -185,7 +184,7 @@ class _Request:
         positions = [i for i in range(len(cached.rows)) if i not in errors]
         if [cached.rows[i] for i in positions] != list(range(len(cached.records))):
             return None
-        return FolderSamples(cached.samples, positions, [record.digest for record in cached.records], errors)
+        return FolderSamples(cached.samples, positions, cached.records, errors)
 
     def _build_in_memory(self) -> tuple[_Decoded, NDArray[Any]]:
         stream = io.BytesIO()

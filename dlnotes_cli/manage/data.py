@@ -1,19 +1,15 @@
 """List the named data sets, and describe the content of one data set."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dlnotes_cli.data import table, table_columns
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.images.decode import ImageHeader, decode_all, decode_image, read_header
-from dlnotes_cli.data.listing import FolderListing, list_folder
+from dlnotes_cli.data.folder import labeled
+from dlnotes_cli.data.folder_samples import DecodeSettings, read_samples
+from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.load import pixel_statistics
 from dlnotes_cli.data.named.named_sets import NamedSetInfo, list_named, load_named
 from dlnotes_cli.data.paths import kind_of
@@ -21,7 +17,7 @@ from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
-from dlnotes_cli.shell.errors import DlnotesError, InputError
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table
 
@@ -137,18 +133,14 @@ def _named_info(config: DataInfoConfig) -> ImagesInfo:
 
 def _folder_info(config: DataInfoConfig) -> ImagesInfo:
     listing = list_folder(user_path(config.data))
-    threads = config.threads or default_threads()
-    read = decode_all(listing.files, partial(_read_image, config.max_pixels), threads=threads, skip_bad=True)
-    bad = {listing.files[i]: error for i, error in enumerate(read) if isinstance(error, DlnotesError)}
+    settings = DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=True)
+    read = read_samples(listing, ImageShape(3, _STATISTICS_SIDE, _STATISTICS_SIDE, "squash"), settings)
+    bad = list(read.errors.values())
     if bad and not config.skip_bad:
-        first = next(iter(bad.values()))
         more = f" (and {len(bad) - 1} more unreadable files)" if len(bad) > 1 else ""
-        raise InputError(first.where, first.what + more, "remove them, or pass --skip-bad to list them")
-    if len(bad) == len(listing.files):
-        raise InputError("NAME|FOLDER|CSV", f"{listing.root}: no image could be read", "check the files")
-    good = {i: image for i, image in enumerate(read) if not isinstance(image, DlnotesError)}
-    headers = [header for header, _ in good.values()]
-    source = _samples(listing, list(good), [pixels for _, pixels in good.values()])
+        raise InputError(bad[0].where, bad[0].what + more, "remove them, or pass --skip-bad to list them")
+    source = labeled(listing, read)
+    headers = [record.header for record in read.records]
     sizes = Counter((header.width, header.height) for header in headers)
     mean, std = _statistics(source)
     return ImagesInfo(
@@ -160,24 +152,7 @@ def _folder_info(config: DataInfoConfig) -> ImagesInfo:
         sizes=tuple(ImageSize(width, height, files) for (width, height), files in sizes.most_common()),
         mean=mean,
         std=std,
-        unreadable=tuple(UnreadableFile(str(path), error.what) for path, error in bad.items()),
-    )
-
-
-def _read_image(max_pixels: int, path: Path) -> tuple[ImageHeader, NDArray[np.uint8]]:
-    """Header and pixels, reduced to the size for statistics."""
-    shape = ImageShape(3, _STATISTICS_SIDE, _STATISTICS_SIDE, "squash")
-    return read_header(path, max_pixels), decode_image(path, shape, max_pixels)
-
-
-def _samples(listing: FolderListing, positions: Sequence[int], images: Sequence[NDArray[np.uint8]]) -> LabeledSamples:
-    splits = np.array([listing.splits[i] for i in positions])
-    return LabeledSamples(
-        name=str(listing.root),
-        samples=np.array(images, np.uint8).reshape(-1, 3, _STATISTICS_SIDE, _STATISTICS_SIDE),
-        labels=np.array([listing.labels[i] for i in positions]),
-        classes=listing.classes,
-        splits={str(split): np.flatnonzero(splits == split) for split in np.unique(splits)},
+        unreadable=tuple(UnreadableFile(error.where, error.what) for error in bad),
     )
 
 
