@@ -32,7 +32,7 @@ FULL = ["--dropout", "0.3", "--augment", AUGMENT, "--batch-norm", "--epochs", "3
 PROGRAM = """
 import os, signal, sys, threading
 from dlnotes_cli.training.fit import TrainingRun
-from dlnotes_cli.training.run_files import RunFiles
+from dlnotes_cli.training.checkpoint import RunFiles
 
 is_due, take_step = threading.Event(), TrainingRun._step
 

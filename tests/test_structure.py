@@ -110,7 +110,6 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         ("task", set()),
         ("classifier", {"batch_size"}),  # a note says that it is reduced to the number of samples
         ("checkpoint", set()),
-        ("run_files", set()),
     ],
 )
 def test_the_core_reads_from_the_options_nothing_that_a_recipe_decides(module: str, allowed: set[str]) -> None:
@@ -165,7 +164,7 @@ def test_package_files_import_nothing_heavy() -> None:
             r"\bpickle\b(?! is)|(?<!safetensors\.)torch\.load|extractall|\beval\((?!\))|allow_pickle=True|yaml\.load",
             {"training/foreign_weights.py"},  # .pth files of other programs, with weights_only
         ),
-        (r"torch\.save|safetensors\.torch", {"training/model_file.py", "training/foreign_weights.py"}),
+        (r"torch\.save|safetensors\.torch", {"training/tensor_file.py", "training/foreign_weights.py"}),
     ],
     ids=[
         "printing",

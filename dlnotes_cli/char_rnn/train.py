@@ -21,14 +21,14 @@ from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import NAN_IF_NULL
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.recipes import note_long_budget
-from dlnotes_cli.training.results import DataSummary, HistoryEntry, TrainingResult
+from dlnotes_cli.training.results import DataSummary, HistoryEntry, RunProgress, TrainingResult
 from dlnotes_cli.training.run_folder import RunFolder, has_checkpoint
 from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state
-from dlnotes_cli.training.task import Batch, Evaluated, Model, Outcome, Poll, StepLoss, Task
+from dlnotes_cli.training.task import Batch, Evaluated, Model, Poll, StepLoss, Task
 
 _REPORT_INTERVAL_S = 10.0
 _MOST_NAMES = 3  # texts that are listed by name
@@ -83,7 +83,7 @@ def train_char_rnn(options: CharRnnTrainConfig) -> CharRnnResult:
     recipe = options.resolved()
     if options.tied and not recipe.embed:
         raise InputError("--tied", "needs an embedding", "add --embed 64, or drop --tied")
-    with joined(options) as processes:
+    with process_group(options) as processes:
         return fit(CharRnnTask(options, recipe, processes))
 
 
@@ -220,10 +220,10 @@ class CharRnnTask(Task[CharRnnResult]):
             self._print(entry, poll)
             self._next_report = time.monotonic() + _REPORT_INTERVAL_S
 
-    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
+    def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
         """Print the best validation and a sample, and draw the curves."""
-        self._print(outcome.best, poll)
-        return Evaluated(None, [self.draw_curves(folder, outcome, over="step" if self.eval_every else "epoch")])
+        self._print(progress.best, poll)
+        return Evaluated(None, [self.draw_curves(folder, progress, over="step" if self.eval_every else "epoch")])
 
     def _print(self, entry: HistoryEntry, poll: Poll) -> None:
         """Print a validation and a sample, unless it was the last one printed."""
@@ -242,6 +242,6 @@ class CharRnnTask(Task[CharRnnResult]):
             sampler = TokenSampler(self.network, preprocessing, runtime, seed=options.seed)
             output.sample(sampler.text(default_prime(preprocessing), options.sample, poll))
 
-    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:
+    def extra_fields(self, progress: RunProgress) -> dict[str, Any]:
         """The step of the best validation."""
-        return {"best_step": outcome.best.step}
+        return {"best_step": progress.best.step}

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.device import Runtime, synchronize
-from dlnotes_cli.training.step_budget import EARLY_FRACTION
+from dlnotes_cli.training.schedule import EARLY_FRACTION
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)  # 16 channels and multiples of it in the first stage
 EARLY_SIZE = 0.625

@@ -26,7 +26,7 @@ from dlnotes_cli.shell.show import Table, csv_file, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import ImageReader, draw_evaluation, image_reader
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, Metrics
-from dlnotes_cli.training.model_data import (
+from dlnotes_cli.training.model_metadata import (
     ChosenSplit,
     choose_split,
     class_folders,

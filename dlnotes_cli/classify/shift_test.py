@@ -25,7 +25,7 @@ from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.model_data import ChosenSplit, training_data
+from dlnotes_cli.training.model_metadata import ChosenSplit, training_data
 from dlnotes_cli.training.run_folder import check_outside_data
 
 PLOT = "shift-test.png"

@@ -37,7 +37,7 @@ from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.distributed import ALONE, Processes, joined
+from dlnotes_cli.training.distributed import ALONE, Processes, process_group
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.recipes import MOMENTUM_OPTIMIZERS, RunLength, with_recipe
 from dlnotes_cli.training.results import ClassifierResult
@@ -57,7 +57,7 @@ def train_cnn(options: TrainCnnConfig) -> ClassifierResult:
     """
     options = _validated(options)
     affordable: Affordable | None = None
-    with joined(options) as processes:
+    with process_group(options) as processes:
 
         def train(restart: TrainCnnConfig) -> ClassifierResult:
             nonlocal affordable
@@ -114,7 +114,7 @@ class CnnTask(ScratchTask):
         options, recipe, started = self.options, self.recipe, time.monotonic()
         budget_s = options.time_budget if options.width is None and options.max_steps is None else None
         if budget_s is not None and isinstance(recipe, CnnRecipe) and recipe.arch == "large":
-            self.affordable = self.affordable or self.processes.share(self._choose(budget_s))
+            self.affordable = self.affordable or self.processes.broadcast(self._choose(budget_s))
             self.recipe = replace(recipe, width=self.affordable.width, early_size=self.affordable.early_size)
             self.network_config = _network_config(options, self.recipe, TrainingImages.of(self.dataset))
             self._note_choice(self.affordable)
@@ -180,9 +180,9 @@ class CnnTask(ScratchTask):
         batch, size = super().batch(index), _early_size(self.recipe)
         if size == 1 or not self.is_early:
             return batch
-        shares = [each._replace(part=replace(each.part, samples=resized(each.part.samples, size)))
-                  for each in batch.shares]  # fmt: skip
-        return batch._replace(shares=shares)
+        parts = [each._replace(batch=replace(each.batch, samples=resized(each.batch.samples, size)))
+                  for each in batch.parts]  # fmt: skip
+        return batch._replace(parts=parts)
 
     def initialize(self, network: nn.Module) -> None:
         """Apply the initialization that `--init` names, then the weights of `--init-from`.

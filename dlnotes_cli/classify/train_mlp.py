@@ -11,7 +11,7 @@ from dlnotes_cli.models.choices import parse_init
 from dlnotes_cli.models.initialization import initialize
 from dlnotes_cli.models.mlp import MlpConfig, bf16_pays
 from dlnotes_cli.training.boundary import check_beside
-from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.results import ClassifierResult
@@ -23,7 +23,7 @@ def train_mlp(options: TrainMlpConfig) -> ClassifierResult:
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    with joined(options) as processes:
+    with process_group(options) as processes:
         return best_restart(options, lambda restart: fit(MlpTask(restart, restart.resolved(), processes)))
 
 

@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 from dlnotes_cli.training.metrics import inference_batch_size
 
 ClassSelector = Callable[[Tensor], Tensor]  # from logits (N, classes) to the indices (N, K) of the classes to explain

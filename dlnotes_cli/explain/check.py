@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from dlnotes_cli.explain.attribution import batch_size
 from dlnotes_cli.explain.heat import Floats, resized
+from dlnotes_cli.inference.inspected_network import InspectedNetwork
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json
-from dlnotes_cli.training.inspection.network import InspectedNetwork
 
 _STEPS = 20  # of a curve
 _RANDOM_MAPS = 8

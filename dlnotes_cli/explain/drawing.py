@@ -15,8 +15,8 @@ from dlnotes_cli.explain.methods import PIXEL_METHODS, Wording
 from dlnotes_cli.explain.options import CAM_METHODS, ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
 from dlnotes_cli.explain.sheet import ClassMap, ExplanationPanels, ExplanationRow, draw_explanations, heat_colors
+from dlnotes_cli.inference.inspection import PlacedImage, upright_pixels
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.training.inspection.images import PlacedImage, upright_pixels
 
 _MOST_ROWS = 24  # of a sheet
 _WIDE = 0.5  # part of the input that a box must not exceed

@@ -21,11 +21,10 @@ from dlnotes_cli.explain.options import PREDICTED, TRUE, ExplainConfig
 from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
 from dlnotes_cli.explain.results import ExplainResult, Explanation
 from dlnotes_cli.explain.sheet import ClassMap
+from dlnotes_cli.inference.inspection import ImageBatch, PlacedImage, open_network, read_batches
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inspection.images import ImageBatch, PlacedImage, read_batches
-from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.training.model_file import check_finite
 
 _SAMPLE = "flower.jpg"

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from dlnotes_cli.data.images.geometry import Geometry, Region
-from dlnotes_cli.training.inspection.images import blurred
+from dlnotes_cli.inference.inspection import blurred
 
 Floats = NDArray[np.float32]
 

@@ -9,9 +9,8 @@ from torch import Tensor
 from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.attribution import Attribution, ClassSelector
 from dlnotes_cli.explain.options import CAM_METHODS, ExplainConfig
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, check_spatial
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork, check_spatial
 
 AttributionMethod = Callable[[Tensor, ClassSelector], Attribution]  # of prepared images and the choice of their classes
 PIXEL_METHODS = ("saliency", "integrated-gradients", "smoothgrad")  # whose maps are single pixels next to each other

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dlnotes_cli.inference import inspection_options as inspection
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Config, option
-from dlnotes_cli.training.inspection import options as inspection
 
 CAM_METHODS = ("layercam", "gradcam", "gradcam++", "scorecam")
 PREDICTED, TRUE = "predicted", "true"  # values of --class that are no names

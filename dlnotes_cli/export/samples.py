@@ -15,8 +15,8 @@ from dlnotes_cli.export.options import DEFAULT_SAMPLES, ExportConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.model_data import choose_split, class_folders, split_as_in_training, training_data
 from dlnotes_cli.training.model_file import TrainedModel
+from dlnotes_cli.training.model_metadata import choose_split, class_folders, split_as_in_training, training_data
 
 _EXAMPLE_IMAGES = ("china.jpg", "flower.jpg")
 _SMALLEST_CROP = 16  # pixels per side

@@ -17,8 +17,7 @@ from dlnotes_cli.data.table_columns import encode, encode_raw
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Evaluation, Predictions, inference_batch_size
-from dlnotes_cli.training.model_data import ChosenSplit
-from dlnotes_cli.training.model_metadata import Metadata
+from dlnotes_cli.training.model_metadata import ChosenSplit, Metadata
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
 

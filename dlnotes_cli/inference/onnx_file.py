@@ -20,10 +20,10 @@ from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.data.preprocessing import TextPreprocessing, text_preprocessing_from_json
 from dlnotes_cli.device import RuntimeOptions
 from dlnotes_cli.shell import files
+from dlnotes_cli.shell.codec import parse_object
 from dlnotes_cli.shell.errors import InputError, unreadable
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.training.model_metadata import Metadata, metadata_errors
-from dlnotes_cli.training.stored_values import parse_object
 
 EXPORT_VERSION = 1  # of the metadata that dlnotes writes into exported files
 METADATA_KEY = "dlnotes"  # of our JSON among the metadata of a file; also the names of graph and producer

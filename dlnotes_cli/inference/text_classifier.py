@@ -24,9 +24,8 @@ from dlnotes_cli.models.text_linear import TextLinear
 from dlnotes_cli.models.text_rnn import TextRnn
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Evaluation, softmax
-from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_file import TextModel, check_finite, runtime_for_model
-from dlnotes_cli.training.model_metadata import Metadata
+from dlnotes_cli.training.model_metadata import ChosenSplit, Metadata
 
 _BATCH = 256  # texts
 _MOST_TOKENS = 1 << 15  # of a batch, with padding

@@ -17,8 +17,8 @@ from dlnotes_cli.inference.classifier import Classifier, check_tta
 from dlnotes_cli.inference.options import ClassifierOptions
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.model_data import ChosenSplit
 from dlnotes_cli.training.model_file import TrainedModel, check_finite, runtime_for_model
+from dlnotes_cli.training.model_metadata import ChosenSplit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,11 @@ from typing import Any
 from dlnotes_cli.manage.options import EarlyStoppingConfig
 from dlnotes_cli.plots.early_stopping import StoppingPanel, draw_early_stopping
 from dlnotes_cli.shell import files
-from dlnotes_cli.shell.codec import matches
+from dlnotes_cli.shell.codec import matches, parse_object
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.limited_input import read_file
 from dlnotes_cli.shell.show import Table, check_outputs
 from dlnotes_cli.training.run_folder import METRICS
-from dlnotes_cli.training.stored_values import parse_object
 
 _LARGEST_FILE = 1 << 28  # bytes
 _FIX = "name a run folder, or the metrics.jsonl of one"

@@ -19,10 +19,11 @@ from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.results import SeriesMetrics, SeriesTrainResult
 from dlnotes_cli.series.training_data import fit_linear, load_training_series, network_config
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit import fit
+from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.task import Batch, Evaluated, Model, Outcome, Poll, StepLoss, Task, own_rows
+from dlnotes_cli.training.task import Batch, Evaluated, Model, Poll, StepLoss, Task, own_rows
 
 _MOST_WINDOWS = 1 << 14  # of an epoch
 _MEASURES = {"loss": "mean squared error (scaled)", "rmse": "RMSE"}
@@ -42,7 +43,7 @@ def train_series(options: SeriesTrainConfig) -> SeriesTrainResult:
     Raises InputError before anything is written where options, folder or data are invalid; UnfinishedError on
     divergence or a full disk; StoppedError after a signal, with the run saved.
     """
-    with joined(options) as processes:
+    with process_group(options) as processes:
         return fit(SeriesTask(options, options.resolved(), processes))
 
 
@@ -206,17 +207,17 @@ class SeriesTask(Task[SeriesTrainResult]):
         loss = float((errors**2).mean())
         return SeriesMetrics(loss=loss, accuracy=math.nan, samples=len(origins), mae=mae, rmse=rmse)
 
-    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
+    def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
         """Compare the network with the baselines, and draw curves and forecasts."""
         data, interval = self.training_data, self.options.interval
         compared, self._fields = compare_with_baselines(self._forecaster, data.series, data.fitted, interval, poll)
-        curves = self.draw_curves(folder, outcome, over="step" if self.eval_every else "epoch", measures=_MEASURES)
+        curves = self.draw_curves(folder, progress, over="step" if self.eval_every else "epoch", measures=_MEASURES)
         panels = validation_panels(self._forecaster, compared, data.fitted, interval, self._fields["best_baseline"])
         title, target = f"{folder.name}: the last validation rows", self._fitted.preprocessing.target
         forecasts = folder.file("forecast.png")
         files.atomic_write(forecasts, draw_forecasts(panels, title, target))
         return Evaluated(None, [curves, forecasts])
 
-    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # the base's signature
+    def extra_fields(self, progress: RunProgress) -> dict[str, Any]:  # noqa: ARG002  # the base's signature
         """The table of models, and what follows from it."""
         return self._fields

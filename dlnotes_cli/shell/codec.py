@@ -7,6 +7,7 @@ has the value that f makes of the field's.
 """
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -270,3 +271,25 @@ def _schema_of_object(kind: type) -> dict[str, Any]:
             properties[_json_name(name, function)] = schema
             required += [] if getattr(function, "is_optional", False) else [_json_name(name, function)]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """A JSON object without repeated names and without numbers that are not finite. Raises ValueError."""
+    parsed = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+    if not isinstance(parsed, dict):
+        raise ValueError("not an object")  # noqa: TRY004  # callers expect one type
+    return parsed
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise ValueError("repeated name")
+    return names
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number

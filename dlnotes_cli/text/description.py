@@ -17,9 +17,9 @@ from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.results import TextModelName, TextModelScores, TextResult, TextsData
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.results import ModelSummary, require_test_split
+from dlnotes_cli.training.results import ModelSummary, RunProgress, require_test_split
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.task import Evaluated, LabeledDescription, Outcome, Poll
+from dlnotes_cli.training.task import Evaluated, LabeledDescription, Poll
 
 _CHUNK = 1024  # texts that are evaluated together, as by `evaluate`
 
@@ -108,7 +108,7 @@ class TextDescription(LabeledDescription[TextResult]):
         drawn = draw_evaluation(folder.path, kept.test or kept.validation, self.dataset.classes, None)
         return Evaluated(kept.scores.test, [*plots, *drawn])
 
-    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # the base's signature
+    def extra_fields(self, progress: RunProgress) -> dict[str, Any]:  # noqa: ARG002  # the base's signature
         """The model that was kept with its metrics, and those of all models."""
         kept, models = self.kept, tuple(model.scores for model in self.evaluated)
         return {

@@ -21,10 +21,11 @@ from dlnotes_cli.models.text_linear import TextLinear, TextLinearConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.text.description import TextDescription
 from dlnotes_cli.text.results import TextResult
+from dlnotes_cli.training.fit_at_once import DirectTask
 from dlnotes_cli.training.metrics import softmax
-from dlnotes_cli.training.results import HistoryEntry
+from dlnotes_cli.training.results import HistoryEntry, RunProgress
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.task import DirectTask, Evaluated, Outcome, Poll
+from dlnotes_cli.training.task import Evaluated, Poll
 
 _INVERSE_REGULARIZATION = 4.0  # C of scikit-learn; the features of a text have norm 1
 _MOST_ITERATIONS = 1000
@@ -51,7 +52,7 @@ class LinearTask(TextDescription, DirectTask[TextResult]):
         self.describe(dataset)
         self._corpus = corpus
 
-    def solve(self, poll: Poll) -> Outcome:
+    def solve(self, poll: Poll) -> RunProgress:
         """Fit the model to the training texts, and evaluate it. Raises InputError for texts without a single word."""
         started = time.monotonic()
         self._fitted = fit_linear(self.dataset, self._corpus, is_balanced=self.options.class_weights == "balanced")
@@ -61,14 +62,16 @@ class LinearTask(TextDescription, DirectTask[TextResult]):
         self.evaluated = [self.evaluate_all(fitted_s, poll)]
         training, validation = self.evaluate("train", poll).metrics, self.kept.scores.validation
         entry = HistoryEntry(epoch=1, step=self._fitted.iterations, train=training, validation=validation)
-        return Outcome([entry], 0, entry.step, training.samples, fitted_s)
+        return RunProgress(
+            step=entry.step, samples_seen=training.samples, elapsed_s=fitted_s, best_index=0, history=[entry]
+        )
 
     def probabilities(self, indices: NDArray[np.int64], poll: Poll) -> NDArray[np.floating]:  # noqa: ARG002  # the base's
         """What the model predicts for some of the texts: probabilities (n, classes)."""
         weights, bias = (tensor.detach().numpy() for tensor in (self.network.weight, self.network.bias))
         return softmax(linear_logits(self._fitted.features[indices], weights, bias))
 
-    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:  # noqa: ARG002  # the base's
+    def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:  # noqa: ARG002  # the base's
         """Draw the evaluation."""
         return self.draw_kept(folder)
 

@@ -30,14 +30,15 @@ from dlnotes_cli.text.linear import LinearTask
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.recipes import TextRecipe
 from dlnotes_cli.text.results import TextResult
-from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.fit_at_once import fit_at_once
 from dlnotes_cli.training.metrics import Metrics
-from dlnotes_cli.training.objective import Objective, SampleShare, in_shares, weights_of_classes
+from dlnotes_cli.training.objective import BatchPart, Objective, in_parts, weights_of_classes
+from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.run_folder import LINEAR, MODEL, NETWORK, RunFolder
-from dlnotes_cli.training.task import Batch, Evaluated, Model, Outcome, Poll, StepLoss, Task, own_rows
+from dlnotes_cli.training.task import Batch, Evaluated, Model, Poll, StepLoss, Task, own_rows
 from dlnotes_cli.training.tensor_file import write_tensors
 
 _LEAST_USES = 2  # of a word in the training texts; rarer ones train the token of all other words
@@ -52,7 +53,7 @@ def train_text(options: TrainTextConfig) -> TextResult:
     options = replace(options, test_split=options.held_out)  # as config.json has it
     if options.model == "linear":
         return fit_at_once(LinearTask(options))
-    with joined(options) as processes:
+    with process_group(options) as processes:
         return fit(TextTask(options, options.resolved(), processes))
 
 
@@ -139,11 +140,11 @@ class TextTask(TextDescription, Task[TextResult]):
         own = indices[own_rows(self.processes, len(indices))]
         part = TrainingBatch(self.runtime.to_device(self._sequences.batch(own)), self._labels_at(own))
         whole = TrainingBatch(part.samples[:0], self._labels_at(indices))
-        return in_shares(part, whole, self.processes, self.options.accumulate)
+        return in_parts(part, whole, self.processes, self.options.accumulate)
 
-    def loss(self, model: Model, share: SampleShare) -> StepLoss:
+    def loss(self, model: Model, part: BatchPart) -> StepLoss:
         """Cross-entropy with label smoothing and class weights, and the plain loss."""
-        return self._objective.of_share(predict_logits(model, share.part.samples, self.runtime), share)
+        return self._objective.of_part(predict_logits(model, part.batch.samples, self.runtime), part)
 
     def validate(self, poll: Poll) -> Metrics:
         """Loss and accuracy on the validation split; the loss, which is less noisy, decides."""
@@ -153,15 +154,15 @@ class TextTask(TextDescription, Task[TextResult]):
         """What the network predicts for some of the texts: probabilities (n, classes)."""
         return probabilities_of(sequence_logits(self.network, self._sequences.take(indices), self.runtime, poll))
 
-    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
+    def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
         """Evaluate the network, write the model that is kept and the other one, and draw curves and evaluation."""
-        self.evaluated = [self.evaluate_all(outcome.train_s, poll), *self._linear.evaluated]
-        self._write_models(folder, outcome)
-        return self.draw_kept(folder, [self.draw_curves(folder, outcome)])
+        self.evaluated = [self.evaluate_all(progress.elapsed_s, poll), *self._linear.evaluated]
+        self._write_models(folder, progress)
+        return self.draw_kept(folder, [self.draw_curves(folder, progress)])
 
-    def _write_models(self, folder: RunFolder, outcome: Outcome) -> None:
+    def _write_models(self, folder: RunFolder, progress: RunProgress) -> None:
         """Write both models, and the one that is kept as the model of the run; the network is that already."""
-        linear, best = self._linear, outcome.best
+        linear, best = self._linear, progress.best
         metadata = linear.model_metadata(replace(best, validation=linear.kept.scores.validation))
         if self.kept.name == self.short_name:
             write_tensors(folder.file(LINEAR), linear.network.state_dict(), metadata)

@@ -18,22 +18,27 @@ from dlnotes_cli.models.registry import build, build_on_meta
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.boundary import PlaneClassifier, draw_plane
-from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
 from dlnotes_cli.training.distributed import ALONE
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.memory import MAX_BATCH_SIZE, largest_fitting_batch_size
 from dlnotes_cli.training.metrics import Evaluation, Metrics, Monitor, Monitored
-from dlnotes_cli.training.objective import Objective, SampleShare, in_shares, weights_of_classes
+from dlnotes_cli.training.objective import (
+    BatchPart,
+    Objective,
+    class_weights_of,
+    in_parts,
+    weights_in_order,
+    weights_of_classes,
+)
 from dlnotes_cli.training.options import ClassifierConfig
-from dlnotes_cli.training.results import ClassifierData, Result, require_test_split
+from dlnotes_cli.training.results import ClassifierData, Result, RunProgress, require_test_split
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import (
     Batch,
     Evaluated,
     LabeledDescription,
     Model,
-    Outcome,
     Poll,
     StepLoss,
     Task,
@@ -79,9 +84,9 @@ class ClassifierDescription(LabeledDescription[Result]):
         if (self.options.batch_size or 0) > samples:
             output.note(f"the batch size is reduced to the {output.counted(samples, 'training sample')}")
 
-    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:
+    def extra_fields(self, progress: RunProgress) -> dict[str, Any]:
         """The fields of every classifier, and the validation without other measures of `--monitor`."""
-        best = outcome.best.validation
+        best = progress.best.validation
         return {
             "validation": Metrics(loss=best.loss, accuracy=best.accuracy, samples=best.samples),
             "monitor": Monitored(self.monitor.name, self.monitor.value(best)) if best.samples else None,
@@ -203,12 +208,12 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
             part = batch.rows(rows)
         elif not self.processes.is_alone:
             whole = TrainingBatch(batch.samples[:0], self._train.labels.index_select(0, indices))
-        return in_shares(part, whole, self.processes, self.options.accumulate)
+        return in_parts(part, whole, self.processes, self.options.accumulate)
 
-    def loss(self, model: Model, share: SampleShare) -> StepLoss:
+    def loss(self, model: Model, part: BatchPart) -> StepLoss:
         """Cross-entropy with label smoothing, class weights and penalties, and the plain loss."""
-        logits = predict_logits(model, self._normalizer(share.part.samples), self.runtime)
-        return self._objective.of_share(logits, share)
+        logits = predict_logits(model, self._normalizer(part.batch.samples), self.runtime)
+        return self._objective.of_part(logits, part)
 
     def validate(self, poll: Poll) -> Metrics:
         """Metrics on the validation split, nan without samples."""
@@ -227,11 +232,11 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
             keep_predictions=keep_predictions, poll=poll, processes=self.processes if shared else ALONE,
         )  # fmt: skip
 
-    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
+    def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
         """Evaluate the network on the test split, or on the validation split, and draw curves and evaluation."""
         split = "test" if "test" in self.splits else "val"
         evaluation = self.evaluate(split, poll, keep_predictions=True)
-        dataset, plots = self.dataset, [self.draw_curves(folder, outcome)]
+        dataset, plots = self.dataset, [self.draw_curves(folder, progress)]
         images = image_reader(dataset.samples, dataset.splits[split])
         plots += draw_evaluation(folder.path, evaluation, dataset.classes, images)
         for name, drawing in draw_plane(self.network, dataset, self.beside, self.model.configuration).items():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dlnotes_cli import __version__
 from dlnotes_cli.device import Runtime, check_devices, choose_device, choose_runtime
@@ -117,7 +117,7 @@ class Processes:
             dist.all_reduce(values, dist.ReduceOp.MAX)
         return values.tolist()
 
-    def share(self, value: Value) -> Value:
+    def broadcast(self, value: Value) -> Value:
         """The value of the main process, in all of them."""
         if self.is_alone:
             return value
@@ -139,25 +139,27 @@ class Processes:
         return values
 
     def main_first(self, prepare: Callable[[], Value]) -> Value:
-        """Call `prepare` in the main process, then in the others, which find in the cache what it has stored there.
+        """The result of `prepare` in this process, which the others call after the main one has, as it may write files.
 
-        Returns, in each process, what it returned there. Raises, in all processes, the first error of one.
+        Raises the error of the first process that fails, in all of them.
         """
         if self.is_alone:
             return prepare()
-        values: list[Value] = []
+        value, error = None, None
         for is_turn in (self.is_main, not self.is_main):
-            failed = None
+            failure = None
             if is_turn:
                 try:
-                    values.append(prepare())
-                except DlnotesError as error:
-                    failed = error.exit_code, error.where, error.what, error.fix
-            for rank, failure in enumerate(self.gather(failed)):
-                if failure is not None:
-                    kind = InputError if failure[0] is ExitCode.BAD_INPUT else UnfinishedError
-                    raise kind(failure[1], f"{failure[2]} (process {rank})" if rank else failure[2], failure[3])
-        return values[0]
+                    value = prepare()
+                except Exception as raised:  # noqa: BLE001  # whatever it is, the others wait to be told
+                    error, failure = raised, _failure(raised)
+            for rank, failed in enumerate(self.gather(failure)):
+                if failed is not None:
+                    if error is not None and not isinstance(error, DlnotesError):
+                        raise error
+                    kind, where, what, fix = failed
+                    raise kind(where, f"{what} (process {rank})" if rank else what, fix) from error
+        return cast("Value", value)
 
     def check_same(self, what: str, value: object, fix: str) -> None:
         """Raise InputError, in all processes, if one has another value."""
@@ -193,7 +195,7 @@ class Processes:
         )
         return network
 
-    def share_statistics(self, tensors: "Mapping[str, Tensor]") -> None:
+    def broadcast_statistics(self, tensors: "Mapping[str, Tensor]") -> None:
         """Set the running statistics of batch norm among a network's tensors to those of the main process."""
         if not self.is_alone:
             import torch.distributed as dist
@@ -207,8 +209,16 @@ class Processes:
 ALONE = Processes()
 
 
+def _failure(error: Exception) -> tuple[type[DlnotesError], str, str, str]:
+    """The error that tells other processes of one: a file or option that is wrong is, whatever else ends this one."""
+    if isinstance(error, DlnotesError):
+        kind = InputError if error.exit_code is ExitCode.BAD_INPUT else UnfinishedError
+        return kind, error.where, error.what, error.fix
+    return UnfinishedError, "processes", f"{type(error).__name__}: {error!s:.200}", _START
+
+
 @contextmanager
-def joined(options: "TrainingConfig") -> Iterator[Processes]:
+def process_group(options: "TrainingConfig") -> Iterator[Processes]:
     """The processes of the run for the duration of the block, connected with gloo, on CUDA devices with NCCL.
 
     Raises InputError for more devices than there are, and for processes with other options or code;

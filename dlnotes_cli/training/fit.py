@@ -3,7 +3,7 @@
 import math
 import time
 from contextlib import nullcontext, suppress
-from typing import Any, Generic
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from dlnotes_cli.seeding import seed_everything, seed_process
 from dlnotes_cli.shell import cores, output
 from dlnotes_cli.shell.errors import ExitCode, InputError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.checkpoint import RunningSums, RunProgress
+from dlnotes_cli.training.checkpoint import RunFiles
 from dlnotes_cli.training.distributed import LostProcessError, lost
 from dlnotes_cli.training.memory import check_memory
 from dlnotes_cli.training.metrics import Metrics
@@ -27,12 +27,10 @@ from dlnotes_cli.training.optimizers import (
     swapped_weights,
 )
 from dlnotes_cli.training.recipes import RunLength
-from dlnotes_cli.training.results import LoopEntry, Result, measure_timing
-from dlnotes_cli.training.run_files import RunFiles
+from dlnotes_cli.training.results import LoopEntry, Result, RunningSums, RunProgress, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.schedule import make_schedule
-from dlnotes_cli.training.step_budget import StepBudget
-from dlnotes_cli.training.task import Batch, Model, Outcome, StepLoss, Task
+from dlnotes_cli.training.schedule import StepBudget, make_schedule
+from dlnotes_cli.training.task import Batch, Model, StepLoss, Task
 
 _READ_EVERY = 20  # steps whose losses are read from the device at once, as the host waits for it there
 _CLEAR_EVERY = 50  # steps, in which an average that Adam multiplies by 0.9 each time cannot become subnormal
@@ -55,12 +53,14 @@ def fit(task: Task[Result]) -> Result:
     data_s = time.monotonic() - started
     task.adapt()
 
-    length = options.run_length(task.recipe.length, task.training_samples, processes.share(task.fitting_batch_size()))
-    share = -(-min(length.batch_size, task.training_samples) // processes.count)
+    length = options.run_length(
+        task.recipe.length, task.training_samples, processes.broadcast(task.fitting_batch_size())
+    )
+    samples = -(-min(length.batch_size, task.training_samples) // processes.count)  # of a batch, here
     task.check_batches(length.batch_size)
-    task.runtime = processes.runtime(options, bf16_pays=task.bf16_pays(share))
+    task.runtime = processes.runtime(options, bf16_pays=task.bf16_pays(samples))
     task.stored = task.stored_options(length)
-    check_memory(task, -(-share // options.accumulate), task.runtime)
+    processes.main_first(lambda: check_memory(task, -(-samples // options.accumulate), task.runtime))
 
     seed_everything(task.initial_seed)
     network = build(task.model_name, task.network_config)
@@ -70,33 +70,30 @@ def fit(task: Task[Result]) -> Result:
     task.announce()
     with StopRequest() as stop, folder:
         run = TrainingRun(task, length, stop)
-        files: RunFiles[Result] = RunFiles(run, folder)
-        result = files.start_or_resume()
+        files = RunFiles(run, folder)
+        result: Result | None = files.start_or_resume()
         if result is not None:
             return result
         with files.saved_on_stop():
-            run.note_continuation()
+            run.note_decay_start()
             task.begin(run.poll)
             run.train(files)
             if not processes.is_main:
-                return processes.share(None)  # type: ignore[return-value]  # the result of the main process
+                return processes.broadcast(None)  # type: ignore[return-value]  # the result of the main process
             trained_at, progress = time.monotonic(), run.progress
-            outcome = Outcome(
-                progress.history, progress.best_index or 0, progress.step, progress.samples_seen, progress.elapsed_s
-            )
-            evaluated = task.finish(folder, outcome, stop.poll)
+            evaluated = task.finish(folder, progress, stop.poll)
             eval_s = time.monotonic() - trained_at
-            timing = measure_timing(data_s, outcome.train_s, eval_s, outcome.samples_seen, started)
-            result = task.write_result(folder, outcome, evaluated, timing, is_compiled=run.is_compiled)
+            timing = measure_timing(data_s, progress.elapsed_s, eval_s, progress.samples_seen, started)
+            result = task.write_result(folder, progress, evaluated, timing, is_compiled=run.is_compiled)
             with suppress(LostProcessError):  # of which this process needs nothing any more
-                processes.share(result)
+                processes.broadcast(result)
             return result
 
 
-class TrainingRun(Generic[Result]):
+class TrainingRun:
     """The steps and validations of a task. All processes of a run take the same ones."""
 
-    def __init__(self, task: Task[Result], length: RunLength, stop: StopRequest) -> None:
+    def __init__(self, task: Task[Any], length: RunLength, stop: StopRequest) -> None:
         recipe = task.recipe
         self.task, self.device = task, task.runtime.device
         self.optimizer = make_optimizer(task.network, recipe, task.lr_factors())
@@ -118,7 +115,7 @@ class TrainingRun(Generic[Result]):
         self._unread: list[Tensor] = []  # of the last steps: objective, loss, correct samples, norm of the gradient
         self._unread_samples, self._no_norm = 0, torch.zeros(1, device=self.device)
 
-    def train(self, files: RunFiles[Result]) -> None:
+    def train(self, files: RunFiles) -> None:
         """Train to the end, save, and load the best weights.
 
         Raises UnfinishedError on divergence or a full disk; StoppedError after a signal.
@@ -157,7 +154,7 @@ class TrainingRun(Generic[Result]):
         self.is_trained = True
 
     def _step(self, model: Model, batch: Batch) -> None:
-        """Take a training step on a batch, share by share."""
+        """Take a training step on a batch, part by part."""
         task, progress, count = self.task, self.progress, self._processes.count
         if count > 1:
             seed_process(self.device, task.initial_seed, self._processes.rank, progress.step)
@@ -166,10 +163,10 @@ class TrainingRun(Generic[Result]):
             group["lr"] = lr * group["lr_factor"]
         self.optimizer.zero_grad()
         losses = []
-        for number, share in enumerate(batch.shares, 1):
-            is_last = number == len(batch.shares)
+        for number, part in enumerate(batch.parts, 1):
+            is_last = number == len(batch.parts)
             with nullcontext() if is_last or count == 1 else model.no_sync():  # type: ignore[attr-defined]  # of DDP
-                loss = self._loss(model, share)
+                loss = self._loss(model, part)
                 if not batch.counts:
                     loss = StepLoss(*(value * 0 for value in loss))
                 objective = loss.objective if count == 1 else loss.objective * count  # DDP takes the mean
@@ -192,10 +189,10 @@ class TrainingRun(Generic[Result]):
         if len(self._unread) >= _READ_EVERY:
             self.read_steps()
 
-    def _loss(self, model: Model, share: Any) -> StepLoss:
-        """The loss of a share of a batch. Raises InputError where `--compile` finds no compiler that works."""
+    def _loss(self, model: Model, part: Any) -> StepLoss:
+        """The loss of a part of a batch. Raises InputError where `--compile` finds no compiler that works."""
         try:
-            loss = self.task.loss(model, share)
+            loss = self.task.loss(model, part)
         except Exception as error:
             if not type(error).__module__.startswith(_COMPILER):
                 raise
@@ -237,7 +234,7 @@ class TrainingRun(Generic[Result]):
         self.read_steps()
         task, progress, started = self.task, self.progress, time.monotonic()
         for tensors in (task.network.state_dict(), self.average.tensors if self.average else {}):
-            self._processes.share_statistics(tensors)
+            self._processes.broadcast_statistics(tensors)
         if not _are_finite(task.network.state_dict()):
             raise self._diverged("a weight", progress.step)
         metrics, weights = task.validate(self.poll), task.network.state_dict()
@@ -247,7 +244,7 @@ class TrainingRun(Generic[Result]):
             if task.rank(averaged) > task.rank(metrics):
                 metrics, weights = averaged, self.average.tensors
         task.network.train()
-        metrics, train = self._processes.share(metrics), progress.sums.metrics()
+        metrics, train = self._processes.broadcast(metrics), progress.sums.metrics()
         if not task.metrics_type.has_accuracy:
             train = Metrics(loss=train.loss, accuracy=math.nan, samples=train.samples)
         lr = task.recipe.lr * self.budget.lr_factor(progress.step - 1)
@@ -258,7 +255,7 @@ class TrainingRun(Generic[Result]):
         progress.history.append(entry)
         progress.sums = RunningSums()
         self._tick()
-        times = self._processes.share((progress.elapsed_s, time.monotonic() - started))
+        times = self._processes.broadcast((progress.elapsed_s, time.monotonic() - started))
         progress.elapsed_s, progress.validation_s = times
         if self._processes.is_main:
             task.report(entry, self.poll)
@@ -336,7 +333,7 @@ class TrainingRun(Generic[Result]):
         self.progress.elapsed_s += now - self._clock
         self._clock = now
 
-    def _synchronize(self, files: RunFiles[Result]) -> None:
+    def _synchronize(self, files: RunFiles) -> None:
         """Agree with the other processes on what follows a step or validation: save, stop, or go on.
 
         The main process decides over the time and when to save. Raises StoppedError after a signal in any of them.
@@ -365,13 +362,13 @@ class TrainingRun(Generic[Result]):
         """Continue from the progress of a run that had these `limits`."""
         self.progress = progress
         has_same_limits = limits == self.budget.limits
-        self.budget.resume(progress.step, progress.total, progress.continuation, has_same_limits=has_same_limits)
-        progress.continuation, progress.total = self.budget.continuation, self.budget.total
+        self.budget.resume(progress.step, progress.total, progress.decay_start, has_same_limits=has_same_limits)
+        progress.decay_start, progress.total = self.budget.decay_start, self.budget.total
         self.budget.timed_s = progress.timed_s
 
-    def note_continuation(self) -> None:
+    def note_decay_start(self) -> None:
         """Print that the learning rate continues from where it is, if the length of the run was changed too late."""
-        if not self.is_finished and self.budget.continuation is not None:
+        if not self.is_finished and self.budget.decay_start is not None:
             lr = self.task.recipe.lr * self.budget.lr_factor(self.progress.step)
             output.note(
                 f"the learning rate continues from {lr:.3g}, where the run stands; "

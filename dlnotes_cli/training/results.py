@@ -12,6 +12,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import GateError, InputError
 from dlnotes_cli.shell.show import Table
 from dlnotes_cli.training.metrics import Metrics, Monitored
+from dlnotes_cli.training.schedule import DecayStart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,50 @@ class LoopEntry(HistoryEntry):
     """A validation in the training loop."""
 
     lr: float  # of the last step, the largest of all parameters
+
+
+@dataclass
+class RunningSums:
+    """Sums over the samples since the last validation."""
+
+    loss_sum: float = 0.0
+    correct: int = 0
+    samples: int = 0
+
+    def metrics(self) -> Metrics:
+        """Mean loss and accuracy, and the number of samples."""
+        count = max(self.samples, 1)
+        return Metrics(loss=self.loss_sum / count, accuracy=self.correct / count, samples=self.samples)
+
+
+@dataclass
+class RunProgress:
+    """How far a run is: a checkpoint stores it, and a resumed run continues from it."""
+
+    epoch: int = 1
+    step_in_epoch: int = 0
+    step: int = 0
+    samples_seen: int = 0
+    elapsed_s: float = 0.0
+    spent_s: float = 0.0  # of it, before the first step
+    validation_s: float = 0.0  # duration of the last validation
+    timed_s: list[float] = field(default_factory=list)  # of a `StepBudget`
+    total: int | None = None  # number of steps that was chosen for a time budget
+    decay_start: DecayStart | None = None  # since the length of the run was changed
+    best_index: int | None = None  # of the best validation in `history`
+    sums: RunningSums = field(default_factory=RunningSums)
+    history: list[Any] = field(default_factory=list)  # of `HistoryEntry`
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether the last step is validated."""
+        return bool(self.history) and self.history[-1].step == self.step
+
+    @property
+    def best(self) -> HistoryEntry:
+        """The entry of the weights that are kept, once there is one."""
+        entry: HistoryEntry = self.history[self.best_index or 0]
+        return entry
 
 
 @dataclass(frozen=True)

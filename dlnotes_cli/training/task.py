@@ -5,7 +5,6 @@ A command that trains has one task. Its methods are called in the order in which
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple
 
@@ -27,6 +26,7 @@ from dlnotes_cli.training.results import (
     HistoryEntry,
     ModelSummary,
     Result,
+    RunProgress,
     Timing,
     TrainingResult,
 )
@@ -37,19 +37,19 @@ Model = Callable[..., Any]  # the network as a step calls it: compiled, or in se
 
 
 class StepLoss(NamedTuple):
-    """The loss of a share of a batch."""
+    """The loss of a part of a batch."""
 
-    objective: Tensor  # the scalar to differentiate; those of all shares add up to the objective of the batch
+    objective: Tensor  # the scalar to differentiate; those of all parts add up to the objective of the batch
     loss_sum: Tensor  # plain loss, summed over the samples
     correct: Tensor  # number of correctly classified samples
 
 
 class Batch(NamedTuple):
-    """A batch of a training step: the shares that this process computes one after the other."""
+    """A batch of a training step: the parts that this process computes one after the other."""
 
-    shares: Sequence[Any]  # for `Task.loss`
-    samples: int  # in all shares of all processes
-    counts: bool = True  # whether the shares are of the batch; False: a sample for a process that has none of it
+    parts: Sequence[Any]  # for `Task.loss`
+    samples: int  # in all parts of all processes
+    counts: bool = True  # whether the parts are of the batch; False: a sample for a process that has none of it
 
 
 def own_rows(processes: Processes, samples: int) -> slice:
@@ -58,22 +58,6 @@ def own_rows(processes: Processes, samples: int) -> slice:
     Where there are more processes than samples, the others compute the first row, with `Batch.counts` False.
     """
     return processes.rows if processes.rank < samples else slice(1)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished training is reported from."""
-
-    history: Sequence[HistoryEntry]
-    best_index: int  # of the best entry in `history`
-    steps: int
-    samples_seen: int  # how often a sample was read in training
-    train_s: float
-
-    @property
-    def best(self) -> HistoryEntry:
-        """The entry of the weights that are kept."""
-        return self.history[self.best_index]
 
 
 class Evaluated(NamedTuple):
@@ -128,32 +112,38 @@ class RunDescription(ABC, Generic[Result]):
         output.status("device", f"{runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
 
     @abstractmethod
-    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:
+    def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
         """Test the network, which has the best weights, and draw it in the run folder."""
 
-    def draw_curves(self, folder: RunFolder, outcome: Outcome, **settings: Any) -> Path:
+    def draw_curves(self, folder: RunFolder, progress: RunProgress, **settings: Any) -> Path:
         """Draw the history in the run folder, with the `settings` of `plots.curves.draw_curves`."""
-        path, history = folder.file("curves.png"), to_json(outcome.history)
-        files.atomic_write(path, draw_curves(history, outcome.best_index, folder.name, **settings))
+        path, history = folder.file("curves.png"), to_json(progress.history)
+        files.atomic_write(path, draw_curves(history, progress.best_index or 0, folder.name, **settings))
         return path
 
-    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
+    def extra_fields(self, progress: RunProgress) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
         """The fields of the result that other training runs do not have, or have with other values."""
         return {}
 
     def write_result(
-        self, folder: RunFolder, outcome: Outcome, evaluated: Evaluated, timing: Timing, *, is_compiled: bool = False
+        self,
+        folder: RunFolder,
+        progress: RunProgress,
+        evaluated: Evaluated,
+        timing: Timing,
+        *,
+        is_compiled: bool,
     ) -> Result:
         """Write the result of a finished run to its folder, and return it."""
-        best = outcome.best
+        best = progress.best
         common = TrainingResult(
             command=self.options.command, version=__version__, seed=self.options.seed, **vars(self.runtime.info),
-            compiled=is_compiled, data=self.data, model=self.model, epochs=outcome.history[-1].epoch,
-            best_epoch=best.epoch, steps=outcome.steps, train=best.train, validation=best.validation,
+            compiled=is_compiled, data=self.data, model=self.model, epochs=progress.history[-1].epoch,
+            best_epoch=best.epoch, steps=progress.step, train=best.train, validation=best.validation,
             test=evaluated.test, timing=timing, out=str(folder.path), model_file=str(folder.file(MODEL)),
             plots=tuple(map(str, evaluated.plots)),
         )  # fmt: skip
-        result = self.result_type(**vars(common) | self.extra_fields(outcome))
+        result = self.result_type(**vars(common) | self.extra_fields(progress))
         folder.write_result({"schema_version": output.SCHEMA_VERSION, **to_json(result)})
         return result
 
@@ -185,20 +175,6 @@ class LabeledDescription(RunDescription[Result]):
         classes = output.counted(len(self.dataset.classes), "class", "classes")
         output.status("data", f"{self.dataset.name}, {counts}; {classes}")
         super().announce()
-
-
-class DirectTask(RunDescription[Result]):
-    """A model that is fitted at once, as a logistic regression is, without steps on batches."""
-
-    kept_on_stop: ClassVar[str] = "what was computed so far is cached"  # for the user who stops the run
-
-    @abstractmethod
-    def load(self, poll: Poll) -> None:
-        """Read the data, and set what describes the run, `stored` and `runtime` first. Raises InputError."""
-
-    @abstractmethod
-    def solve(self, poll: Poll) -> Outcome:
-        """Fit the model, and set the network."""
 
 
 class Task(RunDescription[Result]):
@@ -271,11 +247,11 @@ class Task(RunDescription[Result]):
 
     @abstractmethod
     def batch(self, index: int) -> Batch:
-        """Batch `index` of the epoch, counted from 0, in as many shares as `--accumulate` asks for."""
+        """Batch `index` of the epoch, counted from 0, in as many parts as `--accumulate` asks for."""
 
     @abstractmethod
-    def loss(self, model: Model, share: Any) -> StepLoss:
-        """The loss of a share of a batch; `model` calls the network."""
+    def loss(self, model: Model, part: Any) -> StepLoss:
+        """The loss of a part of a batch; `model` calls the network."""
 
     def complete_state(self) -> None:
         """Collect the recurrent state of all processes, if each has its own; before a checkpoint is saved.

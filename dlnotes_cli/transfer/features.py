@@ -20,7 +20,7 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.shell import files
-from dlnotes_cli.training.features import cached_features
+from dlnotes_cli.training.evaluation import cached_features
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.projection import drawn_points, project
 

@@ -13,8 +13,8 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.classifier import ClassifierTask
 from dlnotes_cli.training.distributed import Processes
 from dlnotes_cli.training.fit import fit
+from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.run_folder import has_checkpoint
-from dlnotes_cli.training.task import Outcome
 from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
 from dlnotes_cli.transfer.head_search import FittedHead
 from dlnotes_cli.transfer.options import TransferConfig
@@ -85,9 +85,9 @@ class FineTuneTask(ClassifierTask[TransferResult]):
         count = count_blocks(self.options.fine_tune, len(list(named_blocks(self.network.backbone))))
         unfreeze(self.network, unfrozen_blocks(count, epoch, epochs))
 
-    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:
+    def extra_fields(self, progress: RunProgress) -> dict[str, Any]:
         """The fields of a classifier, and those that describe the backbone, its weights and its layers."""
-        return super().extra_fields(outcome) | self._plan.fields(self.network)
+        return super().extra_fields(progress) | self._plan.fields(self.network)
 
 
 def _fit_initial_head(plan: TransferPlan, label_smoothing: float) -> FittedHead:

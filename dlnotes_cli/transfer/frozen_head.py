@@ -15,13 +15,15 @@ from dlnotes_cli.data.load import load_view, named_images
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.backbones import TransferModel
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
 from dlnotes_cli.training.classifier import ClassifierDescription
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
+from dlnotes_cli.training.fit_at_once import DirectTask
 from dlnotes_cli.training.metrics import Monitor
+from dlnotes_cli.training.objective import class_weights_of, weights_in_order
 from dlnotes_cli.training.recipes import with_recipe
+from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.task import DirectTask, Evaluated, Outcome, Poll
+from dlnotes_cli.training.task import Evaluated, Poll
 from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction
 from dlnotes_cli.transfer.head_fit import WEIGHT_DECAYS, HeadOptions
 from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_head
@@ -75,7 +77,7 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
             fix = "use other weights, or --precision fp32"
             raise UnfinishedError("--weights", "the backbone's features are not finite", fix)
 
-    def solve(self, poll: Poll) -> Outcome:
+    def solve(self, poll: Poll) -> RunProgress:
         """Fit a head for each weight decay and choose the best by validation or cross-validation."""
         options, recipe, started = self.options, self._recipe, time.monotonic()
         head = HeadOptions(
@@ -89,15 +91,18 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         self.fitted, self.network.head = fitted, fitted.head
         samples = len(self.dataset.splits["train"]) + sum(map(len, self._views))
         train_s = time.monotonic() - started
-        return Outcome(fitted.history, fitted.best_index, fitted.passes, fitted.passes * samples, train_s)
+        return RunProgress(
+            step=fitted.passes, samples_seen=fitted.passes * samples, elapsed_s=train_s,
+            best_index=fitted.best_index, history=list(fitted.history),
+        )  # fmt: skip
 
-    def finish(self, folder: RunFolder, outcome: Outcome, poll: Poll) -> Evaluated:  # noqa: ARG002  # the base's
+    def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:  # noqa: ARG002  # the base's
         """Evaluate the head on the test split, or on the validation split, and write plots and features."""
         options, dataset = self.options, self.dataset
         split = "test" if "test" in dataset.splits else "val"
         indices = dataset.splits[split]
         evaluation = evaluate_head(self.fitted.head, dataset, indices, self.runtime)
-        plots = [self.draw_curves(folder, outcome, over="weight_decay")]
+        plots = [self.draw_curves(folder, progress, over="weight_decay")]
         plots += draw_evaluation(folder.path, evaluation, dataset.classes, lambda shown: self._pixels(indices[shown]))
         if options.map_file is not None:
             draw_map(options.map_file, dataset, (split, evaluation), options.map_method, options.seed)
@@ -113,14 +118,14 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
             return named_images(dataset, indices)
         return np.stack([decode_image(Path(dataset.files[i]), shape, self.options.max_pixels) for i in indices])
 
-    def extra_fields(self, outcome: Outcome) -> dict[str, Any]:
+    def extra_fields(self, progress: RunProgress) -> dict[str, Any]:
         """The fields of a classifier, and those that describe the backbone, its weights and the choice of the head."""
         export = self.options.export_features
         return (
-            super().extra_fields(outcome)
+            super().extra_fields(progress)
             | self._plan.fields(self.network)
             | {
-                "weight_decay": self.fitted.history[outcome.best_index].weight_decay,
+                "weight_decay": self.fitted.history[self.fitted.best_index].weight_decay,
                 "folds": self.fitted.folds,
                 "features": None if export is None else str(export),
             }

@@ -11,7 +11,7 @@ from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import flag, options_of
-from dlnotes_cli.training.distributed import joined
+from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit_at_once import fit_at_once
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.pretrained import MEBIBYTE, find_weights, is_downloaded, local_file
@@ -66,7 +66,7 @@ def transfer(options: TransferConfig) -> TransferResult:
     together; UnfinishedError on divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     _check_options(options)
-    with joined(options) as processes:
+    with process_group(options) as processes:
         options = _with_available_backbone(options)
         recipe = options.resolved()
         plan = processes.main_first(lambda: make_plan(options, recipe))

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.array_files import write_npz
 from dlnotes_cli.data.images.geometry import decode_placed
 from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
+from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.plots.contact_sheet import ColorBar, ContactSheet, Panel, Section, colored, gray_to_rgb, short_number
 from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, named
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Detail, Table, check_outputs
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo
-from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.training.model_file import check_finite
 from dlnotes_cli.visualize.options import ALL_LAYERS, ActivationsConfig
 from dlnotes_cli.visualize.units import layer_title

@@ -17,16 +17,14 @@ from torch import Tensor, nn
 from dlnotes_cli.data.images.decode import without_skipping
 from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, save_image
 from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo, check_spatial
+from dlnotes_cli.inference.inspection import blurred, open_network
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, short_number
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Detail, check_outputs
-from dlnotes_cli.training.inspection.images import blurred
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo, check_spatial
-from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.options import DreamConfig
 
 _TILE = 512  # pixels per side whose activations are in memory at once

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.array_files import write_npz
+from dlnotes_cli.inference.inspected_network import NetworkInfo
+from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
 from dlnotes_cli.shell.show import Detail, Table, check_outputs
-from dlnotes_cli.training.inspection.network import NetworkInfo
-from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.training.projection import Axes, ProjectedPoints, check_projection, drawn_points, project
 from dlnotes_cli.visualize.options import EmbeddingConfig
 from dlnotes_cli.visualize.sources import feature_extractor, feature_layer, open_source

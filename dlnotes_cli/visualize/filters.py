@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
+from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.plots.contact_sheet import (
     ColorBar,
     ContactSheet,
@@ -23,9 +25,6 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import INLINE
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.show import Detail, Table, check_outputs
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo
-from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.options import FiltersConfig
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)

@@ -11,8 +11,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 
 GradientRule = Literal["guided", "deconvnet"]
 CAVEAT = (

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from dlnotes_cli.inference.inspected_network import NamedLayer, NetworkInfo
+from dlnotes_cli.inference.inspection import open_network
+from dlnotes_cli.inference.receptive_fields import receptive_fields
 from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shell.codec import INLINE
 from dlnotes_cli.shell.show import Table
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import NetworkInfo
-from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.training.inspection.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.options import LayersConfig
 
 

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
+from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb, short_number
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.show import Table, check_outputs
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo
-from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.fourier import FourierImages, transformed
 from dlnotes_cli.visualize.options import DEFAULT_TOP, MaximizeConfig
 from dlnotes_cli.visualize.units import active_units, layer_title, parse_units, unit_means, unit_name

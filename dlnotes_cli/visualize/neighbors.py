@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.inference.inspected_network import NetworkInfo
+from dlnotes_cli.inference.inspection import PlacedImage, open_network, read_batches, upright_pixels
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
 from dlnotes_cli.shell.show import Detail, Table, check_outputs
-from dlnotes_cli.training.inspection.images import PlacedImage, read_batches, upright_pixels
-from dlnotes_cli.training.inspection.network import NetworkInfo
-from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.options import NeighborsConfig
 from dlnotes_cli.visualize.sources import ImageSource, decode_settings, feature_extractor, feature_layer, open_source
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.data import options as data_options
+from dlnotes_cli.inference import inspection_options as inspection
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.parse import items
-from dlnotes_cli.training.inspection import options as inspection
 
 ALL_LAYERS = "all"
 TOP_UNITS = "top"

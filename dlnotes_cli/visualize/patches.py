@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data.images.geometry import Geometry, Region
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
+from dlnotes_cli.inference.inspection import open_network
+from dlnotes_cli.inference.receptive_fields import receptive_fields
 from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Pixels, Section, gray_to_rgb, short_number
 from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
@@ -18,10 +21,6 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.show import Detail, Table, check_outputs
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork, NetworkInfo
-from dlnotes_cli.training.inspection.opening import open_network
-from dlnotes_cli.training.inspection.receptive_fields import receptive_fields
 from dlnotes_cli.visualize.gradients import CAVEAT, unit_gradients
 from dlnotes_cli.visualize.options import DEFAULT_TOP, PatchesConfig
 from dlnotes_cli.visualize.sources import ImageSource, open_source

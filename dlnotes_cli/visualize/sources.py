@@ -21,13 +21,12 @@ from dlnotes_cli.data.load import extract_features
 from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.features import cached_features
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.training.evaluation import cached_features
 from dlnotes_cli.visualize.options import EmbeddingConfig, NeighborsConfig, PatchesConfig
 
 SourceConfig = PatchesConfig | NeighborsConfig | EmbeddingConfig

@@ -5,9 +5,8 @@ from torch import Tensor
 
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inspection.layers import NamedLayer
-from dlnotes_cli.training.inspection.network import InspectedNetwork
 from dlnotes_cli.visualize.options import TOP_UNITS
 
 _IMAGES = ("china.jpg", "flower.jpg")

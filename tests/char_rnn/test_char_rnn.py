@@ -170,7 +170,7 @@ def prepared(texts: Path, batch_size: int, processes: Processes = ALONE, **more:
 
 def losses(task: CharRnnTask, index: int) -> list[StepLoss]:
     """The losses of the shares of a batch."""
-    return [task.loss(task.network, share) for share in task.batch(index).shares]
+    return [task.loss(task.network, share) for share in task.batch(index).parts]
 
 
 def test_the_shares_of_all_processes_add_up_to_the_batch(home: Path) -> None:

@@ -99,7 +99,7 @@ def test_the_options_that_a_time_budget_prints_repeat_its_run(
     loss = CnnTask.loss
 
     def recorded(task: CnnTask, model: Any, share: Any) -> Any:
-        sizes.append(share.part.samples.shape[-1])
+        sizes.append(share.batch.samples.shape[-1])
         return loss(task, model, share)
 
     monkeypatch.setattr(CnnTask, "loss", recorded)

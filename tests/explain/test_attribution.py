@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.attribution import Attribution
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.inference.inspected_network import InspectedNetwork
 
 Method = Callable[[InspectedNetwork, Tensor, attribution.ClassSelector], Attribution]
 

@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from dlnotes_cli.explain.check import Curves, MapCheck, check_map, curves, rank_correlation, reinitialized
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.inference.inspected_network import InspectedNetwork
 
 PATCH = (slice(2, 5), slice(3, 6))
 

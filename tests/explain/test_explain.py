@@ -15,7 +15,7 @@ from dlnotes_cli.data.folder_samples import DecodeSettings
 from dlnotes_cli.explain import drawing
 from dlnotes_cli.explain.explain import Explainer
 from dlnotes_cli.explain.options import ExplainConfig
-from dlnotes_cli.training.inspection.images import read_batches
+from dlnotes_cli.inference.inspection import read_batches
 
 SIDE, PATCH = 32, 10
 PATTERNS = ("columns", "rows", "diagonals")

@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.training.inspection.layers import path_names
-from dlnotes_cli.training.inspection.network import InspectedNetwork
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, path_names
 
 SIDE = 9
 CLASSES = ("a", "b", "c")

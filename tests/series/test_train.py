@@ -64,7 +64,7 @@ def task_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SeriesTask]:
 def losses(task: SeriesTask, index: int) -> list[StepLoss]:
     """The losses of the shares of a batch, 0 where they do not count."""
     batch = task.batch(index)
-    computed = [task.loss(task.network, share) for share in batch.shares]
+    computed = [task.loss(task.network, share) for share in batch.parts]
     return [StepLoss(*(value * batch.counts for value in loss)) for loss in computed]
 
 
@@ -83,7 +83,7 @@ def test_no_window_crosses_a_gap_a_group_or_the_validation_rows() -> None:
 def epoch_of(task: SeriesTask, epoch: int) -> list[int]:
     """The windows of an epoch in order."""
     task.start_epoch(epoch, None)
-    shares = (share for index in range(task.steps_per_epoch) for share in task.batch(index).shares)
+    shares = (share for index in range(task.steps_per_epoch) for share in task.batch(index).parts)
     return torch.cat([share.positions for share in shares]).tolist()
 
 
@@ -139,7 +139,7 @@ def test_the_shares_of_all_processes_add_up_to_the_batch(
             torch.testing.assert_close(torch.stack(values).sum(), torch.stack(expected).sum(), rtol=1e-4, atol=1e-6)
         for task in tasks:
             assert task.batch(index).samples == alone.batch(index).samples
-            own = slice(task.processes.rank, len(task.batch(index).shares[0].positions), 3)
+            own = slice(task.processes.rank, len(task.batch(index).parts[0].positions), 3)
             for name, state in task.state.items():
                 torch.testing.assert_close(state[:, own], alone.state[name][:, own], rtol=1e-4, atol=1e-6)
 

@@ -12,7 +12,7 @@ from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.class_weights import class_weights_of, weights_in_order
+from dlnotes_cli.training.objective import class_weights_of, weights_in_order
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

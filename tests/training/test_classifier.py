@@ -45,7 +45,7 @@ def make_task(recorder: Recorder, augment: str) -> MlpTask:
 
 
 def step(task: MlpTask, index: int) -> StepLoss:
-    (share,) = task.batch(index).shares
+    (share,) = task.batch(index).parts
     return task.loss(task.network, share)
 
 

@@ -18,7 +18,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # document
 
 from dlnotes_cli.device import check_devices
 from dlnotes_cli.shell.errors import InputError, SeveralProcessesError
-from dlnotes_cli.training.distributed import ALONE, Processes, joined
+from dlnotes_cli.training.distributed import ALONE, Processes, process_group
 from dlnotes_cli.training.tensor_file import read_tensors
 
 STEPS = 50
@@ -108,7 +108,7 @@ import os, signal, time
 from pathlib import Path
 from types import SimpleNamespace
 from dlnotes_cli.training import fit
-from dlnotes_cli.training.run_files import RunFiles
+from dlnotes_cli.training.checkpoint import RunFiles
 
 RANK, HERE = os.environ.get("RANK", "0"), Path(__file__).parent
 take_step, train = fit.TrainingRun._step, fit.TrainingRun.train
@@ -362,7 +362,7 @@ def test_a_script_that_asks_for_processes_is_told_to_use_torchrun(tmp_path: Path
     config = TrainMlpConfig(out=tmp_path / "run", devices=2, device="cpu")
     with pytest.raises(InputError, match="--devices: starts processes of dlnotes only; run the program under torchrun"):
         train_mlp(config)
-    with pytest.raises(SeveralProcessesError), joined(config):
+    with pytest.raises(SeveralProcessesError), process_group(config):
         pass
 
 

@@ -16,7 +16,7 @@ from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_NOTES
 from dlnotes_cli.models.mlp import MlpConfig
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.training import run_files
+from dlnotes_cli.training import checkpoint
 from dlnotes_cli.training.fit import TrainingRun, fit
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.objective import Objective
@@ -181,8 +181,8 @@ def test_the_status_has_epochs_loss_metric_and_throughput(tmp_path: Path, monkey
 def test_weights_that_are_not_finite_are_never_saved(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_files, "_SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(run_files, "_SAVE_RATIO", 0)
+    monkeypatch.setattr(checkpoint, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "_SAVE_RATIO", 0)
     calls, bad_step = [], 7
     loss = Objective.__call__
 

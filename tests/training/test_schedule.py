@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.training.schedule import Schedule, make_schedule
-from dlnotes_cli.training.step_budget import StepBudget
+from dlnotes_cli.training.schedule import Schedule, StepBudget, make_schedule
 
 NAMES = ["one-cycle", "cosine", "step", "constant"]
 schedules = st.builds(Schedule, st.sampled_from(NAMES), st.integers(1, 50))
@@ -110,7 +109,7 @@ def test_a_run_whose_length_is_changed_has_continuous_learning_rates(
     budget = StepBudget(schedule, new, None)
     budget.resume(step, old, None, has_same_limits=False)
     before, after = schedule.factor(step - 1, old), [budget.lr_factor(i) for i in range(step, new)]
-    if budget.continuation is None:  # no step done depends on the length: as if it had been the new one all along
+    if budget.decay_start is None:  # no step done depends on the length: as if it had been the new one all along
         assert [schedule.factor(i, old) for i in range(step)] == [schedule.factor(i, new) for i in range(step)]
         assert after == [schedule.factor(i, new) for i in range(step, new)]
     elif after:
@@ -137,10 +136,10 @@ def test_a_run_that_is_continued_twice_stays_continuous() -> None:
     budget = StepBudget(Schedule("cosine", 4), 200, None)
     budget.resume(100, 100, None, has_same_limits=False)
     again = StepBudget(Schedule("cosine", 4), 400, None)
-    again.resume(150, 200, budget.continuation, has_same_limits=False)
+    again.resume(150, 200, budget.decay_start, has_same_limits=False)
     assert again.lr_factor(150) == budget.lr_factor(149)
     same = StepBudget(Schedule("cosine", 4), 200, None)
-    same.resume(150, 200, budget.continuation, has_same_limits=True)
+    same.resume(150, 200, budget.decay_start, has_same_limits=True)
     assert [same.lr_factor(i) for i in range(150, 200)] == [budget.lr_factor(i) for i in range(150, 200)]
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from dlnotes_cli.data.images.decode import decode_image
-from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.visualize.activations import show_activations
 from dlnotes_cli.visualize.options import ActivationsConfig
 

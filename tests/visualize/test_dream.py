@@ -10,7 +10,7 @@ from builders import Command
 from PIL import Image
 from scipy import ndimage
 
-from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.visualize import dream as module
 from dlnotes_cli.visualize.dream import dream
 from dlnotes_cli.visualize.options import DreamConfig

@@ -10,8 +10,8 @@ import torch
 from builders import Command
 from PIL import Image
 
+from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.shell.codec import to_json
-from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.filters import show_filters
 from dlnotes_cli.visualize.layers import list_layers
 from dlnotes_cli.visualize.options import FiltersConfig, LayersConfig
@@ -41,7 +41,7 @@ def average_pool(
 
 def test_the_receptive_fields_of_branches_are_those_of_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """A constant network of positive weights has a gradient wherever its units look."""
-    from dlnotes_cli.training.inspection.receptive_fields import receptive_fields
+    from dlnotes_cli.inference.receptive_fields import receptive_fields
 
     network = open_network(LayersConfig(model="squeezenet1_1", weights="none", quiet=True))
     fields = receptive_fields(network)

@@ -8,7 +8,7 @@ import torch
 from builders import Command
 from PIL import Image
 
-from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.visualize.fourier import FourierImages, natural_colors, transformed
 from dlnotes_cli.visualize.maximize import maximize
 from dlnotes_cli.visualize.options import MaximizeConfig

@@ -12,7 +12,7 @@ from torch import nn
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.data.named.named_sets import load_named
-from dlnotes_cli.training.inspection.opening import open_network
+from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.visualize.gradients import _Relus, unit_gradients
 from dlnotes_cli.visualize.options import PatchesConfig
 from dlnotes_cli.visualize.patches import BEST, _TopActivations, find_patches

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from dlnotes_cli.inference.inspected_network import InspectedNetwork
 from dlnotes_cli.shapes.layer import InvalidLayerError, Layer
 from dlnotes_cli.shapes.parsing.layer_list import parse_layers
 from dlnotes_cli.shapes.receptive_field import LayerField, ReceptiveField
 from dlnotes_cli.shapes.tracing import layer_info
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inspection.network import InspectedNetwork
 
 _ELEMENTWISE = {
     "relu", "relu_", "relu6", "hardtanh", "hardswish", "silu", "gelu", "sigmoid", "dropout", "contiguous", "clone",

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.data.folder_samples import DecodeSettings
+from dlnotes_cli.inference.inspected_network import InspectedNetwork
+from dlnotes_cli.inference.inspection import open_network, read_batches
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.inspection.images import read_batches
-from dlnotes_cli.training.inspection.network import InspectedNetwork
-from dlnotes_cli.training.inspection.opening import open_network
 from dlnotes_cli.visualize.options import LayersConfig
 
 
