@@ -90,7 +90,7 @@ def stopped_after(steps: int) -> Iterator[None]:
 
     step = TrainingRun._step
 
-    def step_then_signal(run: "TrainingRun[Any]", *arguments: Any) -> None:
+    def step_then_signal(run: "TrainingRun", *arguments: Any) -> None:
         if run.progress.step + 1 == steps:
             os.kill(os.getpid(), signal.SIGTERM)  # the step that is under way is completed
         step(run, *arguments)

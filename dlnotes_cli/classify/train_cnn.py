@@ -77,6 +77,8 @@ def report_network(options: TrainCnnConfig) -> NetworkReport:
     recipe = options.resolved(images)
     config = _network_config(options, recipe, images)
     parse_augment(recipe.augment, images.shape, flippable=True)  # raises InputError as in training
+    if _measures_width(options, recipe):
+        output.note("--time-budget: training measures this machine and chooses --width; this is the network of width 1")
     return analyze(config.parsed_layers, config.shape)
 
 
@@ -111,11 +113,10 @@ class CnnTask(ScratchTask):
 
         With `--width` or `--max-steps` nothing is measured. A restart has what the first one chose.
         """
-        options, recipe, started = self.options, self.recipe, time.monotonic()
-        budget_s = options.time_budget if options.width is None and options.max_steps is None else None
-        if budget_s is not None and isinstance(recipe, CnnRecipe) and recipe.arch == "large":
-            self.affordable = self.affordable or self.processes.broadcast(self._choose(budget_s))
-            self.recipe = replace(recipe, width=self.affordable.width, early_size=self.affordable.early_size)
+        options, started = self.options, time.monotonic()
+        if options.time_budget is not None and _measures_width(options, self.recipe):
+            self.affordable = self.affordable or self.processes.broadcast(self._choose(options.time_budget))
+            self.recipe = replace(self.recipe, width=self.affordable.width, early_size=self.affordable.early_size)
             self.network_config = _network_config(options, self.recipe, TrainingImages.of(self.dataset))
             self._note_choice(self.affordable)
             self.spent_s = time.monotonic() - started
@@ -253,6 +254,12 @@ def _network_config(options: TrainCnnConfig, recipe: ScratchRecipe, images: Trai
     except InvalidNetworkError as error:
         what = f"{format_shape(shape[1:])} is too small for --arch {recipe.arch}: {error.where}: {error.what}"
         raise InputError("--size", what, f"use at least {_min_size(architecture, spec)}") from error
+
+
+def _measures_width(options: TrainCnnConfig, recipe: ScratchRecipe) -> bool:
+    """Whether a run measures which width its time budget affords."""
+    is_open = options.width is None and options.max_steps is None and options.layers is None
+    return is_open and options.time_budget is not None and isinstance(recipe, CnnRecipe) and recipe.arch == "large"
 
 
 def _early_size(recipe: ScratchRecipe) -> float:

@@ -83,7 +83,8 @@ class FineTuneTask(ClassifierTask[TransferResult]):
         """Unfreeze the blocks that train in an epoch, and freeze the others."""
         super().start_epoch(epoch, epochs)
         count = count_blocks(self.options.fine_tune, len(list(named_blocks(self.network.backbone))))
-        unfreeze(self.network, unfrozen_blocks(count, epoch, epochs))
+        at_once = self.options.compile  # as PyTorch would compile the network again for each block, eight times at most
+        unfreeze(self.network, unfrozen_blocks(count, epoch, None if at_once else epochs))
 
     def extra_fields(self, progress: RunProgress) -> dict[str, Any]:
         """The fields of a classifier, and those that describe the backbone, its weights and its layers."""

@@ -75,7 +75,7 @@ def take_steps(task: Task[Any], unsent: UnsentTensors) -> None:
     task.network = build(task.model_name, task.network_config).to(META)
     task.runtime = RUNTIME
     task.prepare(100)
-    run: TrainingRun[Any] = TrainingRun(task, RunLength(100, epochs=1), StopRequest())
+    run: TrainingRun = TrainingRun(task, RunLength(100, epochs=1), StopRequest())
     task.start_epoch(1, 1)
     with unsent:
         for index in range(2):

@@ -369,7 +369,7 @@ def test_a_script_that_asks_for_processes_is_told_to_use_torchrun(tmp_path: Path
 def test_one_process_alone_exchanges_nothing() -> None:
     tensor = torch.tensor([1.0, 2.0])
     assert ALONE.sum(tensor) is tensor
-    assert (ALONE.maximum(3.0, 1.0), ALONE.share("x"), ALONE.gather("x")) == ([3.0, 1.0], "x", ["x"])
+    assert (ALONE.maximum(3.0, 1.0), ALONE.broadcast("x"), ALONE.gather("x")) == ([3.0, 1.0], "x", ["x"])
     calls: list[Any] = []
     ALONE.main_first(lambda: calls.append(1))
     assert calls == [1]

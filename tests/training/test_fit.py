@@ -165,7 +165,7 @@ def test_the_norm_of_the_gradient_is_clipped(tmp_path: Path) -> None:
 def test_the_status_has_epochs_loss_metric_and_throughput(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
 
-    def step_and_record(run: TrainingRun[Any], *arguments: Any) -> None:
+    def step_and_record(run: TrainingRun, *arguments: Any) -> None:
         step(run, *arguments)
         run.progress.elapsed_s = 0.001 * run.progress.step
         texts.append(run._status())

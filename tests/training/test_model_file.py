@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,17 +60,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_tensors_and_metadata_are_read_as_they_were_written(tmp_path: Path) -> None:
-    tensors = {"a": torch.randn(3, 4), "b": torch.arange(5), "c": torch.tensor(1.5, dtype=torch.bfloat16)}
-    write_tensors(tmp_path / "t.safetensors", tensors, {"model": "mlp", "note": 'ü " 000'})
-    stored, metadata = read_tensors(tmp_path / "t.safetensors")
+    one = torch.arange(6.0).view(2, 3)
+    tensors = {"b": torch.arange(5), 'é"': torch.tensor(1.5, dtype=torch.bfloat16), "none": torch.zeros(0, 3)}
+    tensors |= {"one": one, "the same": one, "transposed": one.T, "row": one[1]}  # which share their memory
+    for name in ("t", "again"):
+        write_tensors(tmp_path / name, tensors, {"model": "mlp", "note": 'ü " 000'})
+    assert (tmp_path / "t").read_bytes() == (tmp_path / "again").read_bytes()
+    stored, metadata = read_tensors(tmp_path / "t")
+    assert stored.keys() == tensors.keys()
     assert all(torch.equal(stored[name], tensors[name]) for name in tensors)
     assert (metadata["model"], metadata["note"]) == ("mlp", 'ü " 000')
-
-
-def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_tensors(tmp_path / name, {k: torch.full((4,), 2.0) for k in "zebra"}, {"x": 1, "y": [2, 3]})
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_a_model_file_is_plain_safetensors_with_a_sha256_of_everything_else(model: Path) -> None:
@@ -94,28 +92,26 @@ def test_a_model_file_contains_everything_that_predictions_need(model: Path) -> 
     )
 
 
-@pytest.mark.parametrize("fraction", [k / 50 for k in range(50)])
-def test_a_truncated_file_is_refused_by_name(fraction: float, model: Path, tmp_path: Path) -> None:
-    content = model.read_bytes()
-    path = tmp_path / "cut.safetensors"
-    path.write_bytes(content[: int(len(content) * fraction)])
-    with pytest.raises(InputError, match=re.escape(str(path))):
-        load_classifier(path)
-
-
-def test_a_file_with_one_changed_bit_is_refused(model: Path, tmp_path: Path) -> None:
-    content, generator = model.read_bytes(), random.Random(0)
-    path = tmp_path / "changed.safetensors"
+def test_a_file_that_is_cut_or_has_a_changed_bit_is_refused_by_name(model: Path, tmp_path: Path) -> None:
+    content, generator, path = model.read_bytes(), random.Random(0), tmp_path / "damaged.safetensors"
     header = int.from_bytes(content[:8], "little") + 8
-    positions = [
-        *range(8), *generator.sample(range(8, header), 100), *generator.sample(range(header, len(content)), 100)
+    places = [
+        *range(12), *generator.sample(range(12, header), 60), header - 1, header, header + 1,
+        *generator.sample(range(header, len(content)), 60), len(content) - 1,
     ]  # fmt: skip
-    for position in positions:
+    for place in places:
         changed = bytearray(content)
-        changed[position] ^= 1 << generator.randrange(8)
-        path.write_bytes(changed)
-        with pytest.raises(InputError, match=re.escape(str(path))):
-            load_classifier(path)
+        changed[place] ^= 1 << generator.randrange(8)
+        for damaged in (content[:place], bytes(changed)):
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match=rf"{re.escape(str(path))}: is (damaged|empty|not a dlnotes model)"):
+                read_tensors(path)
+    path.write_bytes(content[: header // 2])
+    with pytest.raises(InputError, match=f"is damaged: {header:,} bytes expected, {header // 2:,} found"):
+        read_tensors(path)
+    path.write_bytes(content[:-7])
+    with pytest.raises(InputError, match=f"is damaged: {len(content):,} bytes expected, {len(content) - 7:,} found"):
+        read_tensors(path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -125,30 +121,6 @@ def test_random_bytes_are_refused(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match=re.escape(str(path))):
         load_classifier(path)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"inputs": "64"}, {"hidden": 16}, {"hidden": [16.0]}, {"hidden": [-1]}, {"activation": "os.system"},
-        {"extra": 1}, {"dropout": None}, {"batch_norm": 1}, {"inputs": True},
-    ],
-)  # fmt: skip
-def test_an_invalid_configuration_is_refused(change: dict[str, object], model: Path, tmp_path: Path) -> None:
-    tensors, metadata = read_tensors(model)
-    write_tensors(tmp_path / "m", tensors, metadata | {"configuration": metadata["configuration"] | change})
-    with pytest.raises(InputError, match="its metadata is invalid"):
-        load_classifier(tmp_path / "m")
-
-
-def test_a_small_file_that_describes_a_huge_network_is_refused_without_allocating_it(
-    model: Path, tmp_path: Path
-) -> None:
-    tensors, metadata = read_tensors(model)
-    huge = metadata["configuration"] | {"hidden": [10**6, 10**6, 10**6]}
-    write_tensors(tmp_path / "m", tensors, metadata | {"configuration": huge})
-    with pytest.raises(InputError, match="tensor linear1"):
-        load_classifier(tmp_path / "m")
 
 
 @pytest.mark.parametrize("operation", ["fsync", "replace", "mkstemp"])
@@ -169,16 +141,6 @@ def test_a_failed_write_leaves_the_old_file_unchanged(
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.safetensors"]
-
-
-def test_a_file_has_the_bytes_of_the_safetensors_library(tmp_path: Path) -> None:
-    dtypes = ["bool", "uint8", "int8", "int16", "float16", "bfloat16", "int32", "float32", "float64", "int64"]
-    tensors = {f"t{name}": torch.ones(3, 2, dtype=getattr(torch, name)) for name in dtypes}
-    tensors |= {'é"': torch.zeros(0, 3), "number": torch.tensor(1.5), "transposed": torch.arange(6.0).view(2, 3).T}
-    write_tensors(tmp_path / "t", tensors, {"note": 'ü "'})
-    metadata = json.dumps(read_tensors(tmp_path / "t")[1])
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    assert (tmp_path / "t").read_bytes() == safetensors.torch.save(contiguous, {"dlnotes": metadata})
 
 
 def with_header(content: bytes, old: str, new: str) -> bytes:
@@ -203,16 +165,12 @@ def with_sha256(content: bytes) -> bytes:
     ("old", "new"),
     [
         ('"data_offsets":[0,', '"data_offsets":[-0.0,'),
-        ('"data_offsets":[0,', '"data_offsets":[3e9144,'),
         ('"data_offsets":[0,', f'"data_offsets":[{"9" * 4299},'),
         ('"data_offsets":[0,', f'"data_offsets":[{"9" * 5000},'),
-        ('"data_offsets":[0,', '"data_offsets":[true,'),
-        ('"shape":[16]', '"shape":[16.0]'),
         ('"shape":[16]', '"shape":[-16]'),
         ('"shape":[16]', '"shape":[16,1e999]'),
         ('"shape":[16]', '"shape":' + "[" * 100_000),
         ('"dtype":"F32"', '"dtype":"F4"'),
-        ('"dtype":"F32"', '"dtype":["F32"]'),
         ('"output.bias"', '"linear1.weight"'),
         ('"output.bias":{', '"output.bias":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"output.bias":{'),
     ],
@@ -228,80 +186,70 @@ def test_an_invalid_header_is_damage_whether_or_not_the_sha256_fits(
             read_tensors(path)
 
 
-def test_the_sha256_is_compared_before_the_metadata_is_interpreted(models: Path, tmp_path: Path) -> None:
-    content = (models / "cnn").read_bytes()
-    changed = content.replace(b"stride=1", b"stride=e", 1).replace(b'format_version\\": 1', b'format_version\\": 7', 1)
-    assert len(changed) == len(content)
-    (tmp_path / "m").write_bytes(changed)
-    with pytest.raises(InputError, match="is damaged: checksum differs"):
-        load_classifier(tmp_path / "m")
-
-
-def image_format(**change: object) -> dict[str, object]:
-    """The preprocessing of the model of digits, with changes."""
-    image = {"kind": "image", "channels": 1, "height": 8, "width": 8, "resize": "crop", "mean": [0.5], "std": [0.5]}
-    return {"format": image | change}
-
-
 @pytest.mark.parametrize(
-    "change",
+    ("file", "change"),
     [
-        {"classes": list("012345678")}, {"classes": [*"0123456789", "10"]}, {"classes": [*"012345678", "8"]},
-        {"classes": list(range(10))}, {"classes": "0123456789"}, {"classes": []},
-        image_format(height=65_536, width=65_536), image_format(height=9), image_format(channels=3),
-        image_format(channels=3, mean=[0.5] * 3, std=[0.5] * 3), image_format(mean=[0.5, 0.5]),
-        {"format": {"kind": "table", "target": "y", "columns": [{"name": "x", "categories": []}]}},
-        {"data": []}, {"data": {"name": "digits", "fingerprint": "f", "val_split": "0.1", "test_split": 0.1}},
+        *(
+            ("mlp", {"configuration": change})
+            for change in (
+                {"inputs": "64"}, {"hidden": 16}, {"hidden": [16.0]}, {"hidden": [-1]}, {"activation": "os.system"},
+                {"extra": 1}, {"dropout": None}, {"batch_norm": 1}, {"inputs": True}, {"hidden": [8] * 200_000},
+                {"inputs": 1 << 40},
+            )
+        ),
+        *(
+            ("mlp", change)
+            for change in (
+                {"classes": list("012345678")}, {"classes": [*"0123456789", "10"]}, {"classes": [*"012345678", "8"]},
+                {"classes": list(range(10))}, {"classes": "0123456789"}, {"format": {"height": 65_536}},
+                {"format": {"height": 9}}, {"format": {"channels": 3}}, {"format": {"mean": [0.5, 0.5]}},
+                {"format": {"kind": "table"}}, {"data": []}, {"data": {"val_split": "0.1"}},
+            )
+        ),
+        ("cnn", {"configuration": {"layers": "ZeroPad2d(40000); AdaptiveMaxPool2d(1); Flatten(); Linear(1, 10)"}}),
+        ("cnn", {"configuration": {"layers": "Conv2d(1, 100000000, 100000000, padding=100000000)"}}),
+        ("cnn", {"configuration": {"shape": [1, 8, 9]}}),
+        *(
+            ("transfer", {"configuration": change})
+            for change in (
+                {"classes": 1 << 60}, {"hidden": [1] * 200_000}, {"hidden": [1 << 60]}, {"backbone": "vit_b_16"},
+                {"size": 1_000_000},
+            )
+        ),
     ],
 )  # fmt: skip
-def test_metadata_that_contradicts_the_network_is_refused(
-    change: dict[str, object], model: Path, tmp_path: Path
+def test_metadata_that_is_invalid_or_contradicts_the_network_is_refused(
+    file: str, change: dict[str, Any], models: Path, tmp_path: Path
 ) -> None:
-    tensors, metadata = read_tensors(model)
-    write_tensors(tmp_path / "m", tensors, metadata | change)
+    tensors, metadata = read_tensors(models / file)
+    changed = {name: metadata[name] | value if isinstance(value, dict) else value for name, value in change.items()}
+    write_tensors(tmp_path / "m", tensors, metadata | changed)
     with pytest.raises(InputError, match="its metadata is invalid"):
         load_classifier(tmp_path / "m")
 
 
 @pytest.mark.parametrize(
-    ("run", "change"),
+    ("file", "tensors", "configuration", "message"),
     [
-        ("mlp", {"hidden": [8] * 200_000}),
-        ("mlp", {"inputs": 1 << 40}),
-        ("cnn", {"layers": "ZeroPad2d(40000); AdaptiveMaxPool2d(1); Flatten(); Linear(1, 10)"}),
-        ("cnn", {"layers": "Conv2d(1, 100000000, 100000000, padding=100000000)"}),
-        ("cnn", {"shape": [1, 8, 9]}),
-        ("transfer", {"classes": 1 << 60}),
-        ("transfer", {"hidden": [1] * 200_000}),
-        ("transfer", {"hidden": [1 << 60]}),
-        ("transfer", {"backbone": "vit_b_16"}),
-        ("transfer", {"size": 1_000_000}),
+        (
+            "mlp",
+            lambda t: {n: v.to(torch.bfloat16) for n, v in t.items()},
+            {},
+            r"linear1\.weight: bfloat16 in",
+        ),
+        ("mlp", lambda t: t | {"norm1.running_var": -t["norm1.running_var"]}, {}, "norm1.running_var has negative"),
+        ("mlp", lambda t: t | {"output.bias": torch.full((10,), torch.nan)}, {}, "output.bias has values that are not"),
+        ("mlp", lambda t: t, {"hidden": [10**6, 10**6, 10**6]}, "tensor linear1"),  # which is never allocated
+        ("transfer", lambda t: t, {"backbone": "regnet_y_128gf"}, "tensor backbone"),  # as is this one
     ],
 )
-def test_an_absurd_configuration_is_refused(run: str, change: dict[str, object], models: Path, tmp_path: Path) -> None:
-    tensors, metadata = read_tensors(models / run)
-    write_tensors(tmp_path / "m", tensors, metadata | {"configuration": metadata["configuration"] | change})
-    with pytest.raises(InputError, match="its metadata is invalid"):
-        load_classifier(tmp_path / "m")
-
-
-def test_a_small_file_that_names_a_huge_backbone_is_refused_without_initializing_it(
-    models: Path, tmp_path: Path
+def test_tensors_that_do_not_fit_the_network_are_refused(
+    file: str, tensors: Any, configuration: dict[str, object], message: str, models: Path, tmp_path: Path
 ) -> None:
-    tensors, metadata = read_tensors(models / "transfer")
-    forged = metadata["configuration"] | {"backbone": "regnet_y_128gf"}
-    write_tensors(tmp_path / "m", tensors, metadata | {"configuration": forged})
-    random_state = torch.get_rng_state()
-    with pytest.raises(InputError, match="tensor backbone"):
-        load_classifier(tmp_path / "m")
-    assert torch.equal(torch.get_rng_state(), random_state)
-
-
-@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.bfloat16, torch.int8, torch.double])
-def test_tensors_of_another_type_are_refused(dtype: torch.dtype, model: Path, tmp_path: Path) -> None:
-    tensors, metadata = read_tensors(model)
-    write_tensors(tmp_path / "m", {name: tensor.to(dtype) for name, tensor in tensors.items()}, metadata)
-    with pytest.raises(InputError, match=r"tensor linear1\.weight: \w+ in the file, float32 in the network"):
+    stored, metadata = read_tensors(models / file)
+    changed = metadata | {"configuration": metadata["configuration"] | configuration}
+    write_tensors(tmp_path / "m", tensors(stored), changed)
+    with pytest.raises(InputError, match=message):
         load_classifier(tmp_path / "m")
 
 
@@ -310,16 +258,7 @@ def test_weights_in_half_precision_become_float32(model: Path, tmp_path: Path) -
     halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     write_tensors(tmp_path / "m", halved, metadata)
     state = load_classifier(tmp_path / "m").network.state_dict()
-    assert {name: tensor.dtype for name, tensor in state.items()} == {name: t.dtype for name, t in tensors.items()}
-    assert all(torch.equal(state[name], tensor.to(state[name].dtype)) for name, tensor in halved.items())
-
-
-def test_negative_variances_are_refused(models: Path, tmp_path: Path) -> None:
-    tensors, metadata = read_tensors(models / "mlp")
-    tensors["norm1.running_var"][3] = -0.5
-    write_tensors(tmp_path / "m", tensors, metadata)
-    with pytest.raises(InputError, match=r"tensor norm1\.running_var has negative variances"):
-        load_classifier(tmp_path / "m")
+    assert all(state[name].equal(halved[name].to(tensor.dtype)) for name, tensor in tensors.items())
 
 
 JSON = st.recursive(
