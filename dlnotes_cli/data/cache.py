@@ -64,14 +64,12 @@ class CacheIndex:
     inodes: tuple[int, ...]
     records: tuple[FileRecord, ...]
 
-    def rows(self, listing: FolderListing) -> list[int | None]:
-        """For each listed image the row of its sample; None unless name, size, time and inode are unchanged."""
-        stored = (self.names, self.sizes, self.times, self.inodes)
-        listed = (listing.names, listing.sizes, listing.times, listing.inodes)
-        if stored == listed:
-            return list(range(len(self.names)))
-        row_of = {image: row for row, image in enumerate(zip(*stored, strict=True))}
-        return [row_of.get(image) for image in zip(*listed, strict=True)]
+    def rows(self, listing: FolderListing) -> dict[int, int]:
+        """The row of the sample of each listed image, by position, whose name, size, time and inode are unchanged."""
+        stored = zip(self.names, self.sizes, self.times, self.inodes, strict=True)
+        listed = zip(listing.names, listing.sizes, listing.times, listing.inodes, strict=True)
+        row_of = {image: row for row, image in enumerate(stored)}
+        return {i: row_of[image] for i, image in enumerate(listed) if image in row_of}
 
 
 class EntryWriter:
@@ -235,12 +233,12 @@ class CacheEntry:
         return chain(self.path.glob("samples*"), self.path.glob(f"{files.TEMPORARY_PREFIX}*"))
 
 
-def known_headers(listing: FolderListing) -> list[ImageHeader | None]:
-    """The header of each listed image that is unchanged in the most recently used entry, else None."""
+def known_headers(listing: FolderListing) -> dict[int, ImageHeader]:
+    """The headers, by position, of the listed images that are unchanged in the most recently used entry."""
     for entry in list_entries(listing.root):
         if index := entry.read(lambda file: file.index):
-            return [None if row is None else index.records[row].header for row in index.rows(listing)]
-    return [None] * len(listing.names)
+            return {i: index.records[row].header for i, row in index.rows(listing).items()}
+    return {}
 
 
 def list_entries(root: Path | None = None) -> list[CacheEntry]:

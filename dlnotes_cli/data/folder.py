@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 
@@ -79,15 +80,13 @@ def labeled(listing: FolderListing, read: FolderSamples) -> LabeledSamples:
 
 def _headers(listing: FolderListing, max_pixels: int) -> Iterator[ImageHeader]:
     """The headers of the readable images, cached or from their files."""
-    for name, known in zip(listing.names, known_headers(listing), strict=True):
-        if known is not None and known.pixels <= max_pixels:
-            yield known
+    known = known_headers(listing)
+    for i, name in enumerate(listing.names):
+        if i in known and known[i].pixels <= max_pixels:
+            yield known[i]
             continue
-        try:
-            header = read_header(listing.root / name, max_pixels)
-        except InputError:  # decoding reports the bad file, or skips it
-            continue
-        yield header
+        with suppress(InputError):  # decoding reports the bad file, or skips it
+            yield read_header(listing.root / name, max_pixels)
 
 
 def _own_size(sizes: set[tuple[int, int]]) -> tuple[int, int] | None:

@@ -88,20 +88,15 @@ def read_samples(
 
 @dataclass(frozen=True)
 class _Cached:
-    """The samples of an entry; for each listed image the row of its sample, or None if it is not cached."""
+    """The samples of an entry, and the row of each listed image that is cached, by position."""
 
     samples: NDArray[Any]
     records: tuple[FileRecord, ...]
-    rows: list[int | None]
-
-    def record(self, i: int) -> FileRecord | None:
-        """The record of image i, or None if it is not cached."""
-        row = self.rows[i]
-        return None if row is None else self.records[row]
+    rows: dict[int, int]
 
     def samples_of(self, positions: Iterable[int]) -> NDArray[Any]:
         """A copy of the samples of images that are cached."""
-        return np.asarray(self.samples[[row for i in positions if (row := self.rows[i]) is not None]])
+        return np.asarray(self.samples[[self.rows[i] for i in positions]])
 
 
 @dataclass
@@ -157,7 +152,7 @@ class _Request:
                 return None
             records, rows, limit = file.index.records, file.index.rows(self.listing), self.settings.max_pixels
             if max(header.pixels for header in {record.header for record in records}) > limit:
-                rows = [None if row is None or records[row].header.pixels > limit else row for row in rows]
+                rows = {i: row for i, row in rows.items() if records[row].header.pixels <= limit}
             return _Cached(file.read(), records, rows)
 
         found = self.entry.read(cached)
@@ -174,17 +169,18 @@ class _Request:
         if cached is None:
             return None
         errors: dict[int, InputError] = {}
-        for i in [i for i, row in enumerate(cached.rows) if row is None]:
+        for i in range(len(self.listing.names)):
+            if i in cached.rows:
+                continue
             try:
                 self._decode(i)
             except InputError as error:
                 errors[i] = self.settings.skipped(error)
             else:
                 return None
-        positions = [i for i in range(len(cached.rows)) if i not in errors]
-        if [cached.rows[i] for i in positions] != list(range(len(cached.records))):
+        if list(cached.rows.values()) != list(range(len(cached.records))):
             return None
-        return FolderSamples(cached.samples, positions, cached.records, errors)
+        return FolderSamples(cached.samples, list(cached.rows), cached.records, errors)
 
     def _build_in_memory(self) -> tuple[_Decoded, NDArray[Any]]:
         stream = io.BytesIO()
@@ -216,8 +212,8 @@ class _Request:
         except StoppedError as stop:
             stopped = stop
             if cached is not None:
-                later = range(max(built.records, default=-1) + 1, count)
-                rest = {i: record for i in later if (record := cached.record(i)) is not None}
+                last = max(built.records, default=-1)
+                rest = {i: cached.records[row] for i, row in cached.rows.items() if i > last}
                 writer.append(cached.samples_of(rest))
                 built.records |= rest
         if stopped is not None and not built.records:
@@ -237,11 +233,11 @@ class _Request:
     def _decode_chunk(self, cached: _Cached | None, positions: Iterable[int]) -> _Decoded:
         decoded = _Decoded()
         for i in positions:
-            record = None if cached is None else cached.record(i)
             try:
-                if record is None:
-                    decoded.pixels[i], record = self._decode(i)
-                decoded.records[i] = record
+                if cached is not None and i in cached.rows:
+                    decoded.records[i] = cached.records[cached.rows[i]]
+                else:
+                    decoded.pixels[i], decoded.records[i] = self._decode(i)
             except InputError as error:
                 decoded.errors[i] = self.settings.skipped(error)
         return decoded

@@ -236,7 +236,7 @@ def test_cached_headers_equal_those_of_the_files(name: str, root: Path) -> None:
         os.utime(path, (LONG_AGO, LONG_AGO))
     assert_decoded(read(root))
     listing = list_folder(root)
-    assert known_headers(listing) == [read_header(path, MAX_PIXELS) for path in listing.files]
+    assert known_headers(listing) == {i: read_header(path, MAX_PIXELS) for i, path in enumerate(listing.files)}
 
 
 # --- damage ------------------------------------------------------------------------------------------------------
