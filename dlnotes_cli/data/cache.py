@@ -106,13 +106,13 @@ class EntryFile:
     def __init__(self, stream: IO[bytes]) -> None:
         npy.read_magic(stream)
         self.shape, _, self.dtype = npy.read_array_header_1_0(stream)  # (N, *sample_shape)
-        self._stream, self._start = stream, stream.tell()
+        self._stream, self.start = stream, stream.tell()  # of the samples
         size = stream.seek(-_TRAILER.size, os.SEEK_END) + _TRAILER.size
         length, checksum = _TRAILER.unpack(stream.read())
-        expected = self._start + self._nbytes + length + _TRAILER.size
+        expected = self.start + self._nbytes + length + _TRAILER.size
         if size != expected:
             raise ValueError(f"{size:,} bytes, {expected:,} expected")
-        stream.seek(self._start + self._nbytes)
+        stream.seek(self.start + self._nbytes)
         content = stream.read(length)
         if zlib.crc32(content) != checksum:
             raise ValueError("index with another checksum")
@@ -135,9 +135,9 @@ class EntryFile:
         """
         samples: NDArray[Any]
         if self._nbytes > _LARGEST_READ:
-            samples = np.memmap(self._stream, self.dtype, "r", self._start, self.shape)
+            samples = np.memmap(self._stream, self.dtype, "r", self.start, self.shape)
         else:
-            self._stream.seek(self._start)
+            self._stream.seek(self.start)
             samples = np.frombuffer(self._stream.read(self._nbytes), self.dtype).reshape(self.shape)
         if self._nbytes <= _LARGEST_VERIFIED and zlib.crc32(samples.data) != self._checksum:
             raise ValueError("samples with another checksum")

@@ -188,7 +188,9 @@ class _Request:
         if stopped is not None:
             raise stopped
         stream.seek(0)
-        return built, EntryFile(stream).read()
+        file = EntryFile(stream)
+        samples = np.frombuffer(stream.getbuffer(), file.dtype, math.prod(file.shape), file.start)
+        return built, samples.reshape(file.shape)
 
     def _build(self, cached: _Cached | None, stream: IO[bytes]) -> tuple[_Decoded, StoppedError | None]:
         """Write a new entry, chunk by chunk in order, and return records and errors of its images.

@@ -363,6 +363,7 @@ def test_a_folder_is_decoded_into_memory_if_it_is_small(
         monkeypatch.setattr(files, "check_room", full)
     else:
         monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(cache, "_LARGEST_READ", 0)
     assert_decoded(read(root))
     warning = capsys.readouterr().err
     assert warning.startswith("dlnotes: warning: ")
