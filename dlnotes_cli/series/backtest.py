@@ -8,12 +8,10 @@ import numpy as np
 
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.plots.forecasts import draw_errors_by_step
-from dlnotes_cli.series.drawing import forecast_line, history_panel
-from dlnotes_cli.series.evaluation import ModelComparison, best_baseline, compare, improvement_of
-from dlnotes_cli.series.forecaster import NETWORK
+from dlnotes_cli.series.forecast import Origin, forecast_line, history_panel, open_origin
+from dlnotes_cli.series.forecaster import NETWORK, ModelComparison, best_baseline, compare, improvement_of
 from dlnotes_cli.series.frames import Rows
 from dlnotes_cli.series.options import SeriesBacktestConfig
-from dlnotes_cli.series.origin import Origin, open_origin
 from dlnotes_cli.series.results import ForecastAccuracy, accuracy_table, digits, verdict
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import INLINE, named
@@ -122,13 +120,8 @@ def _origins(opened: Origin, folds: int) -> Rows:
 
 
 def _fold(opened: Origin, comparison: ModelComparison, origins: Rows, fold: int) -> BacktestFold:
-    rows = slice(fold * origins.shape[1], (fold + 1) * origins.shape[1])
     group = opened.forecaster.frames.groups[0]
-    part = ModelComparison(
-        comparison.origins[rows], comparison.groups[rows], comparison.targets[rows],
-        {name: values[rows] for name, values in comparison.forecasts.items()},
-        comparison.naive_errors[rows], comparison.sizes[rows],
-    )  # fmt: skip
+    part = comparison.part(slice(fold * origins.shape[1], (fold + 1) * origins.shape[1]))
     return BacktestFold(fold + 1, group.axis.labels(origins[fold, :1] - group.start)[0], part.accuracies())
 
 

@@ -1,27 +1,142 @@
-"""`series forecast`: values after the last row, with intervals."""
+"""`series forecast`: values after the last row, with intervals; the model and the rows that it starts from."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from dlnotes_cli.device import RuntimeInfo
-from dlnotes_cli.plots.forecasts import draw_forecasts
-from dlnotes_cli.series.drawing import forecast_line, history_panel, interval_name, shown_history
-from dlnotes_cli.series.evaluation import calibration_errors
-from dlnotes_cli.series.forecaster import NETWORK
-from dlnotes_cli.series.frames import FrameGroup, Rows, Values
-from dlnotes_cli.series.options import SeriesForecastConfig
-from dlnotes_cli.series.origin import Origin, is_continued, open_origin
+from dlnotes_cli.data.paths import is_same
+from dlnotes_cli.data.series.read import check_file, is_generated, read_series
+from dlnotes_cli.data.series.series_set import SeriesSet
+from dlnotes_cli.device import Runtime, RuntimeInfo
+from dlnotes_cli.plots.forecasts import ForecastLine, ForecastPanel, draw_forecasts
+from dlnotes_cli.series.forecaster import NETWORK, Forecaster, calibration_errors
+from dlnotes_cli.series.frames import FrameGroup, Frames, Rows, Values, newer_frames, stored_frames
+from dlnotes_cli.series.options import SeriesBacktestConfig, SeriesForecastConfig
 from dlnotes_cli.series.results import digits, interval_offsets
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import INLINE, named
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.show import Table, csv_text
+from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.shell.show import Table, check_outputs, csv_file, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.model_file import check_finite
+from dlnotes_cli.training.model_file import SeriesModel, check_finite, load_series_model, runtime_for_model
+
+AnyConfig = SeriesForecastConfig | SeriesBacktestConfig
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A trained network with the rows that it forecasts from."""
+
+    model: SeriesModel
+    runtime: Runtime
+    data: str  # the name of the rows
+    horizon: int
+    stored: Forecaster  # for the end of the training data, whose validation rows it has not been trained on
+    forecaster: Forecaster  # for the rows of `--data`; `stored` without one
+
+    @property
+    def lookback(self) -> int:
+        """Rows before an origin that the models read."""
+        return max(self.model.network.config.window, self.model.preprocessing.season)
+
+
+def open_origin(config: AnyConfig) -> Origin:
+    """Load the model, and read the rows of `--data` if it is given.
+
+    Raises InputError for an output that exists, an invalid model file or data, and a horizon that the network cannot
+    forecast.
+    """
+    check_outputs(config)
+    model = load_series_model(config.model)
+    preprocessing = model.preprocessing
+    horizon = config.horizon or preprocessing.horizon
+    _check_horizon(model, horizon)
+    runtime = runtime_for_model(model.metadata, config)
+    network = model.network.to(runtime.device)
+    stored = Forecaster(network, stored_frames(network, preprocessing, horizon), runtime)
+    if config.data is None:
+        name = str(model.metadata.get("data", {}).get("name", "training data"))
+        return Origin(model, runtime, name, horizon, stored, stored)
+    _check_not_overwritten(config)
+    fill = config.fill or preprocessing.fill
+    columns = replace(preprocessing.columns, fill=fill, is_sorted=config.sort)  # type: ignore[arg-type]  # checked there
+    if is_generated(config.data) and config.data != model.metadata["data"]["name"]:
+        raise InputError("--data", f"the model was not trained on {config.data}", "name a CSV file")
+    data = read_series(config.data, columns, preprocessing.groups[0].axis)
+    _check_groups(data, model)
+    frames = newer_frames(data, preprocessing, horizon, stored.frames)
+    return Origin(model, runtime, config.data, horizon, stored, Forecaster(network, frames, runtime))
+
+
+def is_continued(model: SeriesModel, horizon: int) -> bool:
+    """Whether a forecast of this horizon is continued from the network's own forecasts."""
+    return horizon > model.network.config.horizon
+
+
+def _check_horizon(model: SeriesModel, horizon: int) -> None:
+    if is_continued(model, horizon) and model.preprocessing.inputs:
+        most = model.network.config.horizon
+        what = f"{horizon} rows are more than the {most} that the network forecasts at once, and its inputs "
+        what += f"({', '.join(model.preprocessing.inputs)}) are unknown there"
+        raise InputError("--horizon", what, f"use --horizon {most}, or train with a longer one")
+
+
+def _check_groups(data: SeriesSet, model: SeriesModel) -> None:
+    """Refuse groups that the network was not trained on, and too few rows. Raises InputError."""
+    known = [group.name for group in model.preprocessing.groups]
+    needed = max(model.network.config.window, model.preprocessing.season)
+    for series in data.series:
+        if series.name not in known:
+            raise unknown_choice(data.name, series.name, known, kind="group")
+        if series.rows < needed:
+            where = f"group '{series.name}': " if series.name else ""
+            what = f"{where}{series.rows:,} rows, but a forecast reads {needed:,}"
+            raise InputError(data.name, what, "give more rows")
+
+
+def _check_not_overwritten(config: AnyConfig) -> None:
+    source = check_file(config.data or "-")
+    for option, path in (("--plot", config.plot), ("--csv", csv_file(config))):
+        if path is not None and source is not None and is_same(path, source):
+            raise InputError(option, f"{path} is also the input", "choose another file name")
+
+
+_LEAST_HORIZONS, _MOST_HORIZONS = 4, 8  # of history that is drawn in front of a forecast
+
+
+def interval_name(probability: float) -> str:
+    """The name of an interval in tables and plots.
+
+    >>> interval_name(0.8)
+    '80% interval'
+    """
+    return f"{100 * probability:g}% interval"
+
+
+def history_panel(
+    frames: Frames, index: int, rows: int, lines: Mapping[str, Sequence[ForecastLine]], name: str = ""
+) -> ForecastPanel:
+    """The last rows of a group with its forecasts; rows whose values are unknown are left out."""
+    group = frames.groups[index]
+    rows = min(rows, group.rows)
+    positions = np.arange(group.stop - rows, group.stop)
+    values = frames.unscaled(frames.target_at(positions), np.full(rows, index))
+    values[~frames.is_complete[positions]] = np.nan
+    return ForecastPanel(group.record.name, group.axis.positions(positions - group.start), values, lines, name)
+
+
+def forecast_line(group: FrameGroup, origin: int, values: Values, interval: Values | None = None) -> ForecastLine:
+    """The forecast (H,) of a group's rows from position `origin` on."""
+    return ForecastLine(group.axis.positions(np.arange(len(values)) + origin - group.start), values, interval)
+
+
+def shown_history(horizon: int, season: int) -> int:
+    """The number of rows that a plot shows in front of a forecast: a season, if that is not very long or short."""
+    return max(_LEAST_HORIZONS * horizon, min(season, _MOST_HORIZONS * horizon))
 
 
 @dataclass(frozen=True)
@@ -90,7 +205,7 @@ def forecast_series(config: SeriesForecastConfig) -> ForecastResult:
     with StopRequest() as stop:
         scaled = opened.forecaster.forecast(origins, horizon, stop.poll)
         errors = calibration_errors(opened.stored, opened.lookback, horizon, stop.poll)
-    check_finite(model.path, _tensor(scaled))
+    check_finite(model.path, torch.from_numpy(scaled))
     offsets = interval_offsets(errors, config.interval)
     indices = np.arange(len(origins))
     values = frames.unscaled(scaled, indices)
@@ -151,9 +266,3 @@ def _write_plot(
         panels.append(history_panel(frames, index, shown, {NETWORK: [line]}, interval_name(probability)))
     title = f"{opened.data}: the next {output.counted(opened.horizon, 'row')}"
     files.atomic_write(path, draw_forecasts(panels, title, preprocessing.target))
-
-
-def _tensor(values: Values) -> Any:
-    import torch
-
-    return torch.from_numpy(values)

@@ -1,6 +1,7 @@
-"""Forecasts of the network and of the baselines, from any row of the frames."""
+"""Forecasts of the network and of the baselines from any row of the frames, and their comparison."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.series_rnn import SeriesRnn
-from dlnotes_cli.series.frames import Frames, Rows, Values
+from dlnotes_cli.series.frames import Frames, Rows, Values, evenly_spaced
+from dlnotes_cli.series.results import ROUNDING, ForecastAccuracy, measure
 
 NETWORK, LAST, SEASONAL, DRIFT, LINEAR = (
     "network", "last value", "seasonal naive", "drift", "linear autoregression",
@@ -105,3 +107,80 @@ def naive_forecasts(frames: Frames, origins: Rows, horizon: int, season: int) ->
     starts = np.array([group.start - group.before for group in frames.groups])[groups]
     forecasts[DRIFT] = last + (last - first) / np.maximum(origins - 1 - starts, 1)[:, None] * steps
     return forecasts
+
+
+_MOST_CALIBRATED = 2048  # origins whose errors make intervals
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """Forecasts of several models from the same origins."""
+
+    origins: Rows  # (N,)
+    groups: Rows  # (N,): the index of each group
+    targets: Values  # (N, H), in the units of the data, as the forecasts
+    forecasts: dict[str, Values]  # by model
+    naive_errors: Values  # (N,), nan where MASE is undefined
+    sizes: Values  # (N,): the size of the scale
+
+    def part(self, rows: Rows | slice) -> "ModelComparison":
+        """The forecasts from some of the origins."""
+        forecasts = {name: values[rows] for name, values in self.forecasts.items()}
+        rest = (self.naive_errors[rows], self.sizes[rows])
+        return ModelComparison(self.origins[rows], self.groups[rows], self.targets[rows], forecasts, *rest)
+
+    def accuracies(self, steps: slice = slice(None)) -> tuple[ForecastAccuracy, ...]:
+        """The accuracy of each model, over some steps of the horizon."""
+        return tuple(
+            measure(name, forecasts[:, steps], self.targets[:, steps], self.naive_errors)
+            for name, forecasts in self.forecasts.items()
+        )
+
+    @property
+    def errors(self) -> Values:
+        """Targets minus the network's forecasts (N, H), scaled."""
+        return (self.targets - self.forecasts[NETWORK]) / self.sizes[:, None]
+
+
+def compare(
+    forecaster: Forecaster, origins: Rows, horizon: int, season: int, poll: Callable[[], None] = no_poll
+) -> ModelComparison:
+    """The forecasts of the network and of all baselines from `origins`."""
+    frames = forecaster.frames
+    scaled = {NETWORK: forecaster.forecast(origins, horizon, poll)}
+    scaled |= naive_forecasts(frames, origins, horizon, season)
+    scaled[LINEAR] = forecaster.linear(origins, horizon, poll)
+    groups = frames.group_of(origins)
+    naive = np.array([group.record.naive_error or np.nan for group in frames.groups], dtype=np.float64)
+    forecasts = {name: frames.unscaled(values, groups) for name, values in scaled.items()}
+    targets = frames.unscaled(frames.targets(origins, horizon), groups)
+    return ModelComparison(origins, groups, targets, forecasts, naive[groups], frames.sizes(groups))
+
+
+def best_baseline(accuracies: tuple[ForecastAccuracy, ...]) -> ForecastAccuracy:
+    """The baseline with the lowest RMSE."""
+    return min((one for one in accuracies if one.model in BASELINES), key=lambda one: one.rmse)
+
+
+def improvement_of(comparison: ModelComparison, accuracies: tuple[ForecastAccuracy, ...]) -> float | None:
+    """The fraction by which the network's RMSE is below that of the best baseline, negative if it is above.
+
+    None where the baseline is exact up to rounding, so that nothing can be below it.
+    """
+    own = next(one for one in accuracies if one.model == NETWORK)
+    best = best_baseline(accuracies)
+    ranges = [np.ptp(comparison.targets[comparison.groups == group]) for group in np.unique(comparison.groups)]
+    if best.rmse <= ROUNDING * float(max(ranges)):
+        return None
+    return 1 - own.rmse / best.rmse
+
+
+def calibration_errors(
+    forecaster: Forecaster, lookback: int, horizon: int, poll: Callable[[], None] = no_poll
+) -> Values:
+    """The errors (N, H) of forecasts of the rows after the training rows, scaled: target - forecast."""
+    frames = forecaster.frames
+    origins = evenly_spaced(frames.origins("validation", lookback, horizon), _MOST_CALIBRATED)
+    if not len(origins):
+        return np.zeros((0, horizon))
+    return frames.targets(origins, horizon) - forecaster.forecast(origins, horizon, poll)

@@ -16,6 +16,7 @@ from dlnotes_cli.models.series_rnn import SeriesRnn
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.float64]
+MOST_ORIGINS = 8192  # of an evaluation, evenly spaced
 
 
 @dataclass(frozen=True)
@@ -202,3 +203,10 @@ def _joined(blocks: Sequence[Values], groups: Sequence[FrameGroup], preprocessin
     )
     tensor = torch.from_numpy(np.where(is_unknown, 0.0, values).astype(np.float32))
     return Frames(tensor, is_complete, has_future, tuple(groups), future)
+
+
+def evenly_spaced(origins: Rows, most: int = MOST_ORIGINS) -> Rows:
+    """At most so many of the origins, evenly spaced."""
+    if len(origins) <= most:
+        return origins
+    return origins[np.linspace(0, len(origins) - 1, most).round().astype(np.int64)]

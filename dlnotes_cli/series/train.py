@@ -1,6 +1,7 @@
 """The training of a forecasting network, and its comparison with baselines on the end of each series."""
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,22 +10,30 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import epoch_order
 from dlnotes_cli.models.series_rnn import SeriesRnn, SeriesRnnConfig
-from dlnotes_cli.plots.forecasts import draw_forecasts
+from dlnotes_cli.plots.forecasts import ForecastPanel, draw_forecasts
 from dlnotes_cli.seeding import derived_seed
-from dlnotes_cli.series.drawing import validation_panels
-from dlnotes_cli.series.evaluation import compare_with_baselines, evenly_spaced
-from dlnotes_cli.series.forecaster import Forecaster
-from dlnotes_cli.series.frames import history_of
+from dlnotes_cli.series.fit import fit_linear, load_training_series, network_config
+from dlnotes_cli.series.forecast import forecast_line, history_panel, interval_name, shown_history
+from dlnotes_cli.series.forecaster import (
+    NETWORK,
+    Forecaster,
+    ModelComparison,
+    best_baseline,
+    compare,
+    improvement_of,
+)
+from dlnotes_cli.series.frames import Frames, evenly_spaced, history_of
 from dlnotes_cli.series.options import SeriesTrainConfig
-from dlnotes_cli.series.results import SeriesMetrics, SeriesTrainResult
-from dlnotes_cli.series.training_data import fit_linear, load_training_series, network_config
+from dlnotes_cli.series.results import Coverage, SeriesMetrics, SeriesTrainResult, interval_offsets, measure_coverage
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import Batch, Evaluated, Model, Poll, StepLoss, Task, own_rows
 
+_NOISE_FLOOR = "noise floor"
 _MOST_WINDOWS = 1 << 14  # of an epoch
 _MEASURES = {"loss": "mean squared error (scaled)", "rmse": "RMSE"}
 
@@ -99,8 +108,8 @@ class SeriesTask(Task[SeriesTrainResult]):
 
     def prepare(self, batch_size: int) -> None:
         """Bring the series to the device, and choose how many windows an epoch has."""
-        self._forecaster = Forecaster(self.network, self._frames, self.runtime)
-        self._frames = self._forecaster.frames
+        self.forecaster = Forecaster(self.network, self._frames, self.runtime)
+        self._frames = self.forecaster.frames
         count = len(self._windows)
         self._stride = 1 if self.recipe.is_carried else -(-count // _MOST_WINDOWS)
         self._samples = count // self._stride
@@ -116,7 +125,8 @@ class SeriesTask(Task[SeriesTrainResult]):
 
     def metadata(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: network, preprocessing, data and versions."""
-        return super().metadata() | {"format": self._fitted.preprocessing.as_json()}
+        preprocessing = self._fitted.preprocessing
+        return super().metadata() | {"format": {"kind": preprocessing.kind, **to_json(preprocessing)}}
 
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # the base's signature
         """Shuffle the windows for an epoch: all of them, or of very many every n-th, from another offset each time."""
@@ -201,7 +211,7 @@ class SeriesTask(Task[SeriesTrainResult]):
     def validate(self, poll: Poll) -> SeriesMetrics:
         """The errors of forecasts of the validation rows, over the network's own horizon."""
         frames, origins = self._frames, self._origins
-        errors = self._forecaster.forecast(origins, self._horizon, poll) - frames.targets(origins, self._horizon)
+        errors = self.forecaster.forecast(origins, self._horizon, poll) - frames.targets(origins, self._horizon)
         in_units = errors * frames.sizes(frames.group_of(origins))[:, None]
         mae, rmse = float(np.abs(in_units).mean()), math.sqrt(float((in_units**2).mean()))
         loss = float((errors**2).mean())
@@ -209,10 +219,9 @@ class SeriesTask(Task[SeriesTrainResult]):
 
     def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
         """Compare the network with the baselines, and draw curves and forecasts."""
-        data, interval = self.training_data, self.options.interval
-        compared, self._fields = compare_with_baselines(self._forecaster, data.series, data.fitted, interval, poll)
+        compared, self._fields = _compare(self, poll)
         curves = self.draw_curves(folder, progress, over="step" if self.eval_every else "epoch", measures=_MEASURES)
-        panels = validation_panels(self._forecaster, compared, data.fitted, interval, self._fields["best_baseline"])
+        panels = _panels(self, compared, self._fields["best_baseline"])
         title, target = f"{folder.name}: the last validation rows", self._fitted.preprocessing.target
         forecasts = folder.file("forecast.png")
         files.atomic_write(forecasts, draw_forecasts(panels, title, target))
@@ -221,3 +230,52 @@ class SeriesTask(Task[SeriesTrainResult]):
     def extra_fields(self, progress: RunProgress) -> dict[str, Any]:  # noqa: ARG002  # the base's signature
         """The table of models, and what follows from it."""
         return self._fields
+
+
+def _compare(task: SeriesTask, poll: Poll) -> tuple[ModelComparison, dict[str, Any]]:
+    """The forecasts of the validation rows, and the fields of SeriesTrainResult that describe them."""
+    data, forecaster = task.training_data, task.forecaster
+    horizon, season = data.fitted.recipe.horizon, data.fitted.preprocessing.season
+    origins = evenly_spaced(forecaster.frames.origins("validation", data.fitted.lookback, horizon))
+    comparison = compare(forecaster, origins, horizon, season, poll)
+    if data.series.series[0].signal is not None:
+        signal = np.concatenate([np.asarray(one.signal) for one in data.series.series])
+        known = {_NOISE_FLOOR: signal[origins[:, None] + np.arange(horizon)]}
+        comparison = replace(comparison, forecasts=comparison.forecasts | known)
+    accuracies = comparison.accuracies()
+    return comparison, {
+        "models": accuracies,
+        "best_baseline": best_baseline(accuracies).model,
+        "improvement": improvement_of(comparison, accuracies),
+        "coverage": _coverage(forecaster.frames, comparison, horizon, task.options.interval),
+    }
+
+
+def _coverage(frames: Frames, comparison: ModelComparison, horizon: int, probability: float) -> Coverage | None:
+    """The coverage in the second half of the validation rows of intervals from the errors in the first half."""
+    middles = np.array([(group.start + group.train_rows + group.stop) // 2 for group in frames.groups])
+    middle = middles[comparison.groups]
+    early = np.flatnonzero(comparison.origins + horizon <= middle)
+    late = np.flatnonzero(comparison.origins >= middle)
+    return measure_coverage(comparison.errors, early, late, probability)
+
+
+def _panels(task: SeriesTask, comparison: ModelComparison, baseline: str) -> list[ForecastPanel]:
+    """The last forecast of each group in the validation rows, with its interval and the best baseline."""
+    fitted, frames, probability = task.training_data.fitted, task.forecaster.frames, task.options.interval
+    offsets = interval_offsets(comparison.errors, probability)
+    panels = []
+    for index, group in enumerate(frames.groups):
+        rows = np.flatnonzero(comparison.groups == index)
+        if not len(rows):
+            continue
+        origin = int(comparison.origins[rows[-1]])
+        values = {name: comparison.forecasts[name][rows[-1]] for name in (NETWORK, baseline)}
+        interval = None if offsets is None else values[NETWORK][:, None] + offsets * group.record.scale.size
+        lines = {
+            NETWORK: [forecast_line(group, origin, values[NETWORK], interval)],
+            baseline: [forecast_line(group, origin, values[baseline])],
+        }
+        shown = shown_history(fitted.recipe.horizon, fitted.preprocessing.season)
+        panels.append(history_panel(frames, index, shown, lines, interval_name(probability)))
+    return panels

@@ -16,11 +16,10 @@ from dlnotes_cli.data.series.time_axis import TimeAxis
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.series_rnn import build_series_rnn
 from dlnotes_cli.seeding import seed_everything
-from dlnotes_cli.series.fit import FittedSeries, fit_series
+from dlnotes_cli.series.fit import FittedSeries, fit_series, training_windows
 from dlnotes_cli.series.frames import Frames, training_frames
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.train import SeriesTask
-from dlnotes_cli.series.training_data import training_windows
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.task import StepLoss
@@ -47,7 +46,7 @@ def task_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SeriesTask]:
     """Make the task of a network for series, at the start of its first epoch."""
 
     def make(data: SeriesSet, batch_size: int, processes: Processes = ALONE, **options: Any) -> SeriesTask:
-        monkeypatch.setattr("dlnotes_cli.series.training_data.read_series", lambda *_: data)
+        monkeypatch.setattr("dlnotes_cli.series.fit.read_series", lambda *_: data)
         config = SeriesTrainConfig(**{"data": "table.csv", "column": "y", "hidden": 4, **options})
         task = SeriesTask(config, config.resolved(), processes)
         task.load()

@@ -1,7 +1,7 @@
 """What a model file stores about time series: columns, scales, season, calendar, and where each group ends."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, get_args
+from dataclasses import dataclass
+from typing import ClassVar, get_args
 
 from dlnotes_cli.data.options import Fill
 from dlnotes_cli.data.series.read import SeriesColumns
@@ -93,7 +93,3 @@ class SeriesPreprocessing:
     def future(self) -> int:
         """Values of one row that are known in the future: known inputs and calendar features."""
         return len(self.known) + count_features(self.calendar)
-
-    def as_json(self) -> dict[str, Any]:
-        """The preprocessing as JSON values, for a model file."""
-        return {"kind": self.kind, **asdict(self)}

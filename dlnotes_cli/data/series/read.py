@@ -75,7 +75,7 @@ def read_series(data: str, columns: SeriesColumns, axis: TimeAxis | None = None)
     if gaps and columns.fill == "refuse":
         what = f"{output.counted(len(gaps), 'gap')} in column '{columns.time}', {_lines('after', gaps)}"
         raise InputError(table.path, what, "insert the rows, or pass --fill linear, forward or skip")
-    return _filled(table, columns, SeriesSet(data, table.fingerprint, columns.target, tuple(series)), groups)
+    return _filled(table, columns, SeriesSet(data, table.fingerprint, columns.target, tuple(series)), values, groups)
 
 
 def is_generated(data: str) -> bool:
@@ -200,7 +200,10 @@ def _with_future(name: str, values: NDArray[np.float64], axis: TimeAxis) -> Seri
     return Series(name, values, int(present[-1]) + 1 if len(present) else 0, axis)
 
 
-def _filled(table: Table, columns: SeriesColumns, data: SeriesSet, groups: dict[str, NDArray[np.int64]]) -> SeriesSet:
+def _filled(
+    table: Table, columns: SeriesColumns, data: SeriesSet, values: NDArray[np.float64],
+    groups: dict[str, NDArray[np.int64]],
+) -> SeriesSet:  # fmt: skip
     """The series with missing values filled, or refused, or left for windows to skip."""
     for series in data.series:
         if not series.rows:
@@ -215,7 +218,7 @@ def _filled(table: Table, columns: SeriesColumns, data: SeriesSet, groups: dict[
     if not count:
         return data
     if columns.fill == "refuse":
-        raise _missing_error(table, columns, list(groups.values()))
+        raise _missing_error(table, columns, values, groups)
     if columns.fill == "skip":
         return replace(data, skipped=sum(int(mask.any(axis=1).sum()) for mask in missing))
     filled = tuple(
@@ -238,12 +241,13 @@ def _is_missing(series: Series, columns: SeriesColumns) -> NDArray[np.bool_]:
     return mask
 
 
-def _missing_error(table: Table, columns: SeriesColumns, groups: Sequence[NDArray[np.int64]]) -> InputError:
+def _missing_error(
+    table: Table, columns: SeriesColumns, values: NDArray[np.float64], groups: dict[str, NDArray[np.int64]]
+) -> InputError:
     """The error that names the first lines of missing values."""
-    values = _numbers(table, columns)
     for position, name in enumerate(columns.numeric):
         missing = np.zeros(len(table.rows), bool)
-        for rows in groups:
+        for rows in groups.values():
             present = np.flatnonzero(~np.isnan(values[rows, 0]))
             needed = rows if position > len(columns.inputs) else rows[: int(present[-1]) + 1]
             missing[needed] |= np.isnan(values[needed, position])
