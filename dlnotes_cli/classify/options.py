@@ -31,7 +31,7 @@ from dlnotes_cli.training import options as training
 from dlnotes_cli.training.recipes import SMALL_SET, OptimizerName, ScheduleName, defaults_text, resolve
 
 if TYPE_CHECKING:
-    from dlnotes_cli.data.load import TrainingImages
+    from dlnotes_cli.data.load import TrainingSize
 
 _BATCH_NORM_BY_ARCH, _DROPOUT_BY_ARCH = (
     defaults_text({f"--arch {name}": arch for name, arch in ARCHITECTURES.items()}, option)
@@ -249,7 +249,7 @@ class TrainCnnConfig(training.ClassifierConfig):
     target: str | None = None  # of tables
     categorical: tuple[str, ...] = ()
 
-    def resolved(self, images: "TrainingImages | None" = None) -> ScratchRecipe:
+    def resolved(self, images: "TrainingSize | None" = None) -> ScratchRecipe:
         """The recipe of the run, in which options that are set replace values.
 
         It is a CnnRecipe, unless `--layers` describes the network. The architecture depends on the `images`; the recipe
@@ -270,7 +270,7 @@ class TrainCnnConfig(training.ClassifierConfig):
             return resolve(self, recipe)
         return resolve(self, with_arch(recipe, arch))
 
-    def _default_arch(self, images: "TrainingImages | None") -> str:
+    def _default_arch(self, images: "TrainingSize | None") -> str:
         if self.recipe == "notes":
             return "notes-cnn"
         return "large" if images is not None and images.count >= SMALL_SET else "fast"

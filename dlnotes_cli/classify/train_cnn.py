@@ -23,7 +23,7 @@ from dlnotes_cli.classify.recipes import NORM_BIAS_LR, SCORE_LR, CnnRecipe, Scra
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import parse_augment
-from dlnotes_cli.data.load import TrainingImages, check_images, training_images
+from dlnotes_cli.data.load import TrainingSize, check_images, training_size
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.choices import parse_init
@@ -73,7 +73,7 @@ def report_network(options: TrainCnnConfig) -> NetworkReport:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     options = _validated(options)
     recipe = options.resolved()
-    images = training_images(options, SplitRule(recipe.val_split, options.test_split, options.seed, options.limit))
+    images = training_size(options, SplitRule(recipe.val_split, options.test_split, options.seed, options.limit))
     recipe = options.resolved(images)
     config = _network_config(options, recipe, images)
     parse_augment(recipe.augment, images.shape, flippable=True)  # raises InputError as in training
@@ -102,7 +102,7 @@ class CnnTask(ScratchTask):
 
         Raises InputError where no network fits the data.
         """
-        images = TrainingImages.of(dataset)
+        images = TrainingSize.of(dataset)
         self.recipe = self.options.resolved(images)
         config = _network_config(self.options, self.recipe, images)
         _check_early_size(self.recipe, config)
@@ -117,7 +117,7 @@ class CnnTask(ScratchTask):
         if options.time_budget is not None and _measures_width(options, self.recipe):
             self.affordable = self.affordable or self.processes.broadcast(self._choose(options.time_budget))
             self.recipe = replace(self.recipe, width=self.affordable.width, early_size=self.affordable.early_size)
-            self.network_config = _network_config(options, self.recipe, TrainingImages.of(self.dataset))
+            self.network_config = _network_config(options, self.recipe, TrainingSize.of(self.dataset))
             self._note_choice(self.affordable)
             self.spent_s = time.monotonic() - started
         self.has_early_steps = _early_size(self.recipe) < 1
@@ -159,7 +159,7 @@ class CnnTask(ScratchTask):
         """The measured seconds of a training step; infinite for a network that cannot be trained on such images."""
         dataset, runtime = self.dataset, replace(self._runtime(), precision=precision)
         chosen = dataset.splits["train"][: -(-self._batch_size // self.processes.count)]
-        config = _network_config(self.options, replace(self.recipe, width=width), TrainingImages.of(dataset))
+        config = _network_config(self.options, replace(self.recipe, width=width), TrainingSize.of(dataset))
         samples = Normalizer(dataset.preprocessing, torch.device("cpu"))(torch.from_numpy(dataset.samples[chosen]))
         try:
             return measure_step_s(build("cnn", config), resized(samples, size).to(runtime.device), runtime)
@@ -241,7 +241,7 @@ def _validated(options: TrainCnnConfig) -> TrainCnnConfig:
     return replace(options, layers=layers_text(options.layers))
 
 
-def _network_config(options: TrainCnnConfig, recipe: ScratchRecipe, images: TrainingImages) -> CnnConfig:
+def _network_config(options: TrainCnnConfig, recipe: ScratchRecipe, images: TrainingSize) -> CnnConfig:
     shape, classes = images.shape, images.classes
     if options.layers is not None:
         return _custom_network(options.layers, shape, classes)

@@ -161,7 +161,7 @@ def pixel_statistics(samples: NDArray[np.generic], indices: NDArray[np.int64]) -
 
 
 @dataclass(frozen=True)
-class TrainingImages:
+class TrainingSize:
     """What a network has to fit: shape (C, H, W) and number of the training images, and the number of classes."""
 
     shape: tuple[int, ...]
@@ -169,13 +169,13 @@ class TrainingImages:
     count: int
 
     @classmethod
-    def of(cls, dataset: DataSet) -> "TrainingImages":
+    def of(cls, dataset: DataSet) -> "TrainingSize":
         """Those of a data set of images."""
         return cls(dataset.preprocessing.shape, len(dataset.classes), dataset.counts["train"])
 
 
-def training_images(options: DatasetOptions, rule: SplitRule) -> TrainingImages:
-    """The images of a training run; decodes no image of a folder."""
+def training_size(options: DatasetOptions, rule: SplitRule) -> TrainingSize:
+    """What the network of a training run has to fit; decodes no image of a folder."""
     if kind_of(options.data) == "folder":
         listing, image_shape = _listed(options)
         shape, classes, labels = image_shape.dimensions, listing.classes, np.array(listing.labels)
@@ -186,7 +186,7 @@ def training_images(options: DatasetOptions, rule: SplitRule) -> TrainingImages:
         channels, height, width = source.samples.shape[1:]
         shape, classes, labels, splits = (channels, height, width), source.classes, source.labels, source.splits
     completed = complete_splits(splits, labels, rule)
-    return TrainingImages(shape, len(classes), min(len(completed["train"]), rule.limit or len(labels)))
+    return TrainingSize(shape, len(classes), min(len(completed["train"]), rule.limit or len(labels)))
 
 
 def _training_images(

@@ -23,7 +23,7 @@ from dlnotes_cli.classify.recipes import (
     MlpRecipe,
     with_arch,
 )
-from dlnotes_cli.data.load import TrainingImages
+from dlnotes_cli.data.load import TrainingSize
 from dlnotes_cli.shell.option import options_of, value_text
 from dlnotes_cli.training.options import TrainingConfig
 from dlnotes_cli.training.recipes import LengthDefaults, resolve, with_recipe
@@ -60,7 +60,7 @@ def test_the_network_for_a_table_depends_on_its_size(tmp_path: Path) -> None:
 
 
 def test_the_architecture_of_a_cnn_depends_on_the_images() -> None:
-    few, many = (TrainingImages((3, 32, 32), 10, count) for count in (9_999, 10_000))
+    few, many = (TrainingSize((3, 32, 32), 10, count) for count in (9_999, 10_000))
     chosen = [TrainCnnConfig().resolved(images) for images in (few, many)]
     assert chosen == [with_arch(CNN_BEST, "fast"), with_arch(CNN_LARGE, "large")]
     assert TrainCnnConfig(recipe="notes").resolved(many).arch == "notes-cnn"  # type: ignore[attr-defined]
