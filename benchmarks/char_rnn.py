@@ -21,7 +21,7 @@ from torch import nn
 from training_loop import take_steps
 
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.recipes import BEST
+from dlnotes_cli.char_rnn.options import BEST
 from dlnotes_cli.char_rnn.sample import TokenSampler
 from dlnotes_cli.char_rnn.train import CharRnnTask
 from dlnotes_cli.data.preprocessing import TextPreprocessing

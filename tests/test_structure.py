@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dlnotes_cli.char_rnn.recipes import CharRnnRecipe
+from dlnotes_cli.char_rnn.options import CharRnnRecipe
 from dlnotes_cli.classify.recipes import CnnRecipe, MlpRecipe
 from dlnotes_cli.cli import COMMANDS, load_command
 from dlnotes_cli.series.options import SeriesRecipe

@@ -1,15 +1,10 @@
 """`dlnotes char-rnn train`, `sample` and `score`."""
 
-from typing import TYPE_CHECKING
-
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig, CharRnnTrainConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.codec import to_json
-
-if TYPE_CHECKING:
-    from dlnotes_cli.char_rnn.score import Score
-    from dlnotes_cli.char_rnn.train import CharRnnResult
+from dlnotes_cli.shell.show import check_outputs, show
 
 _RULE = "-" * 15  # below each of several samples
 
@@ -29,32 +24,7 @@ def train(config: CharRnnTrainConfig) -> None:
     """
     from dlnotes_cli.char_rnn.train import train_char_rnn
 
-    result = train_char_rnn(config)
-    if config.json:
-        output.document(config.command, to_json(result))
-    else:
-        _print_training(result)
-
-
-def _print_training(result: "CharRnnResult") -> None:
-    validation, timing, unit = result.validation, result.timing, result.data.unit
-    rows = [
-        ("train", f"{result.train.samples:,}", f"{result.train.loss:.4f}", "", ""),
-        (
-            "validation", f"{validation.samples:,}", f"{validation.loss:.4f}",
-            f"{validation.bits_per_char:.4f}", f"{validation.perplexity:.3f}",
-        ),
-    ]  # fmt: skip
-    numeric = (f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity")
-    output.table(("split", *numeric), rows, numeric)
-    output.line()
-    output.line(
-        f"best epoch {result.best_epoch} of {result.epochs}, "
-        f"step {result.best_step:,} of {result.steps:,}; "
-        f"{timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} {unit}/s"
-    )
-    for path in (result.model_file, *result.plots):
-        output.line(path)
+    show(train_char_rnn(config), config)
 
 
 @command(
@@ -75,22 +45,21 @@ def sample(config: CharRnnSampleConfig) -> None:
 
     sampler = CharRnnSampler(config)
     if config.json:
-        output.document(config.command, sampler.sample().as_json())
+        output.document(config.command, to_json(sampler.sample()))
     elif config.count == 1:
         output.raw(sampler.prime)
         for piece in sampler.stream():
             output.raw(piece)
         output.raw("\n")
     else:
-        result = sampler.sample()
-        for one in result.samples:
-            output.raw(f"{result.prime}{one.text}\n{_RULE}\n")
+        for one in sampler.sample().samples:
+            output.raw(f"{sampler.prime}{one.text}\n{_RULE}\n")
 
 
 @command(
     panel="Use",
     task="char_rnn.score:score_texts -> ScoreResult",
-    also=("char_rnn.score:Score",),
+    also=("char_rnn.score:Score", "char_rnn.score:TextScore"),
     examples=(
         "dlnotes char-rnn score runs/help runs/help/config.json",
         "dlnotes char-rnn score runs/help runs/help/config.json --lines --json",
@@ -100,18 +69,5 @@ def score(config: CharRnnScoreConfig) -> None:
     """Score texts with a trained character-level language model: loss, bits per character and perplexity."""
     from dlnotes_cli.char_rnn.score import score_texts
 
-    result = score_texts(config)
-    if config.json:
-        output.document(config.command, result.as_json())
-        return
-    scores = [*result.texts, *([("all", result.total)] if len(result.texts) > 1 else [])]
-    numeric = ("predicted", "loss", f"bits per {result.unit.removesuffix('s')}", "perplexity")
-    output.table(("text", *numeric), [_row(*entry) for entry in scores], numeric)
-    if result.heat is not None:
-        output.line()
-        output.line(str(result.heat))
-
-
-def _row(name: str, score: "Score") -> tuple[str, ...]:
-    metrics = (score.loss, score.bits_per_char, score.perplexity)
-    return name, f"{score.predicted:,}", *(f"{metric:.4f}" if score.predicted else "-" for metric in metrics)
+    check_outputs(config)
+    show(score_texts(config), config)

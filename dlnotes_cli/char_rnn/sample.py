@@ -1,9 +1,9 @@
 """Sampling text from a character model, one character at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn, IncrementalMode
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Tokenizer, decode_tokens, without_surrogates
-from dlnotes_cli.device import Runtime, choose_runtime
+from dlnotes_cli.device import Runtime, RuntimeInfo, choose_runtime
 from dlnotes_cli.inference.onnx_file import OnnxLanguageModel, check_runtime_of_onnx, is_onnx, load_onnx_language_model
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named, through
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import LanguageModel, check_finite, load_language_model
 
@@ -136,33 +137,25 @@ def default_prime(preprocessing: TextPreprocessing) -> str:
 class Sample:
     """One finished sample without the prime; bytes that are not UTF-8 are surrogates."""
 
-    text: str
-    is_stopped: bool  # by --stop, before the full length
+    text: str = field(metadata=through(without_surrogates))
+    is_stopped: bool = field(metadata=HIDDEN)  # by --stop, before the full length
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields that `--json` shows."""
-        return {"text": without_surrogates(self.text), "ended": "stop" if self.is_stopped else "length"}
+    @property
+    @in_json
+    def ended(self) -> Literal["stop", "length"]:
+        """What ended the sample: `--stop`, or `--length`."""
+        return "stop" if self.is_stopped else "length"
 
 
 @dataclass(frozen=True)
 class SampleResult:
     """All samples of one run, and what they were sampled with; the bytes of `prime` are as in `Sample`."""
 
-    model_path: Path
-    prime: str
+    model_path: Path = field(metadata=named("model_file"))
+    prime: str = field(metadata=through(without_surrogates))
     seed: int
-    runtime: Runtime
+    runtime: RuntimeInfo = field(metadata=INLINE)
     samples: tuple[Sample, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
-        return {
-            "model_file": str(self.model_path),
-            "prime": without_surrogates(self.prime),
-            "seed": self.seed,
-            **self.runtime.as_json(),
-            "samples": [sample.as_json() for sample in self.samples],
-        }
 
 
 class CharRnnSampler:
@@ -217,7 +210,7 @@ class CharRnnSampler:
         samples = tuple(
             Sample(self._text(row[: lengths.get(i)]), is_stopped=i in lengths) for i, row in enumerate(rows)
         )
-        return SampleResult(self._path, self.prime, self._config.seed, self._runtime, samples)
+        return SampleResult(self._path, self.prime, self._config.seed, self._runtime.info, samples)
 
     def _text(self, tokens: Sequence[int]) -> str:
         return decode_tokens(np.array(tokens, np.int64), self._preprocessing)

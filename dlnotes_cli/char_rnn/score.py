@@ -1,10 +1,10 @@
 """Scoring texts with a trained character model."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.text import Text, decode_tokens, read_with_vocabulary
 from dlnotes_cli.data.text_files import TextSource, find_text_sources
-from dlnotes_cli.device import Runtime
+from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.plots.heat_map import draw_heat_map
 from dlnotes_cli.shell import files
+from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Table
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.model_file import LanguageModel, check_finite, load_language_model, runtime_for_model
 
@@ -40,32 +42,43 @@ class Score:
         """The score of a text with these metrics."""
         return cls(characters, predicted, metrics.loss, metrics.bits_per_char, metrics.perplexity)
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
+    def row(self, name: str) -> tuple[str, ...]:
+        """A row of the printed table."""
+        metrics = (self.loss, self.bits_per_char, self.perplexity)
+        return name, f"{self.predicted:,}", *(f"{metric:.4f}" if self.predicted else "-" for metric in metrics)
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """The score of one text, or of one line of it."""
+
+    name: str
+    score: Score = field(metadata=INLINE)
 
 
 @dataclass(frozen=True)
 class ScoreResult:
     """The score of each text and of all together."""
 
-    model_path: Path
-    runtime: Runtime
+    model_path: Path = field(metadata=named("model_file"))
+    runtime: RuntimeInfo = field(metadata=INLINE)
     unit: str  # chars or bytes
-    texts: tuple[tuple[str, Score], ...]  # name and score
+    texts: tuple[TextScore, ...]
     total: Score
     heat: Path | None  # the heat map that was written
 
-    def as_json(self) -> dict[str, Any]:
-        """The document of `--json`."""
-        return {
-            "model_file": str(self.model_path),
-            **self.runtime.as_json(),
-            "unit": self.unit,
-            "texts": [{"name": name, **score.as_json()} for name, score in self.texts],
-            "total": self.total.as_json(),
-            "heat": None if self.heat is None else str(self.heat),
-        }
+    def table(self) -> Iterator[Table | str]:
+        """A row for each text, and one for all of them."""
+        rows = [text.score.row(text.name) for text in self.texts]
+        if len(rows) > 1:
+            rows.append(self.total.row("all"))
+        numeric = ("predicted", "loss", f"bits per {self.unit.removesuffix('s')}", "perplexity")
+        yield Table(("text", *numeric), rows, numeric, is_result=True)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The heat map, if there is one."""
+        return () if self.heat is None else (self.heat,)
 
 
 def score_texts(config: CharRnnScoreConfig) -> ScoreResult:
@@ -74,8 +87,6 @@ def score_texts(config: CharRnnScoreConfig) -> ScoreResult:
     Runs in the precision of the training. Raises InputError for an invalid model file or text, and for unknown
     characters unless they are skipped.
     """
-    if config.heat is not None:
-        files.check_output_file("--heat", config.heat, overwrite=config.overwrite)
     model = load_language_model(config.model)
     if model.preprocessing.unit == "bytes" and config.encoding:
         raise InputError("--encoding", "has no effect on a model of bytes", "drop it")
@@ -96,7 +107,7 @@ def score_texts(config: CharRnnScoreConfig) -> ScoreResult:
         files.atomic_write(config.heat, _heat_map(text, likelihood, model.preprocessing))
     total = Score.from_metrics(len(text), text.predicted, likelihood.metrics())
     scores = _scores(text, likelihood)
-    return ScoreResult(model.path, runtime, model.preprocessing.unit, scores, total, config.heat)
+    return ScoreResult(model.path, runtime.info, model.preprocessing.unit, scores, total, config.heat)
 
 
 def _check_heat_is_no_input(heat: Path | None, model: LanguageModel, sources: list[TextSource]) -> None:
@@ -105,10 +116,10 @@ def _check_heat_is_no_input(heat: Path | None, model: LanguageModel, sources: li
         raise InputError("--heat", f"{heat} is also an input", "choose another file name")
 
 
-def _scores(text: Text, likelihood: NegativeLogLikelihood) -> tuple[tuple[str, Score], ...]:
+def _scores(text: Text, likelihood: NegativeLogLikelihood) -> tuple[TextScore, ...]:
     """The name and score of each text."""
     return tuple(
-        (name, Score.from_metrics(stop - start, int(likelihood.predicted[i]), likelihood.metrics(i)))
+        TextScore(name, Score.from_metrics(stop - start, int(likelihood.predicted[i]), likelihood.metrics(i)))
         for i, (name, (start, stop)) in enumerate(zip(text.names, pairwise(text.bounds), strict=True))
     )
 

@@ -3,6 +3,7 @@
 import math
 import shlex
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
@@ -21,6 +22,7 @@ from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import NAN_IF_NULL
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Table
 from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.metrics import Metrics
@@ -59,6 +61,21 @@ class CharRnnResult(TrainingResult):
     data: TextData
     validation: ValidationMetrics
     best_step: int  # of the best validation
+
+    def table(self) -> Iterator[Table | str]:
+        """The metrics of both splits, and how long training took."""
+        train, validation, timing, unit = self.train, self.validation, self.timing, self.data.unit
+        numeric = (f"predicted {unit}", "loss", f"bits per {unit.removesuffix('s')}", "perplexity")
+        measured = (f"{validation.bits_per_char:.4f}", f"{validation.perplexity:.3f}")
+        rows = [
+            ("train", f"{train.samples:,}", f"{train.loss:.4f}", "", ""),
+            ("validation", f"{validation.samples:,}", f"{validation.loss:.4f}", *measured),
+        ]
+        yield Table(("split", *numeric), rows, numeric, is_result=True)
+        yield (
+            f"best epoch {self.best_epoch} of {self.epochs}, step {self.best_step:,} of {self.steps:,}; "
+            f"{timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} {unit}/s"
+        )
 
     @property
     def next_command(self) -> str:

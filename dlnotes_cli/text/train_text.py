@@ -28,7 +28,7 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.text.description import TextDescription
 from dlnotes_cli.text.linear import LinearTask
 from dlnotes_cli.text.options import TrainTextConfig
-from dlnotes_cli.text.recipes import TextRecipe
+from dlnotes_cli.text.options import TextRecipe
 from dlnotes_cli.text.results import TextResult
 from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.evaluation import predict_logits

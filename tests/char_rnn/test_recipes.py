@@ -3,7 +3,7 @@
 import pytest
 
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.recipes import BEST, BEST_LONG, NOTES
+from dlnotes_cli.char_rnn.options import BEST, BEST_LONG, NOTES
 from dlnotes_cli.training.recipes import with_recipe
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dlnotes_cli import device
-from dlnotes_cli.char_rnn.recipes import BEST
+from dlnotes_cli.char_rnn.options import BEST
 from dlnotes_cli.classify.recipes import MLP_BEST
 from dlnotes_cli.models.char_rnn import CharRnnConfig
 from dlnotes_cli.models.cnn import CnnConfig
