@@ -20,8 +20,7 @@ from measure import DLNOTES, Ended, Report, alternating, whole_process
 from torch import nn
 from training_loop import take_steps
 
-from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.options import BEST
+from dlnotes_cli.char_rnn.options import BEST, CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import TokenSampler
 from dlnotes_cli.char_rnn.train import CharRnnTask
 from dlnotes_cli.data.preprocessing import TextPreprocessing

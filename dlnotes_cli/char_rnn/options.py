@@ -68,7 +68,7 @@ class CharRnnTrainConfig(training.TrainingConfig):
     )
     lower: bool = option(False, "Lowercase the text.", panel="Data", unused_with=("vocab=bytes",))
     newline: Literal["translate", "keep"] = option(
-        "translate", "translate: line ends become \\n, and a byte-order mark is dropped; keep: leave the text as it is.",
+        "translate", "translate: every line end as \\n, and no byte-order mark; keep: leave the text unchanged.",
         panel="Data",
     )  # fmt: skip
     val_split: float = option(

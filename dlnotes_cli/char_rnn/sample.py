@@ -17,6 +17,7 @@ from dlnotes_cli.device import Runtime, RuntimeInfo, choose_runtime
 from dlnotes_cli.inference.onnx_file import OnnxLanguageModel, check_runtime_of_onnx, is_onnx, load_onnx_language_model
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named, through
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import LanguageModel, check_finite, load_language_model
 
@@ -221,7 +222,7 @@ def _open(
 ) -> tuple[nn.Module | OnnxLanguageModel, Runtime, LanguageModel | OnnxLanguageModel]:
     """What samples, what it runs on, and the model that it is from. Raises InputError."""
     if is_onnx(config.model):
-        exported = load_onnx_language_model(config.model, config.thread_count)
+        exported = load_onnx_language_model(config.model, config.threads or default_threads())
         check_runtime_of_onnx(config, exported.metadata.get("dtype", "float32"))
         runtime = choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
         return exported, runtime, exported

@@ -1,10 +1,11 @@
-"""What the runs of `train-text` record, whichever models they train."""
+"""What the runs of `train-text` record and report, whichever models they train."""
 
+import shlex
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,90 @@ from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.data.texts.labeled import TextDataSet, load_training_texts
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing, document_preprocessing_to_json
 from dlnotes_cli.inference.classifier import evaluate_probabilities
+from dlnotes_cli.shell import output
+from dlnotes_cli.shell.show import Table
 from dlnotes_cli.text.options import TrainTextConfig
-from dlnotes_cli.text.results import TextModelName, TextModelScores, TextResult, TextsData
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
-from dlnotes_cli.training.metrics import Evaluation
-from dlnotes_cli.training.results import ModelSummary, RunProgress, require_test_split
+from dlnotes_cli.training.metrics import Evaluation, Metrics
+from dlnotes_cli.training.results import DataSummary, ModelSummary, RunProgress, TrainingResult, require_test_split
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import Evaluated, LabeledDescription, Poll
 
+TextModelName = Literal["rnn", "linear"]
+_DESCRIPTIONS = {"rnn": "the recurrent network", "linear": "the linear model"}
 _CHUNK = 1024  # texts that are evaluated together, as by `evaluate`
+
+
+@dataclass(frozen=True)
+class TextsData(DataSummary):
+    """The texts of a run."""
+
+    classes: tuple[str, ...]
+    counts: dict[str, int]  # texts of each split
+    dropped: int  # empty texts
+    cut: int  # texts that were longer than the network reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextModelScores:
+    """One of the models of a run on the same splits."""
+
+    name: str  # "rnn" or "linear"
+    parameters: int
+    validation: Metrics
+    test: Metrics | None
+    train_s: float
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """A row of the printed table."""
+        name = "recurrent network" if self.name == "rnn" else "TF-IDF + logistic regression"
+        metrics = (cell for split in (self.validation, self.test) for cell in _cells(split))
+        return name, f"{self.parameters:,}", *metrics, f"{self.train_s:.1f}"
+
+
+@dataclass(frozen=True)
+class TextResult(TrainingResult):
+    """The result of `train-text`; its metrics are those of the model that was kept."""
+
+    data: TextsData
+    kept: str  # "rnn" or "linear"
+    models: tuple[TextModelScores, ...]
+
+    @property
+    def verdict(self) -> str:
+        """Which model was kept, and why, as text."""
+        scores = {model.name: model.validation.accuracy for model in self.models}
+        other = next((name for name in scores if name != self.kept), None)
+        kept = f"{_DESCRIPTIONS[self.kept]} is kept"
+        if other is None:
+            return kept
+        mine, theirs = scores[self.kept], scores[other]
+        measured = f"validation accuracy {mine:.4f}, {_DESCRIPTIONS[other]} {theirs:.4f}"
+        if mine < theirs:
+            return f"{kept} as --model asks, although the other validates better: {measured}"
+        same = " (a tie that the lower loss decides)" if mine == theirs else ""
+        return f"{kept}: {measured}{same}"
+
+    def table(self) -> Iterator[Table | str]:
+        """The metrics of each model, and which one was kept."""
+        numeric = ("parameters", "validation accuracy", "loss", "test accuracy", "test loss", "seconds")
+        yield Table(("model", *numeric), [model.row for model in self.models], numeric, is_result=True)
+        yield self.verdict
+        counts = ", ".join(f"{count:,} {split}" for split, count in self.data.counts.items())
+        is_linear = len(self.models) == 1
+        yield f"{counts} texts; {output.counted(self.steps, 'iteration') if is_linear else self.selection}"
+        if self.test is None:
+            yield "no test split: validation also selected the model, so its accuracy is optimistic"
+
+    @property
+    def next_command(self) -> str:
+        """A command that uses the model."""
+        return shlex.join(["dlnotes", "predict", self.out, "Write a text here."])
+
+
+def _cells(metrics: Metrics | None) -> tuple[str, str]:
+    return ("-", "-") if metrics is None else (f"{metrics.accuracy:.4f}", f"{metrics.loss:.4f}")
 
 
 @dataclass(frozen=True)

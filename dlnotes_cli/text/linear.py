@@ -19,8 +19,7 @@ from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.inference.text_classifier import linear_logits
 from dlnotes_cli.models.text_linear import TextLinear, TextLinearConfig
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.text.description import TextDescription
-from dlnotes_cli.text.results import TextResult
+from dlnotes_cli.text.description import TextDescription, TextResult
 from dlnotes_cli.training.fit_at_once import DirectTask
 from dlnotes_cli.training.metrics import softmax
 from dlnotes_cli.training.results import HistoryEntry, RunProgress

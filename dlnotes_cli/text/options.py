@@ -109,9 +109,7 @@ class TrainTextConfig(training.TrainingConfig):
         None, "Hidden size of each layer and direction.", panel="Model", within="[1, 1e5]", name="--hidden-size",
         unused_with=("model=linear",),
     )  # fmt: skip
-    embed: int | None = option(
-        None, "Embedding size.", panel="Model", within="[1, 1e5]", unused_with=("model=linear",)
-    )
+    embed: int | None = option(None, "Embedding size.", panel="Model", within="[1, 1e5]", unused_with=("model=linear",))
     bidirectional: bool | None = option(
         None, "Read each text in both directions.", panel="Model", unused_with=("model=linear",)
     )

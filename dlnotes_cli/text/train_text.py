@@ -25,11 +25,9 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.inference.text_classifier import probabilities_of, sequence_logits
 from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.text.description import TextDescription
+from dlnotes_cli.text.description import TextDescription, TextResult
 from dlnotes_cli.text.linear import LinearTask
-from dlnotes_cli.text.options import TrainTextConfig
-from dlnotes_cli.text.options import TextRecipe
-from dlnotes_cli.text.results import TextResult
+from dlnotes_cli.text.options import TextRecipe, TrainTextConfig
 from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.fit import fit

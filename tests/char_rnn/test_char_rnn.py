@@ -508,7 +508,7 @@ USE_FAULTS = {
     "sample {model} --top-p 0": r"--top-p: 0 is out of range",
     "sample {classifier}": r"holds a model of kind mlp, but this command needs char_rnn",
     "score {classifier} {text}": r"holds a model of kind mlp, but this command needs char_rnn",
-    "score {model}": r"TEXT: no text given",
+    "score {model}": r"TEXT: missing",
     "score {model} {unknown}": r"unknown\.txt: has characters that are not in .* vocabulary: 'Q' .*--on-unknown skip",
     "score {model} {text} --heat x.jpg": r"--heat: .*png",
     "score {model} {png_text} --heat {png_text} --overwrite": r"--heat: .*is also an input",

@@ -2,8 +2,7 @@
 
 import pytest
 
-from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.options import BEST, BEST_LONG, NOTES
+from dlnotes_cli.char_rnn.options import BEST, BEST_LONG, NOTES, CharRnnTrainConfig
 from dlnotes_cli.training.recipes import with_recipe
 
 

@@ -383,7 +383,7 @@ def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) 
         (("export", "{rnn}", "--format", "pt2"), "--format pt2: .* classifies texts"),
         (("train-text", "--model", "linear", "--devices", "2"), "--devices: has no effect with --model linear"),
         (("train-text", "--model", "linear", "--lr", "1"), "--lr: has no effect with --model linear"),
-        (("train-text", "--tokenizer", "bpe", "--recipe", "notes"), "--tokenizer bpe: is not the course's"),
+        (("train-text", "--tokenizer", "bpe", "--recipe", "notes"), "--recipe: cannot be combined with --tokenizer"),
         (("train-text", "--tokenizer", "bpe", "--vocab-size", "9"), "--vocab-size: 9 is less than the 256 bytes"),
         (("train-text", "--val-split", "0"), "--val-split: 0 is out of range"),
         (("train-text", "--limit", "1"), "--limit: no training text of class (negative|positive); raise it"),
