@@ -7,6 +7,7 @@ from dlnotes_cli.char_rnn.sample import Sample as Sample
 from dlnotes_cli.char_rnn.sample import SampleResult as SampleResult
 from dlnotes_cli.char_rnn.score import Score as Score
 from dlnotes_cli.char_rnn.score import ScoreResult as ScoreResult
+from dlnotes_cli.char_rnn.score import TextScore as TextScore
 from dlnotes_cli.char_rnn.score import score_texts as score_texts
 from dlnotes_cli.char_rnn.train import CharRnnResult as CharRnnResult
 from dlnotes_cli.char_rnn.train import train_char_rnn as train_char_rnn
@@ -113,9 +114,9 @@ from dlnotes_cli.style.feature_network import layer_names as layer_names
 from dlnotes_cli.style.options import StyleTransferConfig as StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult as StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer as style_transfer
+from dlnotes_cli.text.description import TextModelScores as TextModelScores
+from dlnotes_cli.text.description import TextResult as TextResult
 from dlnotes_cli.text.options import TrainTextConfig as TrainTextConfig
-from dlnotes_cli.text.results import TextModelScores as TextModelScores
-from dlnotes_cli.text.results import TextResult as TextResult
 from dlnotes_cli.text.train_text import train_text as train_text
 from dlnotes_cli.training.model_file import LanguageModel as LanguageModel
 from dlnotes_cli.training.model_file import SeriesModel as SeriesModel
