@@ -128,7 +128,7 @@ def test_the_two_lowest_floors_are_the_standard_library(floor: str, also: set[st
 
 def is_light(path: Path) -> bool:
     """Whether a module is imported when a command starts or prints its help."""
-    names = {"options", "commands", "help_texts", "choices", "cnn_architectures", "report"}
+    names = {"options", "commands", "choices", "cnn_architectures", "report"}
     return area(path) in {"shell", "shapes", "device", "seeding", "cli", "schema", "api"} or path.stem in names
 
 

@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlnotes_cli.data.images.image_io import LoadedImage, depth_for, holds_alpha, read_image, write_image
-from dlnotes_cli.filter.correlation import Correlation
 from dlnotes_cli.filter.filtered_image import (
-    CorrelationBackend,
     FilteredImage,
     KernelChain,
     concatenate_horizontally,
     filter_image,
 )
-from dlnotes_cli.filter.inputs import FilterInput, find_inputs
+from dlnotes_cli.filter.kernels.description import details, lines
 from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.options import FilterConfig
-from dlnotes_cli.filter.outputs import OutputFile, make_folders, plan_outputs
+from dlnotes_cli.filter.plan import FilterInput, OutputFile, find_inputs, make_folders, plan_outputs
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import HIDDEN, in_json, inlined
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Detail
 
 _EXTRA_WORKERS = 1  # more images at a time than threads, because some wait for the disk
 _MIN_IMAGES_FOR_PROGRESS = 20
+_SMALL_SHARE = 0.01  # of clipped values, which is not worth a note
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,6 @@ class FilterSettings:
     pool_size: int | None
     result: str | None
     threshold: float | None
-    device: str
     sheet: Path | None
 
 
@@ -79,6 +78,28 @@ class FilterResult:
     skipped: tuple[str, ...] = ()
     stdout: bytes = field(default=b"", metadata=HIDDEN)  # the image for `--out -`
 
+    def table(self) -> Iterator[str]:
+        """What the kernels do, if asked for, a line for each result, or with `-q` for each file, and the sheet."""
+        if self.config.explain:
+            yield from lines(self.kernels, details)
+        for result in self.results:
+            height, width = result.output_shape[:2]
+            size = f"{width}x{height}"
+            yield Detail(f"{result.file}  {result.kernel}  {size}  from {result.low:.6g} to {result.high:.6g}")
+        if self.config.quiet:
+            yield from dict.fromkeys(result.file for result in self.results)
+        if self.config.sheet is not None:
+            yield str(self.config.sheet)
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """Which kernels have clipped values."""
+        kernels = dict.fromkeys(result.kernel for result in self.results)
+        clipped = [text for kernel in kernels if (text := _clipping(kernel, self.results))]
+        if clipped and not self.config.json:
+            how = "--result rescale shows them; abs or signed show those below 0"
+            yield f"clipped values: {', '.join(clipped)}; {how}"
+
     @property
     @inlined
     def settings(self) -> FilterSettings:
@@ -86,8 +107,16 @@ class FilterResult:
         config = self.config
         return FilterSettings(
             config.edges, config.convolve, config.op, config.resolved_stride, config.relu, config.pool,
-            config.pooling_size, config.result, config.threshold, config.device, config.sheet,
+            config.pooling_size, config.result, config.threshold, config.sheet,
         )  # fmt: skip
+
+
+def _clipping(kernel: str, results: Sequence[KernelResult]) -> str:
+    """A kernel with the largest shares of clipped values in an image, without shares up to 1%; "" if none is left."""
+    chosen = [result for result in results if result.kernel == kernel]
+    shares = {"below 0": max(r.black for r in chosen), "above white": max(r.white for r in chosen)}
+    parts = [f"{share:.0%} {where}" for where, share in shares.items() if share > _SMALL_SHARE]
+    return f"{kernel} {' and '.join(parts)}" if parts else ""
 
 
 class _WrittenImage(NamedTuple):
@@ -100,10 +129,8 @@ class _WrittenImage(NamedTuple):
 class _Pipeline:
     """The steps for one image, with `threads` of its own: read, filter, write. Several threads may share one."""
 
-    def __init__(
-        self, config: FilterConfig, chains: tuple[KernelChain, ...], backend: CorrelationBackend, threads: int
-    ) -> None:
-        self._config, self._chains, self._backend, self._threads = config, chains, backend, threads
+    def __init__(self, config: FilterConfig, chains: tuple[KernelChain, ...], threads: int) -> None:
+        self._config, self._chains, self._threads = config, chains, threads
 
     def __call__(self, source: FilterInput, outputs: Sequence[OutputFile]) -> _WrittenImage | InputError:
         """Write the results of one image; with `--skip-bad`, an image that cannot be filtered returns its error."""
@@ -128,7 +155,7 @@ class _Pipeline:
     def _filter(self, source: FilterInput) -> list[FilteredImage]:
         image = read_image(source.path, self._config.color, self._config.max_pixels, source.content)
         try:
-            return [filter_image(image, chain, self._config, self._backend, self._threads) for chain in self._chains]
+            return [filter_image(image, chain, self._config, self._threads) for chain in self._chains]
         except InputError as error:
             raise InputError(source.path, f"{error.where}: {error.what}", error.fix) from error
 
@@ -149,14 +176,13 @@ def filter_images(config: FilterConfig) -> FilterResult:
     operations = config.parsed_operations()
     starts = [(kernel, *then) for kernel in first] or [tuple(then)]
     chains = tuple(KernelChain(kernels, operations, config.pool) for kernels in starts)
-    backend = _correlation_backend(config.device)
     inputs = find_inputs(config)
     plan = plan_outputs(config, inputs, [chain.name for chain in chains])
     if config.sheet is not None:
         _check_sheet(config, plan)
     make_folders(config, plan)
     threads = config.threads or default_threads()
-    pipeline = _Pipeline(config, chains, backend, threads if len(inputs) == 1 else 1)
+    pipeline = _Pipeline(config, chains, threads if len(inputs) == 1 else 1)
     results: list[KernelResult] = []
     skipped: list[str] = []
     stdout = b""
@@ -167,20 +193,11 @@ def filter_images(config: FilterConfig) -> FilterResult:
         else:
             results += outcome.results
             stdout += outcome.stdout
+    if skipped:
+        output.warn(f"{len(skipped)} skipped: {', '.join(skipped)}")
     if len(skipped) == len(inputs):
         raise InputError("PATH", f"none of {len(inputs)} images could be filtered", "check the files")
     return FilterResult(config, (*first, *then), tuple(results), tuple(skipped), stdout)
-
-
-def _correlation_backend(device_name: str) -> CorrelationBackend:
-    """NumPy on the CPU, PyTorch on another device."""
-    if device_name == "cpu":
-        return Correlation
-    from dlnotes_cli.device import choose_device
-    from dlnotes_cli.filter.torch_backend import TorchCorrelation
-
-    device = choose_device(device_name)
-    return Correlation if device.type == "cpu" else partial(TorchCorrelation, device=device)
 
 
 def _check_sheet(config: FilterConfig, plan: Sequence[Sequence[OutputFile]]) -> None:

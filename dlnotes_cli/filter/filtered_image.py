@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.images.image_io import LoadedImage
-from dlnotes_cli.data.row_strips import over_strips
-from dlnotes_cli.filter.correlation import Magnitude, Response, compute, window_offset
+from dlnotes_cli.filter.correlation import Correlation, Magnitude, Response, compute, window_offset
 from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
 from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.operations.apply import apply_operations
@@ -25,10 +24,9 @@ from dlnotes_cli.filter.stages import (
     StoredResponse,
     strided,
 )
+from dlnotes_cli.filter.strips import over_strips
 
 _BINS = 1000  # of a histogram of magnitudes
-
-CorrelationBackend = Callable[..., Response]  # Correlation, or TorchCorrelation on a device
 
 
 class KernelChain(NamedTuple):
@@ -123,9 +121,7 @@ class FilteredImage:
         )
 
 
-def filter_image(
-    image: LoadedImage, chain: KernelChain, config: FilterConfig, backend: CorrelationBackend, threads: int
-) -> FilteredImage:
+def filter_image(image: LoadedImage, chain: KernelChain, config: FilterConfig, threads: int) -> FilteredImage:
     """Filter an image by a chain; all but the last kernel are applied at once, without rounding to whole values.
 
     Raises InputError if the border is cropped and no pixel remains, or if the pooling window does not fit.
@@ -136,7 +132,7 @@ def filter_image(
     for i, kernel in enumerate(chain.kernels):
         if i:
             values = compute(response, threads)
-        response = _kernel_response(values, response.max_magnitude, kernel, config, image.white, backend)
+        response = _kernel_response(values, response.max_magnitude, kernel, config, image.white)
     top, left = _crop_offset(chain, config)
     offset = top + cropped[0], left + cropped[1]
     return FilteredImage(image, chain, layer_response(response, config), offset, config, threads)
@@ -178,11 +174,12 @@ def _kernel_response(
     kernel: Kernel,
     config: FilterConfig,
     white: int,
-    backend: CorrelationBackend,
 ) -> Response:
     """The response to one kernel; of a kernel with two matrices, the magnitude of both responses."""
     responses = [
-        backend(values, matrix, border=config.edges, convolve=config.convolve, white=white, max_magnitude=max_magnitude)
+        Correlation(
+            values, matrix, border=config.edges, convolve=config.convolve, white=white, max_magnitude=max_magnitude
+        )
         for matrix in kernel.matrices
     ]
     return responses[0] if len(responses) == 1 else Magnitude(responses)

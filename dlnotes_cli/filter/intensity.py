@@ -39,9 +39,6 @@ class IntensityMapping(NamedTuple):
     def to_integers(self, response: NDArray[Any], dtype: Any) -> NDArray[Any]:
         """Rounded intensities of `dtype`, uint8 or uint16, from 0 to its largest value."""
         largest = np.iinfo(dtype).max
-        only_clips = self.mode in {"clip", None} and self.threshold is None
-        if only_clips and response.dtype == np.int16 and largest == self.white:
-            return response.clip(0, largest).astype(dtype)
         values = self._mapped(response)
         if largest != self.white:
             values *= largest / self.white

@@ -136,18 +136,12 @@ class FilterConfig(Config):
     json: bool = common.JSON
     quiet: bool = common.QUIET
     verbose: bool = common.VERBOSE
-    device: str = option(
-        "cpu", "auto, cpu, cuda, cuda:N or mps; any value other than cpu loads PyTorch.", panel="Runtime",
-        metavar="DEVICE",
-    )  # fmt: skip
     threads: int | None = common.THREADS
 
     def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
+        """Validate each option, then the output."""
         super().__post_init__()
         check_at_most_one({"--json": self.json, "--out -": self.out == "-"}, STDOUT_TWICE)
-        uses_device = self.device not in {"cpu", "auto"}
-        check_at_most_one({"--patch": self.patch is not None, "--device": uses_device})
 
     def parsed_kernels(self) -> "tuple[list[Kernel], list[Kernel]]":
         """Parse the kernels of `--kernel` and of `--then`; raises InputError for one that is not valid."""

@@ -1,16 +1,18 @@
 """`filter --patch`: kernels, ReLU and pooling on a small matrix, with the numbers of lesson 5."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.filter.correlation import correlate
+from dlnotes_cli.filter.correlation import Correlation
 from dlnotes_cli.filter.filtered_image import KernelChain, layer_response
 from dlnotes_cli.filter.intensity import IntensityMapping, ValueRange
-from dlnotes_cli.filter.kernels.kernel import Kernel
+from dlnotes_cli.filter.kernels.description import details, lines
+from dlnotes_cli.filter.kernels.kernel import Kernel, format_matrix
 from dlnotes_cli.filter.operations.apply import apply_operations
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.stages import StoredResponse
@@ -54,6 +56,27 @@ class PatchResult:
     input_shape: tuple[int, int, int]  # (C, H, W)
     results: tuple[PatchResponse, ...]
     remark: str = field(default="", metadata=HIDDEN)
+    is_explained: bool = field(default=False, metadata=HIDDEN)
+
+    def table(self) -> Iterator[str]:
+        """What the kernels do, if asked for, and the numbers of each response, below its name if there are several."""
+        if self.is_explained:
+            yield from lines(self.kernels, details)
+        for i, result in enumerate(self.results):
+            if i:
+                yield ""
+            if len(self.results) > 1:
+                yield result.kernel or ""
+            for channel, values in enumerate(result.channels.tolist()):
+                if channel:
+                    yield "|"
+                yield from format_matrix(values, digits=10)
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """The remark."""
+        if self.remark:
+            yield self.remark
 
 
 def filter_patch(config: FilterConfig) -> PatchResult:
@@ -67,7 +90,7 @@ def filter_patch(config: FilterConfig) -> PatchResult:
     results = tuple(PatchResponse(_label(chain), _apply_chain(patch, chain, config)) for chain in chains)
     is_course_example = matrices == (_COURSE_PATCH,) and [k.matrix for k in (*first, *then)] == [_COURSE_KERNEL]
     remark = _COURSE_CORRECTION if is_course_example and config.edges == "crop" else ""
-    return PatchResult((*first, *then), patch.shape, results, remark)
+    return PatchResult((*first, *then), patch.shape, results, remark, config.explain)
 
 
 def _apply_chain(patch: NDArray[np.float64], chain: KernelChain, config: FilterConfig) -> NDArray[np.float64]:
@@ -90,8 +113,8 @@ def _apply_kernel(patch: NDArray[np.float64], kernel: Kernel, config: FilterConf
 
 def _sum_over_channels(patch: NDArray[np.float64], matrix: Matrix, config: FilterConfig) -> NDArray[np.float64]:
     pixels = np.ascontiguousarray(patch.transpose(1, 2, 0))  # (H, W, C)
-    response = correlate(pixels, matrix, border=config.edges, convolve=config.convolve)
-    return np.asarray(response.sum(axis=2)[None], np.float64)
+    response = Correlation(pixels, matrix, border=config.edges, convolve=config.convolve)
+    return np.asarray(response.rows(0, response.shape[0]).sum(axis=2)[None])
 
 
 def _map_intensities(response: NDArray[np.float64], config: FilterConfig) -> NDArray[np.float64]:

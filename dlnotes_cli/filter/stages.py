@@ -49,7 +49,7 @@ class StoredResponse:
     """Values (H, W, C) that are computed already."""
 
     def __init__(self, values: NDArray[Any], max_magnitude: float) -> None:
-        self._values = values.astype(np.int16) if values.dtype == np.uint8 else values
+        self._values = values
         self.shape: tuple[int, int, int] = values.shape
         self.max_magnitude = max_magnitude
         self.strip_rows = max(2**18 // (self.shape[1] * self.shape[2]), 16)

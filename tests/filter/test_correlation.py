@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import fft, ndimage, signal
+from scipy import ndimage, signal
 
-from dlnotes_cli.filter.borders import BorderMode, border_indices
-from dlnotes_cli.filter.correlation import Correlation, Magnitude, _fast_fft_length, compute, correlate
+from dlnotes_cli.filter.correlation import Correlation, Magnitude, compute, correlate
+from dlnotes_cli.filter.strips import BorderMode, border_indices
 from dlnotes_cli.shell.errors import InputError
 
 SCIPY_MODES: dict[BorderMode, str] = {"extend": "nearest", "pad": "constant", "reflect": "mirror", "wrap": "wrap"}
@@ -173,8 +173,3 @@ def test_rows_can_be_computed_in_any_pieces(size: int, seed: int, cut: int) -> N
     expected = ndimage.correlate(image[..., 0].astype(float), kernel, mode="nearest")
     np.testing.assert_allclose(pieces[..., 0], expected, atol=1e-3)
     np.testing.assert_allclose(response.rows(0, 600)[..., 0], expected, atol=1e-3)
-
-
-def test_fft_lengths_equal_those_of_scipy() -> None:
-    lengths = range(1, 5000)
-    assert list(map(_fast_fft_length, lengths)) == [fft.next_fast_len(length, real=True) for length in lengths]

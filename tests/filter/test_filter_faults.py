@@ -108,7 +108,6 @@ FAULTS = [
     Fault("raw in a folder", ("@mix", "--result", "raw", "--out", "@new/", "--format", "png"), r"--result: raw values do not fit into the pixels of PNG"),
     Fault("raw and threshold", (PHOTO, "--result", "raw", "--threshold", 9), r"--threshold: cannot be combined with --result raw; drop one"),
     Fault("patch and path", (PHOTO, "--patch", "1"), r"PATHS: cannot be combined with --patch; drop"),
-    Fault("patch and device", ("--patch", "1", "--device", "cuda:77"), r"--device: cannot be combined with --patch; drop"),
     Fault("patch and format", ("--patch", "1", "--format", "jpg"), r"--format: cannot be combined with --patch; drop"),
     Fault("patch and out", ("--patch", "1", "--out", "@x.png"), r"--out: cannot be combined with --patch; drop"),
     Fault("patch ragged", ("--patch", "1 2; 3"), r"--patch: row 2 has 1 number, row 1 has 2"),
@@ -117,8 +116,6 @@ FAULTS = [
     Fault("unknown result", (PHOTO, "--result", "ab"), r"--result: unknown value 'ab'; did you mean 'abs'\?"),
     Fault("unknown format", (PHOTO, "--format", "gif"), r"--format: unknown value 'gif'"),
     Fault("threshold nan", (PHOTO, "--threshold", "nan"), r"--threshold: nan is out of range"),
-    Fault("device", (PHOTO, "--device", "gpu"), r"--device: unknown device 'gpu'; use auto"),
-    Fault("no cuda", (PHOTO, "--device", "cuda:77"), r"--device: cuda:77 is unavailable"),
 ]  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from hypothesis.extra import numpy as stn
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.images.image_io import LoadedImage
-from dlnotes_cli.filter.correlation import Correlation
 from dlnotes_cli.filter.filtered_image import KernelChain, filter_image
 from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.options import FilterConfig
@@ -20,7 +19,7 @@ from dlnotes_cli.filter.options import FilterConfig
 def test_the_quantile_of_the_magnitudes(values: NDArray[np.uint8], fraction: float) -> None:
     kernel = Kernel("edges", ((-1.0, 0.0, 2.0),))
     config = FilterConfig(kernel=("-1 0 2",))
-    image = filter_image(LoadedImage(values, None, None), KernelChain((kernel,)), config, Correlation, 1)
+    image = filter_image(LoadedImage(values, None, None), KernelChain((kernel,)), config, 1)
     magnitudes = np.sort(np.abs(image.response.rows(0, len(values)).astype(float)), axis=None)
     expected = magnitudes[max(int(np.ceil(fraction * magnitudes.size)) - 1, 0)]
     assert expected <= image.magnitude_quantile(fraction) <= expected + magnitudes[-1] / 1000 + 1e-9

@@ -16,10 +16,8 @@ from hypothesis.extra import numpy as stn
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.filter.operations.bilateral import bilateral_filter
-from dlnotes_cli.filter.operations.canny import canny_edges
+from dlnotes_cli.filter.operations.apply import bilateral_filter, canny_edges, rank_filter
 from dlnotes_cli.filter.operations.parsing import OPERATIONS, parse_operations
-from dlnotes_cli.filter.operations.ranks import rank_filter
 from dlnotes_cli.shell.errors import InputError
 
 BORDERS = {"extend": "edge", "reflect": "reflect", "wrap": "wrap", "pad": "constant"}  # numpy.pad's names
@@ -64,8 +62,7 @@ def test_strips_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     values = np.random.default_rng(0).integers(0, 256, (60, 8, 3), dtype=np.uint8)
     whole = [rank_filter(values, "open", 5, "reflect", 1), bilateral_filter(values, 1, 40, "wrap", 1)]
     whole.append(canny_edges(values, 40, 90, 1.0, "extend", 1))
-    for module in ("ranks", "bilateral", "canny"):
-        monkeypatch.setattr(f"dlnotes_cli.filter.operations.{module}._STRIP_VALUES", 1)
+    monkeypatch.setattr("dlnotes_cli.filter.operations.apply._STRIP_VALUES", 1)
     strips = [rank_filter(values, "open", 5, "reflect", 3), bilateral_filter(values, 1, 40, "wrap", 3)]
     strips.append(canny_edges(values, 40, 90, 1.0, "extend", 3))
     assert all(np.array_equal(one, other) for one, other in zip(whole, strips, strict=True))

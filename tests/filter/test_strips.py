@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.row_strips import over_strips
+from dlnotes_cli.filter.strips import over_strips
 
 
 @given(st.integers(1, 200), st.integers(1, 50), st.sampled_from([1, 3]))

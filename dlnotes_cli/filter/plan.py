@@ -1,4 +1,4 @@
-"""The files that `filter` writes: from `--out` and `--format` to a path for every result."""
+"""What one call of `filter` reads and writes: its images, and from `--out` and `--format` a path for every result."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,13 +6,42 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dlnotes_cli.data.images.image_io import FORMATS
-from dlnotes_cli.filter.inputs import FilterInput
+from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.paths import expand_argument, read_image_from_stdin
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
 _DEFAULT_PATTERN = "{name}-{kernel}"
+
+
+class FilterInput(NamedTuple):
+    """An image to read; `subfolder` is where it lies relative to the folder that the user named."""
+
+    path: Path
+    subfolder: Path = Path()
+    content: bytes | None = None  # read from standard input
+
+
+def find_inputs(config: FilterConfig) -> list[FilterInput]:
+    """The images of `config.paths` in order, each once; without paths an image of scikit-learn.
+
+    Raises InputError if a path yields no image, or if standard input is empty or named twice.
+    """
+    if not config.paths:
+        return [FilterInput(sample_image("china.jpg", "PATH"))]
+    stdin = read_image_from_stdin(config.paths, "dlnotes filter -") if "-" in config.paths else b""
+    inputs = [image for argument in config.paths for image in _inputs_of(argument, stdin, recursive=config.recursive)]
+    return list(dict.fromkeys(inputs))
+
+
+def _inputs_of(argument: str, stdin: bytes, *, recursive: bool) -> Iterator[FilterInput]:
+    if argument == "-":
+        yield FilterInput(Path("stdin"), content=stdin)
+        return
+    for file in expand_argument(argument, recursive=recursive, only_files=True):
+        yield FilterInput(file.path, file.subfolder)
 
 
 class OutputFile(NamedTuple):

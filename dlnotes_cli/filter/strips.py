@@ -1,10 +1,16 @@
-"""Border modes: the pixels that a kernel reads outside the image. `--edges` names them as the course does."""
+"""Strips of an image: with what lies beyond its border, and in threads that share the work.
 
-from typing import Any, Literal
+`--edges` names the border modes as the course does.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 BorderMode = Literal["extend", "pad", "crop", "reflect", "wrap"]
 
 
@@ -51,3 +57,13 @@ def _take_or_zero(pixels: NDArray[Any], indices: NDArray[np.intp], axis: int) ->
     if indices.min() < 0:
         taken[(slice(None),) * axis + (indices < 0,)] = 0
     return taken
+
+
+def over_strips(work: Callable[[int, int], T], height: int, strip: int, threads: int) -> Iterator[T]:
+    """Call `work(start, stop)` for each strip of `strip` rows, in threads; yields the results from top to bottom."""
+    starts = range(0, height, strip)
+    if threads == 1 or len(starts) == 1:
+        yield from (work(start, min(start + strip, height)) for start in starts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(lambda start: work(start, min(start + strip, height)), starts)

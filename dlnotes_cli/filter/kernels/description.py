@@ -1,33 +1,38 @@
-"""The text with which `filter` describes kernels, line by line."""
+"""What `filter` says about kernels: the list of them, and what follows from their weights."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from dlnotes_cli.filter.kernels.catalog import NAMES, named_kernel
 from dlnotes_cli.filter.kernels.kernel import PASSES, Kernel, abbreviated, format_matrix
 from dlnotes_cli.filter.options import FilterConfig
-from dlnotes_cli.shell import output
-from dlnotes_cli.shell.codec import to_json
+from dlnotes_cli.shell.codec import HIDDEN
 
 _MOST_SHOWN = 10  # rows and columns of a kernel
 Formatter = Callable[[Kernel], Iterator[str]]
 
 
-def requested(config: FilterConfig) -> list[Kernel]:
-    """The kernels of `--kernel` and `--then`."""
-    return [kernel for kernels in config.parsed_kernels() for kernel in kernels]
+@dataclass(frozen=True)
+class KernelList:
+    """Kernels, with all of their properties or in brief."""
+
+    kernels: tuple[Kernel, ...]
+    is_brief: bool = field(metadata=HIDDEN)
+
+    def table(self) -> Iterator[str]:
+        """The lines of each kernel."""
+        return lines(self.kernels, _summary if self.is_brief else details)
 
 
-def show_all(config: FilterConfig) -> None:
-    """Print every named kernel."""
-    _show(config, [named_kernel(name) for name in NAMES], summary)
+def describe_kernels(config: FilterConfig) -> KernelList:
+    """Describe every named kernel in brief with `--list`, else those of `--kernel` and `--then`."""
+    if config.list_kernels:
+        return KernelList(tuple(map(named_kernel, NAMES)), is_brief=True)
+    first, then = config.parsed_kernels()
+    return KernelList((*first, *then), is_brief=False)
 
 
-def show_requested(config: FilterConfig) -> None:
-    """Print the kernels of `--kernel` and `--then`."""
-    _show(config, requested(config), details)
-
-
-def lines(kernels: Sequence[Kernel], formatter: Formatter) -> Iterator[str]:
+def lines(kernels: Iterable[Kernel], formatter: Formatter) -> Iterator[str]:
     """The lines of each kernel, with an empty line between two kernels."""
     for i, kernel in enumerate(kernels):
         if i:
@@ -35,7 +40,7 @@ def lines(kernels: Sequence[Kernel], formatter: Formatter) -> Iterator[str]:
         yield from formatter(kernel)
 
 
-def summary(kernel: Kernel) -> Iterator[str]:
+def _summary(kernel: Kernel) -> Iterator[str]:
     """Name, size, sum, purpose and weights of a kernel."""
     height, width = kernel.size
     yield f"{kernel.name}  {height}x{width}  sum {kernel.description.total:.6g}  {kernel.purpose}"
@@ -48,7 +53,7 @@ def summary(kernel: Kernel) -> Iterator[str]:
 def details(kernel: Kernel) -> Iterator[str]:
     """The summary of a kernel, and what follows from its weights."""
     description = kernel.description
-    yield from summary(kernel)
+    yield from _summary(kernel)
     yield f"  passes     {description.passes}: {PASSES[description.passes]}"
     if description.column is None or description.row is None:
         yield "  separable  no"
@@ -59,11 +64,3 @@ def details(kernel: Kernel) -> Iterator[str]:
         )
         yield f"  separable  column {column} times row {row}"
     yield f"  direction  {description.direction}"
-
-
-def _show(config: FilterConfig, kernels: Sequence[Kernel], formatter: Formatter) -> None:
-    if config.json:
-        output.document(config.command, {"kernels": to_json(kernels)})
-        return
-    for line in lines(kernels, formatter):
-        output.line(line)
