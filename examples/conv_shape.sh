@@ -8,7 +8,7 @@ dlnotes conv-shape --input 3x130x130 "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(
 dlnotes conv-shape -W 130 -F 3 -S 1 -P 0 -K 10 -D 3 --explain
 dlnotes conv-shape -W 130 -F 3 --solve padding --want 130
 
-# A pasted module is parsed, never run; the layers count in the order of forward().
+# A file with a class is executed, as python FILE does; its module runs once with shapes and no values.
 cat > "$out/net.py" <<'PYTHON'
 class Net(nn.Module):
     def __init__(self):
@@ -21,7 +21,7 @@ class Net(nn.Module):
         x = self.pool(F.relu(self.conv(x)))
         return self.fc(x.view(-1, 16 * 16 * 16))
 PYTHON
-dlnotes conv-shape --input 3x32x32 --file "$out/net.py" --csv -
+dlnotes conv-shape --input 3x32x32 "$out/net.py:Net" --csv -
 
 # In a script: the input size of a linear layer.
 features=$(printf 'nn.Conv2d(3, 16, 5),\nnn.MaxPool2d(2)\n' | dlnotes conv-shape --input 3x64x64 - --field values)

@@ -1,12 +1,13 @@
 """A trained network opened for inspection: its layers by name, and their activations for a batch."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
@@ -110,12 +111,17 @@ def path_names(network: nn.Module, prefix: str = "") -> dict[nn.Module, str]:
     return {module: name.removeprefix(prefix) for name, module in network.named_modules() if name not in around}
 
 
+def on_meta(network: nn.Module) -> Callable[[Tensor], Any]:
+    """The network as a function of a tensor on the meta device, which computes shapes and no values."""
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    copies = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    return lambda x: functional_call(network, copies, (x,))
+
+
 @torch.no_grad()
 def _run_on_meta(network: nn.Module, shape: tuple[int, ...]) -> None:
     """Run a network with shapes and no values. Raises whatever the network raises for this shape."""
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
-    functional_call(network, on_meta, (torch.empty(_PROBE, *shape, device="meta"),))
+    on_meta(network)(torch.empty(_PROBE, *shape, device="meta"))
 
 
 def _note(ended: list[tuple[nn.Module, object]], module: nn.Module, _inputs: object, outputs: object) -> None:

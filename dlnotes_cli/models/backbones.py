@@ -144,7 +144,7 @@ def build_backbone(config: BackboneConfig) -> TransferModel:
     if config.backbone == EMBEDDED_NAME:
         head = build_head(embedded.CHANNELS, config.hidden, config.classes, config.dropout)
         return TransferModel(_build_embedded(config.size), head, config.size)
-    backbone = _build_torchvision(config.backbone, config.size)
+    backbone = build_torchvision(config.backbone, config.size)
     if hasattr(backbone, "transform_input"):
         setattr(backbone, "transform_input", config.transform_input)  # noqa: B010  # mypy takes it for a module
     path, last = last_layer(backbone)
@@ -194,7 +194,7 @@ def named_blocks(backbone: nn.Module, prefix: str = "") -> Iterator[tuple[str, n
 
 def build_classifier(backbone: str, size: int, outputs: int = _IMAGENET_CLASSES) -> nn.Module:
     """A network of torchvision for images of `size` pixels per side, with `outputs` classes and without weights."""
-    network = _build_torchvision(backbone, size)
+    network = build_torchvision(backbone, size)
     path, last = last_layer(network)
     if outputs != _IMAGENET_CLASSES:
         if isinstance(last, nn.Linear):
@@ -207,7 +207,7 @@ def build_classifier(backbone: str, size: int, outputs: int = _IMAGENET_CLASSES)
 def count_outputs(backbone: str, weights: dict[str, Tensor]) -> int:
     """The number of classes of a backbone whose weights, with torchvision's names, are these."""
     with meta_device():
-        path = last_layer(_build_torchvision(backbone))[0]
+        path = last_layer(build_torchvision(backbone))[0]
     tensor = weights.get(f"{path}.weight")
     return _IMAGENET_CLASSES if tensor is None or not tensor.ndim else len(tensor)
 
@@ -225,7 +225,7 @@ def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tens
     if backbone == EMBEDDED_NAME:
         return _load(network.backbone, backbone, weights, ignored=(f"{len(list(network.backbone.children()))}.",))
     with meta_device():
-        head = f"{last_layer(_build_torchvision(backbone))[0]}."
+        head = f"{last_layer(build_torchvision(backbone))[0]}."
     return _load(network.backbone, backbone, weights, ignored=(head, *_AUXILIARY_HEADS))
 
 
@@ -240,7 +240,7 @@ def torchvision_weights(network: TransferModel, backbone: str) -> dict[str, Tens
     Raises ValueError for SqueezeNet, in which torchvision applies ReLU after the last layer.
     """
     with meta_device():
-        path, last = last_layer(_build_torchvision(backbone))
+        path, last = last_layer(build_torchvision(backbone))
     if not isinstance(last, nn.Linear):
         raise ValueError(path)  # noqa: TRY004  # a property of the network
     head = network.head.state_dict()
@@ -254,7 +254,7 @@ def build_torchvision_classifier(config: BackboneConfig) -> nn.Module:
 
     It reads images of `config.size` pixels per side.
     """
-    network = _build_torchvision(config.backbone, config.size)
+    network = build_torchvision(config.backbone, config.size)
     if hasattr(network, "transform_input"):
         setattr(network, "transform_input", config.transform_input)  # noqa: B010  # mypy takes it for a module
     path, last = last_layer(network)
@@ -266,7 +266,7 @@ def build_torchvision_classifier(config: BackboneConfig) -> nn.Module:
 def torchvision_code(config: BackboneConfig) -> list[str]:
     """Lines of Python that build the network of `build_torchvision_classifier` with torchvision alone."""
     with meta_device():
-        network = _build_torchvision(config.backbone, config.size)
+        network = build_torchvision(config.backbone, config.size)
         path, last = last_layer(network)
         default_size = getattr(_instantiate(config.backbone), "image_size", None)
     is_own_head = bool(config.hidden) or last.bias is None  # MaxViT's last layer has no bias
@@ -322,7 +322,7 @@ def _build_embedded(size: int) -> nn.Sequential:
     return build_cnn(CnnConfig(embedded.FEATURES, (3, size, size), embedded.CHANNELS))
 
 
-def _build_torchvision(name: str, size: int | None = None) -> nn.Module:
+def build_torchvision(name: str, size: int | None = None) -> nn.Module:
     """A network of torchvision without auxiliary heads.
 
     A vision transformer has a fixed image size: it is built for `size` if weights of that size are published.

@@ -63,6 +63,11 @@ def meta_device() -> Iterator[None]:
         yield
 
 
+def uninitialized() -> TorchFunctionMode:
+    """A context in which tensors on the meta device, which have no values, are not initialized."""
+    return _Uninitialized()
+
+
 class _Uninitialized(TorchFunctionMode):
     """Leaves tensors as they are where `torch.nn.init` would initialize them, or draw random numbers."""
 
@@ -70,10 +75,9 @@ class _Uninitialized(TorchFunctionMode):
         self, function: Any, _types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        is_random = function in _RANDOM and args[0].is_meta
-        if is_random or getattr(function, "__module__", None) == torch.nn.init.__name__:
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return function(*args, **kwargs)
+        is_init = function in _RANDOM or getattr(function, "__module__", None) == torch.nn.init.__name__
+        tensor = kwargs.get("tensor", args[0] if args else None)
+        return tensor if is_init and tensor is not None and tensor.is_meta else function(*args, **kwargs)
 
 
 def make_lbfgs(parameters: Iterable[nn.Parameter], **settings: Any) -> torch.optim.LBFGS:

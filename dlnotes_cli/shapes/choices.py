@@ -2,14 +2,7 @@
 
 from typing import Literal
 
-BranchedName = Literal[
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "squeezenet1_0", "mobilenet_v2", "densenet121",
-    "googlenet",
-]  # fmt: skip
-NetworkName = Literal[
-    "lenet5", "alexnet", "alexnet-2gpu", "vgg11", "vgg13", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50",
-    "resnet101", "resnet152", "squeezenet1_0", "mobilenet_v2", "densenet121", "googlenet", "notes-mlp", "notes-cnn",
-]  # fmt: skip
+NetworkName = Literal["lenet5", "alexnet-2gpu", "notes-mlp", "notes-cnn"]
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 AssumedOptimizer = Literal["sgd", "momentum", "rmsprop", "adagrad", "adam", "adamw"]
 Hyperparameter = Literal["padding", "kernel", "stride", "output_padding"]

@@ -1,5 +1,6 @@
 """A layer as written, and what it computes for one sample: output shape, parameters, MACs, receptive field."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
 
 Shape = tuple[int, ...]
 
+INPUT = -1  # the position that stands for the input of the network
 SPATIAL_LAYOUTS = {1: "CxL", 2: "CxHxW", 3: "CxDxHxW"}
 INT64 = 2**63 - 1
 MAX_BYTES = INT64  # of a float32 tensor, the limit of torch's storage
@@ -28,8 +30,7 @@ class InvalidLayerError(Exception):
 class Layer:
     """One call as written, such as `Conv2d(3, 10, kernel_size=3)`.
 
-    `location` is its file and line, or "". `expected_output` is the output shape that the code states, as
-    `view(-1, 400)` does, or None.
+    `location` is its file and line, or "". `tied` is how many of its parameters are those of another layer.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Layer:
     keywords: tuple[tuple[str, Any], ...] = ()
     text: str = ""
     location: str = ""
-    expected_output: Shape | None = None
+    tied: int = 0
 
 
 class LayerInfo(NamedTuple):
@@ -67,6 +68,32 @@ def format_shape(shape: Shape) -> str:
     '3x130x130'
     """
     return "x".join(map(str, shape))
+
+
+def format_call(name: str, positional: Sequence[Any], keywords: Mapping[str, Any]) -> str:
+    """A call as text.
+
+    >>> format_call("Conv2d", [3, 10], {"kernel_size": (3, 5)}), format_call("getitem", [(slice(None), -1)], {})
+    ('Conv2d(3, 10, kernel_size=(3, 5))', 'getitem([:, -1])')
+    """
+    arguments = [*map(_value_text, positional), *(f"{key}={_value_text(value)}" for key, value in keywords.items())]
+    return f"{name}({', '.join(arguments)})"
+
+
+def _value_text(value: Any) -> str:
+    items = value if isinstance(value, tuple) else (value,)
+    if not any(isinstance(item, slice) or item is Ellipsis for item in items):
+        return repr(value)
+    return f"[{', '.join(map(_index_text, items))}]"
+
+
+def _index_text(item: Any) -> str:
+    if item is Ellipsis:
+        return "..."
+    if not isinstance(item, slice):
+        return repr(item)
+    limits = ["" if one is None else str(one) for one in (item.start, item.stop)]
+    return ":".join(limits if item.step is None else [*limits, str(item.step)])
 
 
 def truncate(text: str, width: int = 80) -> str:

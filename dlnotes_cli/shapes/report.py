@@ -8,18 +8,26 @@ from typing import NamedTuple
 
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype
 from dlnotes_cli.shapes.formulas import layer_formulas
-from dlnotes_cli.shapes.graph import INPUT, Network
-from dlnotes_cli.shapes.layer import Layer, Shape
-from dlnotes_cli.shapes.parsing.layer_list import parse_network
+from dlnotes_cli.shapes.layer import INPUT, Layer, Shape
+from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
-from dlnotes_cli.shapes.tracing import TracedLayer, trace, trace_network
+from dlnotes_cli.shapes.tracing import TracedLayer, trace
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, in_json, inlined
+from dlnotes_cli.shell.errors import InputError
 
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 OPTIMIZER_STATES: dict[AssumedOptimizer, int] = {  # state tensors for each parameter tensor
     "sgd": 0, "momentum": 1, "rmsprop": 1, "adagrad": 1, "adam": 2, "adamw": 2
 }  # fmt: skip
 _INDEX_BYTES = 8  # the indices of an embedding are int64
+
+
+class UnusedPart(NamedTuple):
+    """A module that does not run, or a parameter that nothing reads."""
+
+    name: str
+    parameters: int
+    buffers: int
 
 
 class Memory(NamedTuple):
@@ -78,14 +86,18 @@ class NetworkReport:
     batch: int = 1
     dtype: Dtype = "float32"
     optimizer: AssumedOptimizer = "adam"
-    is_code: bool = field(default=False, metadata=HIDDEN)  # a forward(), where PyTorch passes on what the code says
+    is_code: bool = field(default=False, metadata=HIDDEN)  # code, where PyTorch passes on what it says
     explain: bool = field(default=False, metadata=HIDDEN)  # whether its layers have formulas
+    end: int = field(default=-1, metadata=HIDDEN)  # the position of the layer that returns the output
+    more_inputs: tuple[Shape, ...] | None = field(default=None, metadata=OPTIONAL)  # besides `input`
+    trainable: int | None = field(default=None, metadata=OPTIONAL)  # parameters with a gradient, where others have none
+    unused: tuple[UnusedPart, ...] | None = field(default=None, metadata=OPTIONAL)  # counted all the same, as by torch
 
     @property
     @in_json
     def output(self) -> Shape:
         """The output shape."""
-        return self.traced[-1].output if self.traced else self.input
+        return self.traced[self.end].output if self.traced else self.input
 
     @property
     @in_json
@@ -96,14 +108,16 @@ class NetworkReport:
     @cached_property
     @in_json
     def parameters(self) -> int:
-        """The number of trainable parameters."""
-        return sum(traced.info.parameters for traced in self.traced)
+        """The number of parameters, those of unused modules included."""
+        used = sum(traced.info.parameters for traced in self.traced)
+        return used + sum(part.parameters for part in self.unused or ())
 
     @cached_property
     @in_json
     def buffers(self) -> int:
         """The number of values in buffers, such as running means, which are stored but not trained."""
-        return sum(traced.info.buffers for traced in self.traced)
+        used = sum(traced.info.buffers for traced in self.traced)
+        return used + sum(part.buffers for part in self.unused or ())
 
     @cached_property
     @in_json
@@ -127,7 +141,7 @@ class NetworkReport:
     @inlined
     def receptive_field(self) -> ReceptiveField:
         """The receptive field of the output."""
-        return self.traced[-1].receptive_field if self.traced else ReceptiveField.of_input(self.input)
+        return self.traced[self.end].receptive_field if self.traced else ReceptiveField.of_input(self.input)
 
     @property
     @in_json
@@ -144,20 +158,25 @@ class NetworkReport:
         """Memory of weights, buffers, gradients, optimizer state and activations, and of inference and training."""
         value_bytes = DTYPE_BYTES[self.dtype]
         weights, buffers = self.parameters * value_bytes, self.buffers * value_bytes
-        states = weights * OPTIMIZER_STATES[self.optimizer]
+        gradients = weights if self.trainable is None else self.trainable * value_bytes
+        states = gradients * OPTIMIZER_STATES[self.optimizer]
         has_indices = any(traced.layer.name == "Embedding" for traced in self.traced)
-        input_bytes = self.batch * prod(self.input) * (_INDEX_BYTES if has_indices else value_bytes)
+        input_bytes = (
+            self.batch
+            * sum(map(prod, (self.input, *(self.more_inputs or ()))))
+            * (_INDEX_BYTES if has_indices else value_bytes)
+        )
         outputs = [0 if traced.info.is_view else self._output_bytes(traced) for traced in self.traced]
         activations = input_bytes + sum(outputs)
         largest = _largest_sum(input_bytes, outputs, [traced.inputs for traced in self.traced])
         return Memory(
             weights_bytes=weights,
             buffers_bytes=buffers,
-            gradients_bytes=weights,
+            gradients_bytes=gradients,
             optimizer_bytes=states,
             activations_bytes=activations,
             inference_bytes=weights + buffers + largest,
-            training_bytes=2 * weights + buffers + states + activations,
+            training_bytes=weights + gradients + buffers + states + activations,
         )
 
     @cached_property
@@ -196,7 +215,7 @@ class NetworkReport:
 
 
 def analyze(
-    layers: str | Network | Sequence[Layer],
+    layers: str | LayerList | Sequence[Layer],
     shape: Shape,
     *,
     batch: int = 1,
@@ -212,10 +231,17 @@ def analyze(
     >>> report.output, report.parameters, report.macs, report.receptive_field.size
     ((10, 32, 32), 280, 4423680, (6, 6))
     """
-    network = parse_network(layers) if isinstance(layers, str) else layers
-    is_code = isinstance(network, Network) and network.is_code
-    traced = trace_network(network, shape) if isinstance(network, Network) else trace(network, shape)
-    return NetworkReport(tuple(shape), traced, batch, dtype, optimizer, is_code, explain)
+    if isinstance(layers, str):
+        layers = parse_list(layers)
+    if not isinstance(layers, LayerList):
+        layers = LayerList(tuple(layers))
+    try:
+        traced = trace(layers.layers, shape)
+    except InputError as error:
+        if layers.notes:  # what was read is not all that the network does
+            raise InputError(error.where, error.what, layers.notes[0]) from error
+        raise
+    return NetworkReport(tuple(shape), traced, batch, dtype, optimizer, layers.is_code, explain)
 
 
 def _largest_sum(input_bytes: int, outputs: list[int], inputs: list[tuple[int, ...]]) -> int:

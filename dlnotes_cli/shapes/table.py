@@ -90,7 +90,10 @@ def total_lines(report: NetworkReport) -> Iterator[str]:
         if layer.hidden:
             cell = f", cell {format_shape(layer.cell)}" if layer.cell else ""
             yield f"states      layer {index}: hidden {format_shape(layer.hidden)}{cell}"
-    yield f"parameters  {report.parameters:,}, buffers {report.buffers:,}"
+    trainable = "" if report.trainable is None else f", of which {report.trainable:,} trainable"
+    yield f"parameters  {report.parameters:,}{trainable}, buffers {report.buffers:,}"
+    for part in report.unused or ():
+        yield f"unused      {part.name}, {part.parameters:,} parameters"
     yield f"cost        {report.macs:,} MACs = {report.flops:,} FLOPs"
     yield f"            and {report.bias_adds:,} bias additions"
     inference, training = byte_text(report.memory.inference_bytes), byte_text(report.memory.training_bytes)

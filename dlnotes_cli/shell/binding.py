@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import typer
 
@@ -149,7 +149,7 @@ def _parameter(config_type: type[Config], key: str, described: Option) -> inspec
     else:
         parameter = typer.Option(unset, *_names(key, described, hint), **details)
     shell_type: Any = bool if type_of(hint) is bool else str
-    if is_tuple(hint) and described.parse is None:
+    if is_tuple(hint) and (described.parse is None or is_tuple(get_args(type_of(hint))[0])):
         shell_type = list[str]  # several arguments, or an option that may be repeated
     return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=parameter, annotation=shell_type)
 

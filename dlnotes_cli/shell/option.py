@@ -366,11 +366,12 @@ def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
 
 def _converted(value: Any, kind: Any, parser: Callable[[str], Any] | None = None) -> Any:
     """Convert text, a list or a JSON value to the type `kind`; raises ValueError with what is wrong."""
-    if parser is not None and isinstance(value, str):
+    is_nested = get_origin(kind) is tuple and is_tuple(get_args(kind)[0])  # whose items `parser` reads
+    if parser is not None and isinstance(value, str) and not is_nested:
         return parser(value)
     if get_origin(kind) is tuple:
         values = value if isinstance(value, tuple | list) else [value]
-        return tuple(_converted(item, get_args(kind)[0]) for item in values)
+        return tuple(_converted(item, get_args(kind)[0], parser if is_nested else None) for item in values)
     if kind is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     convert: Callable[[Any], Any] = _SCALARS.get(kind, _text)

@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from shapes.torch_oracle import build
 
+from dlnotes_cli.models.module_trace import trace_module
 from dlnotes_cli.shapes import analyze
 from dlnotes_cli.shapes.receptive_field import MAX_PERIOD, adaptive_field, interpolation_field
 from dlnotes_cli.shapes.report import NetworkReport
@@ -159,33 +159,28 @@ def test_the_field_of_a_pattern_with_a_long_period_is_unknown() -> None:
     assert analyze(stack, (1, 4099)).receptive_field.size is None
 
 
-BRANCHES = """
-class Net(nn.Module):
-    def __init__(self):
+class Branches(torch.nn.Module):
+    def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = nn.Conv1d(1, 1, 3, padding=1), nn.Conv1d(1, 1, 3, padding=4, dilation=4)
-        self.c, self.up = nn.Conv1d(1, 1, 4, stride=2, padding=1), nn.ConvTranspose1d(1, 1, 2, stride=2)
+        self.a, self.b = torch.nn.Conv1d(1, 1, 3, padding=1), torch.nn.Conv1d(1, 1, 3, padding=4, dilation=4)
+        self.c, self.up = torch.nn.Conv1d(1, 1, 4, stride=2, padding=1), torch.nn.ConvTranspose1d(1, 1, 2, stride=2)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x[:, :1]
         y = self.a(x) + self.b(y)
         return torch.cat([self.up(self.c(y)), y], 1)
-"""
 
 
 def test_the_field_of_a_join_is_the_union_of_its_branches() -> None:
-    names: dict[str, Any] = {"torch": torch, "nn": torch.nn}
-    exec(BRANCHES, names)  # noqa: S102  # code of the tests themselves
-    network = names["Net"]()
+    network = Branches()
     for parameter in network.parameters():
         torch.nn.init.ones_(parameter)
     x = torch.ones(1, 1, 40, requires_grad=True)
-    report = analyze(BRANCHES, (1, 40))
-    assert report.receptive_field.axes is not None
+    (field,) = trace_module(Branches().to("meta"), [(1, 40)]).layers[-1].receptive_field.axes or ()
     for position in (16, 17, 18, 19):
         (gradient,) = torch.autograd.grad(network(x)[0, :, position].sum(), x)
         seen = gradient[0, 0].nonzero().flatten().tolist()
-        assert report.receptive_field.axes[0].at(position) == (seen[0], seen[-1])
+        assert field.at(position) == (seen[0], seen[-1])
 
 
 def test_a_skip_connection_is_held_in_memory_until_its_join() -> None:

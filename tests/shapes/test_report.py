@@ -1,7 +1,6 @@
 """Totals, memory, JSON values and course notes of whole stacks; named networks compared with torchvision."""
 
 import json
-import warnings
 
 import pytest
 import torch
@@ -44,22 +43,19 @@ def test_named_networks_have_the_published_number_of_parameters(name: NetworkNam
     assert (report.parameters, report.output) == (parameters, (10,))
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg13", "vgg16", "vgg19"])
-def test_named_networks_are_those_of_torchvision(name: NetworkName) -> None:
-    with warnings.catch_warnings(), torch.device("meta"):
-        warnings.simplefilter("ignore")
-        from torchvision import models
+SLIDE_FILTERS = (48, 128, 192, 192, 128)  # of one of AlexNet's two GPUs
 
-        theirs = getattr(models, name)(weights=None)
-    network = named_network(name)
-    layers = parse_layers(network.layers)
-    ours = [layer.name for layer in layers if layer.name != "Flatten"]
-    modules = [module for module in theirs.modules() if not list(module.children())]
-    assert ours == [type(module).__name__ for module in modules]
-    report = analyze(layers, network.input)
-    assert report.parameters == sum(parameter.numel() for parameter in theirs.parameters())
-    counted = [traced.info.parameters for traced in report.traced if traced.layer.name != "Flatten"]
-    assert counted == [sum(parameter.numel() for parameter in module.parameters()) for module in modules]
+
+def test_alexnet_for_two_gpus_is_that_of_the_slide() -> None:
+    network = named_network("alexnet-2gpu")
+    report = analyze(network.layers, network.input)
+    convolutions = [traced for traced in report.traced if traced.layer.name == "Conv2d"]
+    assert [one.layer.positional[1] for one in convolutions] == [2 * filters for filters in SLIDE_FILTERS]
+    kernels, inputs = (11, 5, 3, 3, 3), (3, 48, 256, 192, 192)  # the third convolution reads both GPUs
+    weights = sum(2 * f * i * k * k + 2 * f for f, i, k in zip(SLIDE_FILTERS, inputs, kernels, strict=True))
+    dense = sum(before * after + after for before, after in ((9216, 4096), (4096, 4096), (4096, 1000)))
+    assert report.parameters == weights + dense == 60_965_224
+    assert [one.output[1] for one in convolutions] == [55, 27, 13, 13, 13]
 
 
 STACK = """

@@ -22,7 +22,8 @@ def conv_shape(config: ConvShapeConfig) -> None:
     """Calculate output shapes, parameters, MACs, memory and receptive field of layers.
 
     Layers: as in PyTorch, separated by ; or new lines; nn.Sequential too.
-    Also read, never run: classes with a forward(), and the text of a printed model.
+    A file with a class is executed, as python FILE does; nothing else is. The text
+    of a printed model is read.
     Known: Conv, ConvTranspose, pooling, padding, normalization, activations,
     Linear, Dropout, Flatten, Unflatten, Upsample, PixelShuffle, Fold, Unfold,
     Embedding, RNN, LSTM, GRU, Identity; the Lazy ones too.

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
+from dlnotes_cli.lessons.conv_shape.options import NETWORKS, ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult
-from dlnotes_cli.lessons.conv_shape.stack import known_remarks, network_by_name, read_stack
+from dlnotes_cli.lessons.conv_shape.stack import read_report
 from dlnotes_cli.shapes.choices import NetworkName
-from dlnotes_cli.shapes.graph import Network
-from dlnotes_cli.shapes.layer import Shape, format_shape, truncate
+from dlnotes_cli.shapes.layer import format_shape, truncate
 from dlnotes_cli.shapes.parsing.layer_files import is_file_name
-from dlnotes_cli.shapes.report import NetworkReport, analyze
+from dlnotes_cli.shapes.report import NetworkReport
 from dlnotes_cli.shapes.rules.layer_types import layer_types
 from dlnotes_cli.shapes.table import byte_text
 from dlnotes_cli.shell.codec import HIDDEN, in_json, to_json
@@ -65,40 +64,33 @@ class ComparisonResult(ConvShapeResult):
 
 def compare_networks(config: ConvShapeConfig) -> ComparisonResult:
     """Analyze each network; raises InputError where PyTorch would raise an error, naming the network."""
-    compared, notes = [], []
+    compared: list[ComparedNetwork] = []
+    notes: list[str] = []
     for text in config.layers:
         try:
-            network, shape = _read(text, config)
-            report = analyze(network, shape, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer)
+            report, more = read_report(_config_of(text, config))
         except InputError as error:
             if error.where == "--compare":
                 raise
             raise InputError(f"{truncate(text)}: {error.where}", error.what, error.fix) from error
         compared.append(ComparedNetwork(text, report))
-        notes += [*(known_remarks(name) if (name := _known(text)) else ()), *network.notes]
+        notes += more
     return ComparisonResult(tuple(compared), notes=tuple(dict.fromkeys(notes)))
 
 
-def _read(text: str, config: ConvShapeConfig) -> tuple[Network, Shape]:
-    """The network that an argument names or describes, and its input."""
+def _config_of(text: str, config: ConvShapeConfig) -> ConvShapeConfig:
+    """The options that name the network which an argument names or describes."""
     name = text.strip()
-    if known := _known(text):
-        return network_by_name(known, config)
+    if name in NETWORKS:
+        return replace(config, compare=False, layers=(), network=name)
     if name.endswith(".safetensors") or _is_folder(name):
-        return read_stack(replace(config, compare=False, layers=(), model=Path(name)))
+        return replace(config, compare=False, layers=(), model=Path(name))
     if _NAME.fullmatch(name) and name not in layer_types() and not is_file_name(name):
-        raise _unknown(name)
-    return read_stack(replace(config, compare=False, layers=(text,)))
-
-
-def _known(text: str) -> NetworkName | None:
-    return next((name for name in get_args(NetworkName) if name == text.strip()), None)
-
-
-def _unknown(name: str) -> InputError:
-    names = get_args(NetworkName)
-    see = f"choose from {', '.join(names)}, or give a run folder or layers"
-    return unknown_choice("--compare", name, names, kind="network", see=see)
+        see = (
+            f"choose from {', '.join(get_args(NetworkName))}, those of transfer --list, or give a run folder or layers"
+        )
+        raise unknown_choice("--compare", name, NETWORKS, kind="network", see=see)
+    return replace(config, compare=False, layers=(text,))
 
 
 def _is_folder(name: str) -> bool:

@@ -3,15 +3,17 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
+from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import Config, option
 
 _POSITIVE = "[1, 9.2e18]"
 _LETTERS = {"width": "-W", "kernel": "-F", "stride": "-S", "padding": "-P", "filters": "-K", "depth": "-D"}
+NETWORKS: tuple[str, ...] = (*get_args(NetworkName), *BACKBONES)
 _STACK = ("layers", "file", "network", "model", "input", "gram")  # what a single filter has not
 
 FieldName = Literal[
@@ -39,11 +41,11 @@ class ConvShapeConfig(Config):
     command: ClassVar[str] = "conv-shape"
 
     layers: tuple[str, ...] = option(
-        (), "Layers in PyTorch's notation, or a file of them such as net.py; - is standard input.", panel="Model",
+        (), "Layers, a file of them, net.py with a class, net.py:Net(10), or - for standard input.", panel="Model",
         is_argument=True, metavar="LAYERS",
     )  # fmt: skip
-    input: tuple[int, ...] | None = option(
-        None, "Shape of one sample, without the batch dimension, such as 3x130x130.", panel="Data", parse=shape,
+    input: tuple[tuple[int, ...], ...] = option(
+        (), "Shape of one sample, without the batch, as 3x130x130; once for each input.", panel="Data", parse=shape,
         metavar="CxHxW", shown_default="with --network and --model: the network's own",
     )  # fmt: skip
     batch: int = option(1, "Batch size, which scales MACs and memory.", panel="Data", within=_POSITIVE)
@@ -52,14 +54,15 @@ class ConvShapeConfig(Config):
         conflicts=_STACK,
     )  # fmt: skip
     file: str | None = option(
-        None, "Read the layers from a file of PyTorch code, which is not run; - is standard input.", panel="Model",
+        None, "Read layers, or execute the Python code of a class, from a file; - is standard input.", panel="Model",
         metavar="FILE|-", conflicts=("layers",),
     )  # fmt: skip
-    network: NetworkName | None = option(
-        None, "A network by name", panel="Model", short="--arch", conflicts=("layers", "file")
-    )
+    network: str | None = option(
+        None, f"A network by name: {', '.join(get_args(NetworkName))}, or any that transfer --list lists.",
+        panel="Model", short="--arch", complete=lambda: list(NETWORKS), metavar="NAME", conflicts=("layers", "file"),
+    )  # fmt: skip
     model: Path | None = option(
-        None, "The network of a run folder or model file of dlnotes, without loading torch.", panel="Model",
+        None, "The network of a run folder or model file of dlnotes.", panel="Model",
         metavar="RUN", conflicts=("layers", "file", "network"),
     )  # fmt: skip
     kernel: int | None = option(
@@ -105,8 +108,13 @@ class ConvShapeConfig(Config):
     verbose: bool = common.VERBOSE
 
     def __post_init__(self) -> None:
-        """Validate each option, then the number of networks to compare."""
+        """Validate each option, then the number of networks to compare; one shape stands for a tuple of one."""
+        if self.input and all(isinstance(size, int) for size in self.input):
+            object.__setattr__(self, "input", (self.input,))
         super().__post_init__()
+        if self.network is not None and self.network not in NETWORKS:
+            see = f"use {', '.join(get_args(NetworkName))}, or a name of dlnotes transfer --list"
+            raise unknown_choice("--network", self.network, NETWORKS, see=see)
         if self.compare and len(self.layers) < 2:  # noqa: PLR2004  # to compare
             what = f"needs two networks or more, got {len(self.layers)}"
             raise InputError("--compare", what, 'give them one by one: "Linear(16, 4)" resnet18 runs/digits')

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult
-from dlnotes_cli.lessons.conv_shape.stack import read_stack
+from dlnotes_cli.lessons.conv_shape.stack import read_list
 from dlnotes_cli.shapes.choices import Hyperparameter
 from dlnotes_cli.shapes.solver import Solutions, WindowSpec, layer_axes, solve
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, named
@@ -55,8 +55,7 @@ def _notes(solutions: Solutions, values: tuple[int, ...]) -> tuple[str, ...]:
 def _axes(config: ConvShapeConfig) -> tuple[WindowSpec, ...]:
     """The axes to solve, from the course's letters or from one layer."""
     if not config.letters:
-        network, size = read_stack(config)
-        layers = network.as_list()
+        layers, size = read_list(config)
         if len(layers) != 1:
             raise InputError("--solve", f"works on one layer, got {len(layers)}", "use one layer and its --input")
         return layer_axes(layers[0], size)

@@ -1,22 +1,23 @@
-"""A stack of layers: from any source to its report, and the sizes of its output as a matrix."""
+"""A network: from any source to its report, and the sizes of its output as a matrix."""
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import reduce
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult, GramResult
-from dlnotes_cli.shapes.choices import NetworkName
 from dlnotes_cli.shapes.course import course_notes, gram_sizes
-from dlnotes_cli.shapes.graph import Network
-from dlnotes_cli.shapes.layer import Shape
-from dlnotes_cli.shapes.parsing.layer_files import is_file_name, read_network
-from dlnotes_cli.shapes.parsing.layer_list import parse_network
+from dlnotes_cli.shapes.layer import Layer, Shape
+from dlnotes_cli.shapes.parsing.layer_files import Source, is_file_name, read_source
+from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
 from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, to_json
 from dlnotes_cli.shell.errors import InputError
+
+if TYPE_CHECKING:
+    from dlnotes_cli.models.module_trace import ModuleTrace
 
 _CSV_COLUMNS = (
     "position", "layer", "output", "parameters", "buffers", "macs", "flops", "bias_adds", "activation_bytes",
@@ -60,56 +61,120 @@ def _cell(value: object) -> str:
 
 
 def analyze_stack(config: ConvShapeConfig) -> StackResult:
-    """Analyze a stack of layers; raises InputError where PyTorch would raise an error."""
-    network, size = read_stack(config)
-    report = analyze(
-        network, size, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer, explain=config.explain
-    )
+    """Analyze a stack of layers or a module; raises InputError where PyTorch would raise an error."""
+    report, notes = read_report(config)
     vectorized, gram = gram_sizes(report.output) if config.gram else (None, None)
-    remarks = () if config.network is None else known_remarks(config.network)
-    notes = (*remarks, *network.notes, *course_notes(report))
+    notes = (*notes, *course_notes(report))
     return StackResult(report, vectorized, gram, has_table=config.csv is None, notes=notes)
 
 
 def matrix_sizes(config: ConvShapeConfig) -> GramResult:
     """The sizes of a feature map of `--input` as a matrix, and of its Gram matrix."""
-    shape = _input(config)
+    shape = _one_input(config)
     return GramResult(shape, *gram_sizes(shape), config.explain)
 
 
-def read_stack(config: ConvShapeConfig) -> tuple[Network, Shape]:
-    """The layers and the shape of one input sample."""
+def read_report(config: ConvShapeConfig) -> tuple[NetworkReport, tuple[str, ...]]:
+    """The report on the network that the options name, and notes on it."""
     if config.network is not None:
-        return network_by_name(config.network, config)
+        return _named_report(config, config.network)
     if config.model is not None:
         from dlnotes_cli.lessons.conv_shape.trained_network import trained_network  # used only with --model
 
         network, shape = trained_network(config.model)
-        return network, config.input or shape
+        if isinstance(network, LayerList):
+            return _list_report(config, network, _one_input(config, shape))
+        from dlnotes_cli.lessons.conv_shape.modules import trace_network  # loads torch
+
+        shapes = config.input or (shape,)
+        return _module_report(config, trace_network(network, shapes, str(config.model)), shapes)
+    sources = _read_sources(config)
+    code = next((source for source in sources if source.is_code), None)
+    if code is None:
+        return _list_report(config, _joined(sources), _one_input(config))
+    if len(sources) > 1:
+        raise InputError(code.file, "is Python code, and cannot be combined with other layers", "give it alone")
+    if not config.input:
+        raise _missing_input()
+    from dlnotes_cli.lessons.conv_shape.modules import trace_file  # loads torch
+
+    trace, notes = trace_file(code, config.input)
+    report, more = _module_report(config, trace, config.input)
+    return report, (*notes, *more)
+
+
+def read_list(config: ConvShapeConfig) -> tuple[tuple[Layer, ...], Shape]:
+    """The layers of a list and their input; raises InputError for a network that must run to show its layers."""
+    if config.model is None and config.network is None:
+        return _joined(_read_sources(config)).layers, _one_input(config)
+    report, _ = read_report(config)
+    return tuple(traced.layer for traced in report.traced), report.input
+
+
+def _read_sources(config: ConvShapeConfig) -> list[Source]:
     if config.file is not None:
-        return read_network(config.file), _input(config)
+        return [read_source(config.file)]
     if not config.layers:
         raise InputError("LAYERS", "no layers", 'add layers such as "Conv2d(3, 10, 3)", --file, --network or --model')
-    networks = [read_network(text) if is_file_name(text) else parse_network(text) for text in config.layers]
-    return reduce(lambda before, after: before.then(after), networks), _input(config)
+    return [read_source(text) if is_file_name(text) else Source(text) for text in config.layers]
 
 
-def network_by_name(name: NetworkName, config: ConvShapeConfig) -> tuple[Network, Shape]:
-    """A known network, and the shape of one input sample."""
-    from dlnotes_cli.shapes.networks import named_network  # used only with --network
-
-    known = named_network(name)
-    return known.network, config.input or known.input
-
-
-def known_remarks(name: NetworkName) -> tuple[str, ...]:
-    """Which of several networks that share a name this one is."""
-    from dlnotes_cli.shapes.networks import REMARKS  # used only with --network
-
-    return (REMARKS[name],) if name in REMARKS else ()
+def _joined(sources: Sequence[Source]) -> LayerList:
+    lists = [source.layers for source in sources]
+    return LayerList(
+        tuple(layer for one in lists for layer in one.layers), tuple(note for one in lists for note in one.notes)
+    )
 
 
-def _input(config: ConvShapeConfig) -> Shape:
-    if config.input is None:
-        raise InputError("--input", "missing", "add the size of one sample, such as --input 3x32x32")
-    return config.input
+def _named_report(config: ConvShapeConfig, name: str) -> tuple[NetworkReport, tuple[str, ...]]:
+    from dlnotes_cli.shapes.networks import NETWORKS, REMARKS  # used only with --network
+
+    remarks = (REMARKS[name],) if name in REMARKS else ()
+    for own, network in NETWORKS.items():
+        if own == name:
+            return _list_report(config, parse_list(network.layers), _one_input(config, network.input), remarks)
+    from dlnotes_cli.lessons.conv_shape.modules import trace_torchvision  # loads torch
+
+    side = 299 if name == "inception_v3" else 224  # pixels, for which torchvision publishes most weights
+    shapes = config.input or ((3, side, side),)
+    report, notes = _module_report(config, trace_torchvision(name, shapes), shapes)
+    return report, (*remarks, *notes)
+
+
+def _list_report(
+    config: ConvShapeConfig, layers: LayerList, shape: Shape, notes: tuple[str, ...] = ()
+) -> tuple[NetworkReport, tuple[str, ...]]:
+    report = analyze(
+        layers, shape, batch=config.batch, dtype=config.dtype, optimizer=config.optimizer, explain=config.explain
+    )
+    return report, (*notes, *layers.notes)
+
+
+def _module_report(
+    config: ConvShapeConfig, trace: "ModuleTrace", shapes: Sequence[Shape]
+) -> tuple[NetworkReport, tuple[str, ...]]:
+    report = NetworkReport(
+        shapes[0], trace.layers, config.batch, config.dtype, config.optimizer, is_code=True, explain=config.explain,
+        end=trace.end, more_inputs=tuple(shapes[1:]) or None, unused=trace.unused or None,
+    )  # fmt: skip
+    if trace.trainable < report.parameters:
+        report = replace(report, trainable=trace.trainable)
+    if not trace.unregistered:
+        return report, ()
+    kinds = ", ".join(dict.fromkeys(trace.unregistered))
+    what = f"{len(trace.unregistered)} layers ({kinds}) are in no attribute that PyTorch knows, so their parameters are"
+    return report, (f"{what} not those of the module; keep lists of layers in nn.ModuleList",)
+
+
+def _one_input(config: ConvShapeConfig, default: Shape | None = None) -> Shape:
+    if len(config.input) > 1:
+        raise InputError("--input", "a list of layers has one input", "give it once")
+    if config.input:
+        return config.input[0]
+    if default is None:
+        raise _missing_input()
+    return default
+
+
+def _missing_input() -> InputError:
+    return InputError("--input", "missing", "add the size of one sample, such as --input 3x32x32")

@@ -3,49 +3,46 @@
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.models import embedded
-from dlnotes_cli.shapes.branched_networks import branched_network
-from dlnotes_cli.shapes.choices import BranchedName
-from dlnotes_cli.shapes.graph import OPERATION_PREFIX, Network, Node
 from dlnotes_cli.shapes.layer import Layer, Shape
-from dlnotes_cli.shapes.networks import named_network
-from dlnotes_cli.shapes.parsing.layer_list import parse_network
+from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
 from dlnotes_cli.shell.errors import InputError, unreadable
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.training.model_metadata import metadata_errors
 
+if TYPE_CHECKING:
+    from torch import nn
+
 _ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh", "leaky-relu": "LeakyReLU", "gelu": "GELU"}
 _CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
-_LISTED_BACKBONES = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
-_LAST_LAYER = "Linear(4096, 1000)"  # of these
 _LENGTH_BYTES = 8  # in front of the header of a model file
 _MAX_HEADER_BYTES = 64 << 20
 _FORMAT_VERSION = 1
 _FIX = "use the folder of a run, or its model.safetensors"
 
 
-def trained_network(path: Path) -> tuple[Network, Shape]:
+def trained_network(path: Path) -> "tuple[LayerList | nn.Module, Shape]":
     """The network of a model file or run folder, and the shape of the samples on which it was trained.
 
-    A language model reads one token. Raises InputError for a file that is none, and for a backbone whose layers are
-    not known without torch.
+    It is a list of layers, which needs no torch, or with a backbone of torchvision a module on the meta device. A
+    language model reads one token. Raises InputError for a file that is none.
     """
     file = _model_path(user_path(path))
     metadata = _read_metadata(file)
     with metadata_errors(file):
         name, configuration = metadata["model"], metadata["configuration"]
         if name == "mlp":
-            return parse_network(_perceptron(configuration)), _sample_shape(metadata, configuration)
+            return parse_list(_perceptron(configuration)), _sample_shape(metadata, configuration)
         if name == "cnn":
-            return parse_network(configuration["layers"]), tuple(configuration["shape"])
+            return parse_list(configuration["layers"]), tuple(configuration["shape"])
         if name == "char_rnn":
             return _language_model(configuration)
         if name == "backbone":
             size = configuration["size"]
-            return _transfer_model(file, configuration), (3, size, size)
+            return _transfer_model(configuration), (3, size, size)
         raise ValueError(f"unknown network {name!r}")
 
 
@@ -70,7 +67,7 @@ def _perceptron(configuration: dict[str, Any]) -> str:
     return "; ".join([*layers, f"Linear({widths[-1]}, {configuration['classes']})"])
 
 
-def _language_model(configuration: dict[str, Any]) -> tuple[Network, Shape]:
+def _language_model(configuration: dict[str, Any]) -> tuple[LayerList, Shape]:
     """The layers of `models.char_rnn`: embedding or one-hot input, recurrent layers with dropout, output layer."""
     vocabulary, hidden, embed = (configuration[name] for name in ("vocabulary", "hidden", "embed"))
     layers = [f"Embedding({vocabulary}, {embed})"] if embed else []
@@ -79,33 +76,24 @@ def _language_model(configuration: dict[str, Any]) -> tuple[Network, Shape]:
         layers += [f"Dropout({configuration['dropout']})"] if configuration["dropout"] else []
     shape = (1,) if embed else (1, vocabulary)
     if not configuration["tied"]:
-        network = parse_network("; ".join([*layers, f"Linear({hidden}, {vocabulary})"]))
-        return network._replace(is_code=True), shape
+        parsed = parse_list("; ".join([*layers, f"Linear({hidden}, {vocabulary})"]))
+        return parsed._replace(is_code=True), shape
     layers += [f"Linear({hidden}, {embed})"] if embed != hidden else []
-    network = parse_network("; ".join(layers))
     text = f"Linear({embed}, {vocabulary}), the weights of the embedding"
-    output = Node(Layer(f"{OPERATION_PREFIX}tied_linear", (vocabulary,), (), text), (len(network.nodes) - 1,))
-    return Network((*network.nodes, output), is_code=True), shape
+    output = Layer("Linear", (embed, vocabulary), (), text, tied=embed * vocabulary)
+    return LayerList((*parse_list("; ".join(layers)).layers, output), is_code=True), shape
 
 
-def _transfer_model(file: Path, configuration: dict[str, Any]) -> Network:
+def _transfer_model(configuration: dict[str, Any]) -> "LayerList | nn.Module":
     """A backbone of `transfer` whose last layer is the head of `models.backbones`: linear layers with ReLU between."""
     backbone, hidden, classes = (configuration[name] for name in ("backbone", "hidden", "classes"))
-
-    def head(inputs: int) -> str:
-        layers = [f"Linear({before}, {after}); ReLU()" for before, after in pairwise([inputs, *hidden])]
-        return "; ".join([*layers, f"Linear({[inputs, *hidden][-1]}, {classes})"])
-
     if backbone == embedded.EMBEDDED_NAME:
-        return parse_network(f"{embedded.FEATURES}; {head(embedded.CHANNELS)}")
-    if backbone in get_args(BranchedName):
-        return branched_network(backbone, head)
-    if backbone in _LISTED_BACKBONES:
-        body = named_network(backbone).layers.rstrip().removesuffix(_LAST_LAYER)
-        return parse_network(f"{body}{head(4096)}")
-    known = ", ".join((embedded.EMBEDDED_NAME, *_LISTED_BACKBONES, *get_args(BranchedName)))
-    what = f"its backbone {backbone} is not one whose layers are known without torch ({known})"
-    raise InputError(file, what, f"use dlnotes visualize layers {file}")
+        sizes = [embedded.CHANNELS, *hidden]
+        layers = [embedded.FEATURES, *(f"Linear({before}, {after}); ReLU()" for before, after in pairwise(sizes))]
+        return parse_list("; ".join([*layers, f"Linear({sizes[-1]}, {classes})"]))
+    from dlnotes_cli.models.registry import build_on_meta, config_from_json  # loads torch
+
+    return build_on_meta("backbone", config_from_json("backbone", configuration))
 
 
 def _model_path(path: Path) -> Path:

@@ -13,8 +13,7 @@ from dlnotes_cli.lessons.trace.cells import KINDS, Cell
 from dlnotes_cli.lessons.trace.options import ACTIVATIONS, TraceConfig
 from dlnotes_cli.lessons.trace.weights import set_weights
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer
-from dlnotes_cli.shapes.parsing.layer_files import is_file_name, read_network
-from dlnotes_cli.shapes.parsing.layer_list import parse_network
+from dlnotes_cli.shapes.parsing.layer_files import Source, is_file_name, read_source
 from dlnotes_cli.shapes.tracing import trace as trace_shapes
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.matrix import parse_channels
@@ -52,8 +51,7 @@ def read_layers(config: TraceConfig) -> tuple[Layer, ...]:
     """The layers that a config names. Raises InputError for a network that is no list of known layers."""
     layers: list[Layer] = []
     for text in config.layers:
-        network = read_network(text) if is_file_name(text) else parse_network(text)
-        layers += network.as_list()
+        layers += (read_source(text) if is_file_name(text) else Source(text)).layers.layers
     for layer in layers:
         if layer.name == RESIDUAL or layer.name.startswith("Lazy"):
             raise InputError(f"'{layer.text}'", "is not followed by trace", "list plain layers with their sizes")

@@ -1,26 +1,51 @@
-"""Layer lists from files and standard input."""
+"""Layer lists and Python code from files and standard input."""
 
 import os
+import re
+from typing import NamedTuple
 
-from dlnotes_cli.shapes.graph import Network
-from dlnotes_cli.shapes.parsing.layer_list import parse_layers, parse_network
+from dlnotes_cli.shapes.parsing.layer_list import LayerList, needs_run, parse_layers, parse_list
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.limited_input import read_file, read_stdin
 
 MAX_FILE_BYTES = 2**20  # a thousand layers need 40 KB
+_FILE_AND_MODULE = re.compile(r"(?P<file>[^():;,\n]+\.py)(?::(?P<module>[A-Za-z_].*))?", re.DOTALL)
 
 
-def read_network(name: str) -> Network:
-    """Parse the layers in a file, or on standard input if `name` is `-`; raises InputError."""
-    return parse_network(*_read(name))
+class Source(NamedTuple):
+    """A text and where it is from: `file` is empty for an argument, `module` is what `net.py:Net(10)` names in it."""
+
+    text: str
+    file: str = ""
+    module: str = ""
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it is Python code that must run to show its layers; an argument never is."""
+        return bool(self.module) or (bool(self.file) and needs_run(self.text))
+
+    @property
+    def layers(self) -> LayerList:
+        """The layers of a list or printed model; raises InputError for other text."""
+        return parse_list(self.text, self.file)
+
+
+def read_source(name: str) -> Source:
+    """The text of a file, perhaps followed by a colon and a module, or of standard input for `-`; raises InputError."""
+    found = _FILE_AND_MODULE.fullmatch(name)
+    if found is None:
+        return Source(*_read(name))
+    return Source(*_read(found["file"]), found["module"] or "")
 
 
 def is_file_name(text: str) -> bool:
     """Whether an argument names standard input or a file of code, and is no layer list itself."""
+    if _FILE_AND_MODULE.fullmatch(text):
+        return True
     if "(" in text or "\n" in text or text.isidentifier():
         return False
-    return text == "-" or text.endswith(".py") or os.path.isfile(text)  # noqa: PTH113  # Path raises for long texts
+    return text == "-" or os.path.isfile(text)  # noqa: PTH113  # Path raises for long texts
 
 
 def layers_text(text_or_name: str) -> str:

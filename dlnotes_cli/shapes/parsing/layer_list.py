@@ -4,55 +4,84 @@ import ast
 import warnings
 from collections.abc import Container, Iterator
 from textwrap import dedent
+from typing import NamedTuple
 
-from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parsing.layer_calls import layers_of
-from dlnotes_cli.shapes.parsing.source_text import EXAMPLE, SourceText
+from dlnotes_cli.shapes.parsing.layer_calls import EXAMPLE, SourceText, layers_of
 from dlnotes_cli.shell.errors import InputError
+
+_PLAIN_BASES = {"Module", "nn.Module", "torch.nn.Module"}
+
+
+class LayerList(NamedTuple):
+    """Layers that run one after the other.
+
+    `is_code` is true where code passes on only the output of a recurrent layer, as `nn.Sequential` does not.
+    """
+
+    layers: tuple[Layer, ...]
+    notes: tuple[str, ...] = ()
+    is_code: bool = False
 
 
 def parse_layers(text: str, source: str = "") -> tuple[Layer, ...]:
-    """Parse a layer list, as `parse_network` does; raises InputError for a network with branches.
+    """The layers of a text, as `parse_list` reads it.
 
     >>> [layer.text for layer in parse_layers("self.c = nn.Conv2d(1, 6, 5); nn.Sequential(nn.ReLU(), Flatten())")]
     ['Conv2d(1, 6, 5)', 'ReLU()', 'Flatten()']
     """
-    return parse_network(text, source).as_list()
+    return parse_list(text, source).layers
 
 
-def parse_network(text: str, source: str = "") -> Network:
-    """Parse layers: calls separated by `;`, commas or new lines; classes with a forward(); printed models.
+def parse_list(text: str, source: str = "") -> LayerList:
+    """Parse layers: calls separated by `;`, commas or new lines; or a printed model.
 
     Accepted in lists are `nn.` prefixes, nested `nn.Sequential`, assignments, imports, and a class with an `__init__`
-    alone. `Residual(...)` is dlnotes' own: it adds its input to the output of its layers. A forward() may have
-    branches, and becomes a graph. Anything else raises InputError with its line. `source` is the file in errors;
-    without one, the error about a text of one line quotes it.
+    alone. `Residual(...)` is dlnotes' own: it adds its input to the output of its layers. Anything else raises
+    InputError with its line. `source` is the file in errors; without one, the error about a text of one line quotes it.
     """
     try:
-        network = _network(text, source)
+        layers = _parsed(text, source)
     except (RecursionError, MemoryError) as error:
         raise InputError(source or "layers", "nested too deeply", EXAMPLE) from error
-    if not network.nodes:
+    if not layers.layers:
         raise InputError(source or "layers", "no layers", EXAMPLE)
-    return network
+    return layers
 
 
-def _network(text: str, file: str) -> Network:
+def _parsed(text: str, file: str) -> LayerList:
     if "): " in text:
-        from dlnotes_cli.shapes.parsing.printed import is_printed, printed_network  # only printed models need it
+        from dlnotes_cli.shapes.parsing.printed import NOTE, is_printed, printed_layers  # only printed models need it
 
         if is_printed(text):
-            return printed_network(SourceText(text.splitlines(), file))
+            return LayerList(printed_layers(SourceText(text.splitlines(), file)), (NOTE,))
     source = SourceText(dedent(text).splitlines(), file)
     statements = _syntax_tree(source).body
-    classes = [node for node in statements if isinstance(node, ast.ClassDef)]
-    if any(_is_forward(member) for one in classes for member in one.body) or any(map(_is_forward, statements)):
-        from dlnotes_cli.shapes.parsing.forward import forward_network  # only pasted classes need it
+    names = {node.name for node in statements if isinstance(node, ast.ClassDef)} | set(_assigned_names(statements))
+    return LayerList(tuple(_block([node for node in statements if not _is_use(node, names)], source)))
 
-        return forward_network(source, statements)
-    names = {one.name for one in classes} | set(_assigned_names(statements))
-    return Network.of_list(_block([node for node in statements if not _is_use(node, names)], source))
+
+def needs_run(text: str) -> bool:
+    r"""Whether a text is Python code that says only when it runs which layers there are, as a class with a forward().
+
+    >>> needs_run("class Net(nn.Module):\n  def forward(self, x): return x"), needs_run("net = nn.Sequential(ReLU())")
+    (True, False)
+    """
+    try:
+        statements = _syntax_tree(SourceText(dedent(text).splitlines())).body
+    except (InputError, RecursionError, MemoryError):
+        return False  # and parsing it as a list says what is wrong
+    return any(map(_needs_run, statements))
+
+
+def _needs_run(node: ast.stmt) -> bool:
+    match node:
+        case ast.ClassDef(bases=bases, body=body):
+            return not {ast.unparse(base) for base in bases} <= _PLAIN_BASES or any(map(_needs_run, body))
+        case ast.FunctionDef(name=name):
+            return name != "__init__"
+        case _:
+            return isinstance(node, ast.For | ast.While | ast.If | ast.With | ast.Try)
 
 
 def _block(statements: list[ast.stmt], source: SourceText) -> Iterator[Layer]:
@@ -100,10 +129,6 @@ def _syntax_tree(source: SourceText) -> ast.Module:
 
 def _is_super_call(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func).endswith("__init__")
-
-
-def _is_forward(node: ast.stmt) -> bool:
-    return isinstance(node, ast.FunctionDef) and node.name == "forward"
 
 
 def _is_use(node: ast.stmt, names: Container[str]) -> bool:

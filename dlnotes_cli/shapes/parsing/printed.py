@@ -5,15 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from dlnotes_cli.shapes.graph import Network
 from dlnotes_cli.shapes.layer import Layer
-from dlnotes_cli.shapes.parsing.layer_calls import layer_of_call
-from dlnotes_cli.shapes.parsing.source_text import EXAMPLE, SourceText
+from dlnotes_cli.shapes.parsing.layer_calls import EXAMPLE, SourceText, layer_of_call
 from dlnotes_cli.shell.errors import InputError
 
 NOTE = (
     "a printed model lists modules in the order of __init__, and not what forward() does between them: "
-    "paste the class if layers run in another order, run twice, or have skip connections"
+    "give the file of the class if layers run in another order, run twice, or have skip connections"
 )
 MAX_LAYERS = 10_000  # with the copies that `3 x Block` stands for
 _MODULE = re.compile(r"\s*(?:\((?P<name>[^()]+)\): )?(?:(?P<count>\d{1,4}) x )?(?P<type>[A-Za-z_]\w*)\((?P<rest>.*)$")
@@ -33,13 +31,13 @@ def is_printed(text: str) -> bool:
     return _NAMED.search(text) is not None
 
 
-def printed_network(source: SourceText) -> Network:
+def printed_layers(source: SourceText) -> tuple[Layer, ...]:
     """The modules without children, in order; where a linear layer follows feature maps, Flatten() comes between."""
     lines = [line for line in enumerate(source.lines, 1) if line[1].strip()]
     leaves = list(_block(source, iter(lines), (), 0))
     if not leaves:
         raise InputError(source.file or "layers", "no layers", EXAMPLE)
-    return Network.of_list(_flattened(leaves), (NOTE,))
+    return tuple(_flattened(leaves))
 
 
 def _block(
@@ -63,6 +61,19 @@ def _block(
             raise source.error(where, f"there are more than {MAX_LAYERS:,} layers", "use fewer")
         for _ in range(count):
             yield from (_Leaf(Layer(**vars(leaf.layer)), leaf.path) for leaf in leaves)
+
+
+def printed_layer(text: str) -> Layer:
+    """A layer without others inside, as PyTorch prints it; raises InputError where its arguments are no constants.
+
+    >>> printed_layer("Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=same)").keywords[-1]
+    ('padding', 'same')
+    """
+    found = _MODULE.match(text)
+    source = SourceText([text])
+    if found is None:
+        raise source.error(ast.Pass(lineno=1), f"'{text}' is not a layer", EXAMPLE)
+    return _layer(source, ast.Pass(lineno=1), found)
 
 
 def _layer(source: SourceText, where: ast.Pass, found: re.Match[str]) -> Layer:

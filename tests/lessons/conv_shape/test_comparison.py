@@ -30,7 +30,7 @@ def test_names_runs_files_and_layers_side_by_side(dlnotes: Command, digits_run: 
     words = (digits_run, digits_run / "model.safetensors", file, "Flatten(); Linear(64, 10)", "--input", "1x8x8")
     outcome = dlnotes("conv-shape", "--compare", "resnet18", *words)
     assert outcome.code == 2
-    assert "resnet18: layer 1" in outcome.err
+    assert "resnet18: resnet18: Conv2d(3, 64" in outcome.err
     outcome = dlnotes("conv-shape", "--compare", *words, "--json", "--batch", 4)
     run, model, text, layers = json.loads(outcome.out)["networks"]
     result = json.loads((digits_run / "result.json").read_text())

@@ -63,14 +63,14 @@ def test_the_table_of_layers_from_arguments_files_and_stdin(
 
 
 def test_table_columns_add_up(dlnotes: Command) -> None:
-    lines = dlnotes("conv-shape", "--network", "vgg16").out.splitlines()
+    lines = dlnotes("conv-shape", "--network", "alexnet-2gpu").out.splitlines()
     rows = [line.split() for line in lines[1 : lines.index("")]]
     parameters = sum(int(row[-9].replace(",", "")) for row in rows)  # counted from the right: a layer's text has spaces
     assert f"parameters  {parameters:,}, buffers 0" in lines
 
 
 def test_json() -> None:
-    document = to_json(conv_shape(ConvShapeConfig(layers=QUIZ, input=(3, 130, 130))))
+    document = to_json(conv_shape(ConvShapeConfig(layers=QUIZ, input=((3, 130, 130),))))
     assert (document["input"], document["output"], document["parameters"]) == ([3, 130, 130], [20, 16, 16], 5300)
     assert (document["macs"], document["flops"], document["bias_adds"]) == (9543680, 19087360, 184320)
     assert document["memory"]["training_bytes"] > document["memory"]["inference_bytes"] > 0
@@ -299,7 +299,8 @@ def test_empty_and_closed_stdin_are_errors(
 
 
 @pytest.mark.parametrize(
-    "arguments", [(*COMMAND, *QUIZ), ("conv-shape", "-W", "130", "-F", "3"), ("conv-shape", "--network", "vgg19")]
+    "arguments",
+    [(*COMMAND, *QUIZ), ("conv-shape", "-W", "130", "-F", "3"), ("conv-shape", "--network", "alexnet-2gpu")],
 )
 def test_no_heavy_package_is_imported(arguments: tuple[str, ...]) -> None:
     assert not {"torch", "torchvision", "numpy", "PIL", "rich", "matplotlib", "sklearn"} & loaded_by(*arguments)

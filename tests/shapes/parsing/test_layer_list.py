@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.shapes import parse_layers, trace
-from dlnotes_cli.shapes.parsing.constants import NotConstantError, constant
+from dlnotes_cli.shapes.parsing.layer_calls import NotConstantError, constant
 from dlnotes_cli.shell.errors import InputError
 
 NOTES_CODE = """

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dlnotes_cli.shapes import analyze
-from dlnotes_cli.shapes.parsing.layer_list import parse_network
+from dlnotes_cli.shapes.parsing.layer_list import parse_list
 from dlnotes_cli.shell.errors import InputError
 
 
@@ -54,9 +54,9 @@ def test_printed_arguments_are_read(model: nn.Sequential) -> None:
 
 def test_an_error_says_what_a_printed_model_leaves_out() -> None:
     text = "Net(\n  (conv): Conv2d(3, 4, kernel_size=(3, 3))\n  (down): Conv2d(3, 4, kernel_size=(1, 1))\n)"
-    with pytest.raises(InputError, match=r"layer 2 \(line 3\).*expects 3 channels, got 4.*paste the class"):
+    with pytest.raises(InputError, match=r"layer 2 \(line 3\).*expects 3 channels, got 4.*give the file of the class"):
         analyze(text, (3, 8, 8))
-    assert len(parse_network(text).notes) == 1
+    assert len(parse_list(text).notes) == 1
 
 
 @pytest.mark.parametrize(

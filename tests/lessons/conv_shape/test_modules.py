@@ -1,0 +1,243 @@
+"""Networks that run on the meta device: written modules and torchvision's, compared with torchinfo and FlopCounterMode.
+
+torchinfo and PyTorch run the same code on the CPU.
+"""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from builders import Command
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchinfo import summary
+
+from dlnotes_cli.api import ConvShapeConfig, conv_shape, to_json
+from dlnotes_cli.models.backbones import build_torchvision
+from dlnotes_cli.models.choices import BACKBONES
+from dlnotes_cli.models.torch_imports import meta_device
+
+Refused = Callable[[str, str], None]
+FEW = ("resnet18", "vit_b_16", "densenet121", "mobilenet_v3_small")
+MANY = [name for name in BACKBONES if name not in FEW][::2]
+
+
+def written_modules() -> list[Any]:
+    text = (Path(__file__).parent / "written_modules.txt").read_text()
+    blocks = [block.partition("\n") for block in text.split("### ")[1:]]
+    heads = [(*head.split(" @ "), code) for head, _, code in blocks]
+    return [pytest.param(code, sizes.split(), id=name) for name, sizes, code in heads]
+
+
+def build(code: str) -> nn.Module:
+    names: dict[str, Any] = {"torch": torch, "nn": nn, "F": nn.functional, "__name__": "imported"}
+    exec(code, names)  # noqa: S102  # code of the tests themselves
+    model: nn.Module = names["model"] if "model" in names else names["Net"]()
+    return model.eval()
+
+
+def first_tensor(output: Any) -> Tensor:
+    while not isinstance(output, Tensor):
+        output = next(iter(output.values() if isinstance(output, dict) else output))
+    return output
+
+
+def check(document: dict[str, Any], model: nn.Module, inputs: list[Tensor]) -> None:
+    """Compare the JSON document of a network with torchinfo's summary of it, and with a count of its operations."""
+    counted_model, counted_inputs = model, inputs
+    if any(isinstance(one, nn.RNNBase | nn.MultiheadAttention) or hasattr(one, "position") for one in model.modules()):
+        counted_model, counted_inputs = deepcopy(model).to("meta"), [x.to("meta") for x in inputs]  # not fused there
+    torch.backends.mha.set_fastpath_enabled(False)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        output = tuple(first_tensor(counted_model(*counted_inputs)).shape)
+    assert tuple(document["output"]) == (output[1:] if output[0] == 1 else output)
+    assert document["flops"] == counter.get_total_flops()
+    found = summary(model, input_data=inputs, verbose=0, device=inputs[0].device)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    assert document["parameters"] == total
+    assert document.get("trainable", total) == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert document["buffers"] == sum(buffer.numel() for buffer in model.buffers())
+    counted = sum(row["parameters"] for row in [*document["layers"], *document.get("unused", [])])
+    assert counted == total
+    leaves = [one for one in found.summary_list if one.is_leaf_layer and one.executed]
+    runs = [(one.class_name, tuple(one.output_size)[1:]) for one in leaves if one.class_name in {"Conv2d", "Linear"}]
+    rows = [(row["layer"].partition("(")[0], tuple(row["output"])) for row in document["layers"]]
+    assert not set(runs) - set(rows)
+
+
+@pytest.mark.parametrize(("code", "sizes"), written_modules())
+def test_written_modules(code: str, sizes: list[str], tmp_path: Path, dlnotes: Command) -> None:
+    net = tmp_path / "net.py"
+    net.write_text(code)
+    arguments = [word for size in sizes for word in ("--input", size)]
+    outcome = dlnotes("conv-shape", net, *arguments, "--json", "--explain")
+    assert outcome.code == 0, outcome.err
+    kind = torch.long if "Embedding" in code else torch.float32
+    inputs = [torch.zeros(1, *map(int, size.split("x")), dtype=kind) for size in sizes]
+    check(json.loads(outcome.out), build(code), inputs)
+
+
+def check_torchvision(name: str) -> None:
+    document = to_json(conv_shape(ConvShapeConfig(network=name)))
+    with meta_device():
+        model = build_torchvision(name).eval()
+    check(document, model, [torch.empty(1, *document["input"], device="meta")])
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_networks_of_torchvision(name: str) -> None:
+    check_torchvision(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MANY)
+def test_many_networks_of_torchvision(name: str) -> None:
+    check_torchvision(name)
+
+
+CODE = {block.id: block.values[0] for block in written_modules()}
+
+
+def test_rows_of_functions_and_joins(tmp_path: Path, dlnotes: Command) -> None:
+    net = tmp_path / "net.py"
+    net.write_text(CODE["shared module"])
+    document = json.loads(dlnotes("conv-shape", net, "--input", "4x6x6", "--json").out)
+    rows = [(row["layer"], row["inputs"], row["parameters"]) for row in document["layers"]]
+    conv = "Conv2d(4, 4, kernel_size=3, padding=1)"
+    assert rows[:3] == [(conv, [0], 148), ("GELU()", [1], 0), ("add", [0, 2], 0)]
+    assert [row[2] for row in rows[3:]] == [0] * (len(rows) - 3)
+    assert document["layers"][2]["receptive_field"] == [3, 3]
+    assert document["receptive_field"] == [12, 12]
+    net.write_text(CODE["lstm"])
+    out = dlnotes("conv-shape", net, "--input", 7, "--batch", 3).out
+    assert "hidden 4x3x6, cell 4x3x6" in out
+    assert "output      3 values" in out.replace("3 = 3", "3")
+
+
+def test_unused_frozen_and_unregistered_parts_are_named(tmp_path: Path, dlnotes: Command) -> None:
+    net = tmp_path / "net.py"
+    outputs = {}
+    for name in ("unused parts", "frozen parameters", "unregistered layers"):
+        net.write_text(CODE[name])
+        outputs[name] = dlnotes("conv-shape", net, "--input", 4 if name == "unregistered layers" else 6)
+    assert "unused      unused, 21 parameters\nunused      gain, 5 parameters\n" in outputs["unused parts"].out
+    assert "parameters  74, of which 18 trainable, buffers 0" in outputs["frozen parameters"].out
+    assert "3 layers (Linear) are in no attribute that PyTorch knows" in outputs["unregistered layers"].err
+    net.write_text(CODE["frozen parameters"])
+    memory = json.loads(dlnotes("conv-shape", net, "--input", 6, "--json").out)["memory"]
+    assert (memory["gradients_bytes"], memory["optimizer_bytes"]) == (72, 144)
+
+
+SEVERAL = """
+import sys
+print("to standard output")
+class Head(nn.Module):
+    def __init__(self, inputs, outputs=2):
+        super().__init__()
+        self.fc = nn.Linear(inputs, outputs)
+    def forward(self, x):
+        return self.fc(x)
+class Net(nn.Module):
+    def __init__(self, width=3):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, width), Head(width)
+    def forward(self, x):
+        return self.head(self.body(x))
+def make():
+    return Net(9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("", 23), (":Net", 23), (":Net(10, )", 72), (":Net(width=5)", 37), (":Head(4, outputs=3)", 15), (":make", 65)],
+)
+def test_the_module_of_a_file_by_name(name: str, parameters: int, tmp_path: Path, dlnotes: Command) -> None:
+    (tmp_path / "net.py").write_text(SEVERAL)
+    outcome = dlnotes("conv-shape", f"{tmp_path / 'net.py'}{name}", "--input", 4, "--json")
+    assert json.loads(outcome.out)["parameters"] == parameters
+    assert "to standard output" in outcome.err
+    assert ("of the classes Head, Net in" in outcome.err) == (not name)
+
+
+def test_a_class_on_standard_input_and_in_a_comparison(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(SEVERAL.encode())))
+    assert dlnotes("conv-shape", "-", "--input", 4, "--field", "parameters").out == "23\n"
+    (tmp_path / "net.py").write_text(SEVERAL)
+    words = ("--compare", f"{tmp_path / 'net.py'}:Net(10)", "Linear(4, 2)", "--input", 4, "--json")
+    networks = json.loads(dlnotes("conv-shape", *words).out)["networks"]
+    assert [network["parameters"] for network in networks] == [72, 10]
+
+
+def forward(*lines: str) -> str:
+    init = "    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(4, 2)\n"
+    return (
+        "class Net(nn.Module):\n"
+        + init
+        + "    def forward(self, x):\n"
+        + "".join(f"        {line}\n" for line in lines)
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (forward("if x.sum() > 0:", "    x = -x", "return self.fc(x)"), "net.py, line 6: what runs, or a size,"),
+        (forward("return x[x > 0]"), "net.py, line 6: what runs, or a size, depends on the values of a tensor"),
+        (forward("return self.fc(x.repeat(1, x.sum().item()))"), "net.py, line 6: what runs, or a size,"),
+        (forward("return self.lost(x)"), "net.py, line 6: AttributeError: 'Net' object has no attribute 'lost'"),
+        (forward("return self.fc(x[:, 1:])"), "line 6: Linear(in_features=4, out_features=2): expects 4 values, got 3"),
+        (forward("return self.forward(x)"), "net.py, line 6: RecursionError: maximum recursion depth exceeded"),
+        (forward("while True:", "    x = x + 1"), "there are more than 10,000 layers; use fewer"),
+        (forward("return self.fc(x)").replace("(self, x)", "(self, x, y)"), "net.py: TypeError: Net.forward() missing"),
+        (forward("return x").replace("__init__(self)", "__init__(self, width)"), "Net has arguments without a default"),
+        ("import lost_package\ndef make(): pass", "line 1: ModuleNotFoundError: No module named 'lost_package'"),
+        ("def make():\n    pass\nraise SystemExit(3)", "net.py, line 3: SystemExit: 3; correct the code"),
+        ("def make():\n    pass", "net.py: has no class of nn.Module; add one, or list layers"),
+        ("class Net(nn.Module:\n    pass", "not a layer list: "),
+    ],
+)  # fmt: skip
+def test_errors_of_code_have_their_line(code: str, message: str, tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "net.py").write_text(code)
+    refused(f"conv-shape {tmp_path / 'net.py'} --input 4", message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("{}:Nett --input 4", "net.py:Nett: no 'Nett' in the file; did you mean Net?"),
+        ("'{}:Net(' --input 4", "net.py:Net(: not a call: '(' was never closed; write it as net.py:Net(10, width=64)"),
+        ("{}:Net.__name__ --input 4", "is a str, and no nn.Module; name a module or its class"),
+        ("{} 'ReLU()' --input 4", "is Python code, and cannot be combined with other layers; give it alone"),
+        ("{}", "--input: missing"),
+        ("{} --input 4 --solve padding --want 3", "net.py, line 7: 'inputs' is not a constant"),
+        ("'ReLU()' --input 4 --input 5", "--input: a list of layers has one input; give it once"),
+        (
+            "--network resnet18 --input 1x8x8",
+            "resnet18: Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False): expects 3",
+        ),
+    ],
+)
+def test_wrong_requests_are_refused(arguments: str, message: str, tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "net.py").write_text(SEVERAL.replace("print", "str"))
+    refused(f"conv-shape {arguments.format(tmp_path / 'net.py')}", message)
+
+
+def test_only_a_file_is_executed(tmp_path: Path, refused: Refused) -> None:
+    """Neither text of an argument nor a layer list for training runs."""
+    target = tmp_path / "made"
+    code = f"open({str(target)!r}, 'w')\n" + forward("return x")
+    for words in ("conv-shape --input 4", "trace --input '1 2'"):
+        refused(f'{words} "{code}"', "the order of layers in forward() is not known")
+    (tmp_path / "net.py").write_text(code)
+    refused(f"train-cnn --layers {tmp_path / 'net.py'}", "the order of layers in forward() is not known")
+    refused(f"trace --input '1 2' {tmp_path / 'net.py'}", "the order of layers in forward() is not known")
+    assert not target.exists()
