@@ -11,7 +11,6 @@ from dlnotes_cli.shapes.layer import Layer, Shape
 from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
 from dlnotes_cli.shell.errors import InputError, unreadable
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.model_metadata import metadata_errors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,18 +31,24 @@ def trained_network(path: Path) -> "tuple[LayerList | nn.Module, Shape]":
     """
     file = _model_path(user_path(path))
     metadata = _read_metadata(file)
-    with metadata_errors(file):
-        name, configuration = metadata["model"], metadata["configuration"]
-        if name == "mlp":
-            return parse_list(_perceptron(configuration)), _sample_shape(metadata, configuration)
-        if name == "cnn":
-            return parse_list(configuration["layers"]), tuple(configuration["shape"])
-        if name == "char_rnn":
-            return _language_model(configuration)
-        if name == "backbone":
-            size = configuration["size"]
-            return _transfer_model(configuration), (3, size, size)
-        raise ValueError(f"unknown network {name!r}")
+    try:
+        return _network(metadata, metadata["configuration"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(file, f"its metadata is invalid ({error!r:.200})", "train the model again") from error
+
+
+def _network(metadata: dict[str, Any], configuration: dict[str, Any]) -> "tuple[LayerList | nn.Module, Shape]":
+    name = metadata["model"]
+    if name == "mlp":
+        return parse_list(_perceptron(configuration)), _sample_shape(metadata, configuration)
+    if name == "cnn":
+        return parse_list(configuration["layers"]), tuple(configuration["shape"])
+    if name == "char_rnn":
+        return _language_model(configuration)
+    if name == "backbone":
+        size = configuration["size"]
+        return _transfer_model(configuration), (3, size, size)
+    raise ValueError(f"unknown network {name!r}")
 
 
 def _sample_shape(metadata: dict[str, Any], configuration: dict[str, Any]) -> Shape:
