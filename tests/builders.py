@@ -1,12 +1,14 @@
 """Small data sets, commands and helpers that several tests share."""
 
 import hashlib
+import http.server
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -147,3 +149,25 @@ def run_in_threads(count: int, run: Callable[[int], T]) -> list[T]:
     for thread in threads:
         thread.join()
     return [found[number] for number in range(count)]
+
+
+class QuietFiles(http.server.SimpleHTTPRequestHandler):
+    """Serves the files of a folder and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def serving(handler: "Callable[..., http.server.BaseHTTPRequestHandler] | Path") -> Iterator[str]:
+    """The address of a server on this machine, with a request handler or the files of a folder."""
+    if isinstance(handler, Path):
+        handler = partial(QuietFiles, directory=str(handler))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import io
 import os
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from builders import serving
 
 from dlnotes_cli.data import download
 from dlnotes_cli.data.download import fetch
@@ -26,7 +26,7 @@ CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    requested: ClassVar[list[str]]
+    requested: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.requested.append(self.path)
@@ -61,26 +61,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Site:
-    def __init__(self, port: int, requested: list[str]) -> None:
-        self.port, self.requested = port, requested
+    def __init__(self, address: str, requested: list[str]) -> None:
+        self.address, self.requested = address, requested
 
     def url(self, page: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{page}"
+        return f"{self.address}/{page}"
 
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("no_proxy", "*")
-
-    class Fresh(Handler):
-        requested: ClassVar[list[str]] = []
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fresh) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield Site(server.server_port, Fresh.requested)
-        server.shutdown()
-        thread.join()
+    monkeypatch.setattr(Handler, "requested", [])
+    with serving(Handler) as address:
+        yield Site(address, Handler.requested)
 
 
 @pytest.fixture

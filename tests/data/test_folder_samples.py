@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -430,24 +431,20 @@ def test_clearing_deletes_only_the_files_of_the_entry(root: Path, home: Path, mo
 
 
 @given(count=st.integers(0, 300), threads=st.integers(1, 5), size=st.integers(1, 400))
-def test_every_position_is_processed_once_and_in_order(count: int, threads: int, size: int) -> None:
-    chunks = list(map_chunks(list, count, size, threads))
-    assert [i for chunk in chunks for i in chunk] == list(range(count))
-    assert all(len(chunk) == size for chunk in chunks[:-1])
+def test_every_position_is_processed_once_and_in_order_with_few_ahead(count: int, threads: int, size: int) -> None:
+    started: list[range] = []
 
+    def process(positions: range) -> list[int]:
+        started.append(positions)
+        if 250 in positions:
+            raise ValueError("250")
+        return list(positions)
 
-def test_few_chunks_are_submitted_ahead_and_an_error_stops_the_rest() -> None:
-    started: list[int] = []
-
-    def process(positions: range) -> None:
-        started.extend(positions)
-        if 50 in positions:
-            raise ValueError("fifty")
-
-    chunks = map_chunks(process, 1000, 1, 2)
-    for done in range(50):
-        next(chunks)
-        assert len(started) <= done + 2 * 2
-    with pytest.raises(ValueError, match="fifty"):
-        next(chunks)
-    assert len(started) <= 50 + 2 * 2
+    found: list[int] = []
+    with pytest.raises(ValueError, match="250") if count > 250 else nullcontext():
+        for done, chunk in enumerate(map_chunks(process, count, size, threads)):
+            found += chunk
+            assert len(chunk) == min(size, count - len(found) + len(chunk))
+            assert len(started) <= done + 2 * threads
+    assert found == list(range(len(found)))
+    assert len(found) == count or count > 250

@@ -1,14 +1,12 @@
 """`transfer`: frozen backbones with cached features, and fine-tuning, on small images and a small network."""
 
 import hashlib
-import http.server
 import json
 import os
 import re
 import shlex
 import shutil
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import Command, assert_same_run, make_images, stopped_after
+from builders import Command, assert_same_run, make_images, serving, stopped_after
 from PIL import Image
 
 from dlnotes_cli.cli import main
@@ -268,11 +266,6 @@ def test_weights_from_a_file_are_loaded_unchanged(
     assert not any(name.startswith("backbone.classifier.1") for name in tensors)
 
 
-class _Files(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def site(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The path of `weights` on a server, to which the default weights' URL points; torch's folder is empty."""
@@ -281,18 +274,12 @@ def site(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     served.mkdir()
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:8]
     shutil.copy(weights, served / f"squeezenet1_1-{digest}.pth")
-    handler = type(
-        "Handler", (_Files,), {"__init__": lambda self, *a: _Files.__init__(self, *a, directory=str(served))}
-    )
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/squeezenet1_1-{digest}.pth"
     expected = ExpectedImages(224, 0.875, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    entry = PublishedWeights("IMAGENET1K_V1", expected, url, 4.8, 1_235_496, 0.58)
-    monkeypatch.setattr(backbones, "published_weights", lambda _: (entry,))
-    yield served / f"squeezenet1_1-{digest}.pth"
-    server.shutdown()
-    server.server_close()
+    with serving(served) as address:
+        url = f"{address}/squeezenet1_1-{digest}.pth"
+        entry = PublishedWeights("IMAGENET1K_V1", expected, url, 4.8, 1_235_496, 0.58)
+        monkeypatch.setattr(backbones, "published_weights", lambda _: (entry,))
+        yield served / f"squeezenet1_1-{digest}.pth"
 
 
 def default(data: Path, out: Path, *more: object) -> list[str]:

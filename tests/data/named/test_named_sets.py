@@ -2,19 +2,16 @@
 
 import gzip
 import hashlib
-import http.server
 import shutil
 import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import serving
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.named import named_sets
@@ -250,25 +247,7 @@ def test_the_system_copy_of_fashion_mnist_is_the_published_one(
 # --- downloads ---------------------------------------------------------------------------------------------------
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[str]:
-    (tmp_path / "site").mkdir()
-    handler = partial(Quiet, directory=str(tmp_path / "site"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-def test_missing_files_are_downloaded_once(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NAMED, "mnist", replace(NAMED["mnist"], urls=("http://127.0.0.1:9/", site)))
+def test_missing_files_are_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = list(MNIST.items())
     put(tmp_path / "cache/mnist", dict(pairs[:2]))
     with pytest.raises(InputError) as caught:
@@ -278,11 +257,10 @@ def test_missing_files_are_downloaded_once(site: str, tmp_path: Path, monkeypatc
         f"t10k-labels-idx1-ubyte.gz from http://127.0.0.1:9/ into {tmp_path}/cache/mnist, or name the folder that has "
         "them with --data-root"
     )
-    published = put(tmp_path / "site", dict(pairs[2:]))
-    np.testing.assert_array_equal(load_named("mnist").samples.ravel(), images(MNIST))
+    with serving(put(tmp_path / "site", dict(pairs[2:]))) as url:
+        monkeypatch.setitem(NAMED, "mnist", replace(NAMED["mnist"], urls=("http://127.0.0.1:9/", f"{url}/")))
+        np.testing.assert_array_equal(load_named("mnist").samples.ravel(), images(MNIST))
     assert {path.name for path in (tmp_path / "cache/mnist").iterdir()} == {f"{name}.gz" for name in MNIST}
-    for file in published.iterdir():
-        file.unlink()
     np.testing.assert_array_equal(load_named("mnist", offline=True).samples.ravel(), images(MNIST))
 
 
