@@ -22,9 +22,9 @@ from dlnotes_cli.data.folder_samples import DecodeSettings
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.explain.explain import Explainer
 from dlnotes_cli.explain.options import ExplainConfig
-from dlnotes_cli.shell.cores import default_threads
-from dlnotes_cli.inference.inspection import read_batches
 from dlnotes_cli.inference.inspected_network import InspectedNetwork
+from dlnotes_cli.inference.inspection import read_batches
+from dlnotes_cli.shell.cores import default_threads
 
 IMAGES, SIZE = 20, (480, 320)
 SETTINGS = DecodeSettings(default_threads(), 10**7)
