@@ -42,7 +42,7 @@ from dlnotes_cli.training.task import Task
 from dlnotes_cli.transfer.fine_tuning import FineTuneTask
 from dlnotes_cli.transfer.options import TransferConfig
 from dlnotes_cli.transfer.plan import make_plan
-from dlnotes_cli.transfer.recipes import FineTuneRecipe
+from dlnotes_cli.transfer.options import FineTuneRecipe
 
 TARGET = 0.94
 OPTIMIZER = OptimizerSettings("adamw", 1e-3, 0.0, 0.05)

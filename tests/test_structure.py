@@ -15,7 +15,7 @@ from dlnotes_cli.classify.recipes import CnnRecipe, MlpRecipe
 from dlnotes_cli.cli import COMMANDS, load_command
 from dlnotes_cli.series.options import SeriesRecipe
 from dlnotes_cli.shell.option import flag, options_of
-from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
+from dlnotes_cli.transfer.options import FineTuneRecipe, FrozenRecipe
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dlnotes_cli"

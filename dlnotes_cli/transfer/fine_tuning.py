@@ -17,9 +17,8 @@ from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.run_folder import has_checkpoint
 from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
 from dlnotes_cli.transfer.head_search import FittedHead
-from dlnotes_cli.transfer.options import TransferConfig
+from dlnotes_cli.transfer.options import FROZEN, FineTuneRecipe, TransferConfig
 from dlnotes_cli.transfer.plan import TransferPlan
-from dlnotes_cli.transfer.recipes import FROZEN, FineTuneRecipe
 from dlnotes_cli.transfer.results import TransferResult
 from dlnotes_cli.transfer.unfreezing import count_blocks, lr_factors, summarize_layers, unfreeze, unfrozen_blocks
 

@@ -27,9 +27,8 @@ from dlnotes_cli.training.task import Evaluated, Poll
 from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction
 from dlnotes_cli.transfer.head_fit import WEIGHT_DECAYS, HeadOptions
 from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_head
-from dlnotes_cli.transfer.options import TransferConfig
+from dlnotes_cli.transfer.options import FrozenRecipe, TransferConfig
 from dlnotes_cli.transfer.plan import TransferPlan
-from dlnotes_cli.transfer.recipes import FrozenRecipe
 from dlnotes_cli.transfer.results import FrozenResult
 
 

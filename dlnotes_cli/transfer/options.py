@@ -1,10 +1,10 @@
-"""The options of `dlnotes transfer`."""
+"""The options of `dlnotes transfer`, and its recipes: `best`, frozen or fine-tuned, and `notes`, the course's."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.models.choices import BACKBONES
@@ -13,8 +13,46 @@ from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training import options as training
-from dlnotes_cli.training.recipes import OptimizerName, ScheduleName, resolve
-from dlnotes_cli.transfer.recipes import FINE_TUNE, FROZEN, NOTES, FineTuneRecipe, FrozenRecipe
+from dlnotes_cli.training.recipes import ClassifierRecipe, LengthDefaults, OptimizerName, ScheduleName, resolve
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneRecipe(ClassifierRecipe):
+    """Settings for the gradient training of a pretrained network."""
+
+    backbone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenRecipe:
+    """Settings for the head of a frozen backbone; L-BFGS needs no learning rate."""
+
+    backbone: str
+    epochs: int  # passes over the features, at most, for each weight decay
+    weight_decay: float | None = None  # None: several are tried, and validation chooses one
+    label_smoothing: float
+    augment: str  # of the views after the first, which is not augmented
+    val_split: float
+
+
+FROZEN = FrozenRecipe(backbone="resnet18", epochs=100, label_smoothing=0.0, augment="standard", val_split=0.2)
+FINE_TUNE = FineTuneRecipe(
+    backbone="resnet18", optimizer="adamw", lr=1e-3, momentum=0.9, schedule="one-cycle", weight_decay=0.05, l1=0.0,
+    label_smoothing=0.1, augment="standard", val_split=0.2, ema=0.0,
+    length=LengthDefaults(epochs=8, batch_size=32, min_steps=100),
+)  # fmt: skip
+# The course's flowers notebook.
+NOTES = FineTuneRecipe(
+    backbone="vgg16", optimizer="sgd", lr=1e-3, momentum=0.0, schedule="constant", weight_decay=0.0, l1=0.0,
+    label_smoothing=0.0, augment="none", val_split=0.2, ema=0.0,
+    length=LengthDefaults(epochs=2, batch_size=20, is_fixed=True),
+)  # fmt: skip
+_TRAINED = ("fine_tune", "recipe=notes")  # with one of these the network is trained by gradients, step by step
+
+
+def _of_steps(option: Any) -> Any:
+    """A shared option that has no effect on a frozen backbone, whose head is fitted by L-BFGS."""
+    return replace(option, needs=_TRAINED)
 
 
 def last_blocks(text: str) -> str:
@@ -59,7 +97,7 @@ class TransferConfig(training.ClassifierConfig):
     limit: int | None = data_options.LIMIT
     skip_bad: bool = common.SKIP_BAD
     max_pixels: int = common.MAX_PIXELS_OPTION
-    dropout: float | None = training.DROPOUT
+    dropout: float | None = _of_steps(training.DROPOUT)
     backbone: str | None = option(
         None,
         "Pretrained torchvision network (--list shows all), or small, which is part of dlnotes and needs no download.",
@@ -82,40 +120,41 @@ class TransferConfig(training.ClassifierConfig):
         "Frozen backbone: train on N views of each image, all but the first augmented.",
         panel="Training",
         within="[1, 1000]",
+        unused_with=_TRAINED,
     )
     folds: int | None = option(
         None, "Frozen backbone: choose the weight decay by N-fold cross-validation.", panel="Training",
-        within="[2, 100]", conflicts=("time_budget", "max_steps"),
+        within="[2, 100]", conflicts=("time_budget", "max_steps"), unused_with=_TRAINED,
     )  # fmt: skip
     epochs: int | None = training.EPOCHS
     max_steps: int | None = training.MAX_STEPS
-    lr: float | None = training.LR
-    schedule: ScheduleName | None = training.SCHEDULE
-    optimizer: OptimizerName | None = training.OPTIMIZER
-    momentum: float | None = training.MOMENTUM
+    lr: float | None = _of_steps(training.LR)
+    schedule: ScheduleName | None = _of_steps(training.SCHEDULE)
+    optimizer: OptimizerName | None = _of_steps(training.OPTIMIZER)
+    momentum: float | None = _of_steps(training.MOMENTUM)
     weight_decay: float | None = option(
         None, "Weight decay; of a frozen backbone λ in λ/2·‖w‖², for standardized features.", panel="Training",
         within="[0, 1e6]", shown_default="chosen by validation; --fine-tune: 0.05; notes: 0",
     )  # fmt: skip
-    patience: int | None = training.PATIENCE
-    ema: float | None = training.EMA
-    grad_clip: float | None = training.GRAD_CLIP
-    batch_size: int | None = training.BATCH_SIZE
+    patience: int | None = _of_steps(training.PATIENCE)
+    ema: float | None = _of_steps(training.EMA)
+    grad_clip: float | None = _of_steps(training.GRAD_CLIP)
+    batch_size: int | None = _of_steps(training.BATCH_SIZE)
     augment: str | None = training.AUGMENT
-    l1: float | None = training.L1
+    l1: float | None = _of_steps(training.L1)
     recipe: Literal["best", "notes"] = training.RECIPE
     time_budget: float | None = training.TIME_BUDGET
-    accumulate: int = training.ACCUMULATE
+    accumulate: int = _of_steps(training.ACCUMULATE)
     label_smoothing: float | None = training.LABEL_SMOOTHING
     class_weights: str = training.CLASS_WEIGHTS
-    monitor: training.Monitor = training.MONITOR
+    monitor: training.Monitor = _of_steps(training.MONITOR)
     export_features: Path | None = option(
         None, "Frozen backbone: write features, labels and names to this .npz file.", panel="Output",
-        metavar="FILE.npz",
+        metavar="FILE.npz", ends_in=".npz", unused_with=_TRAINED,
     )  # fmt: skip
     map_file: Path | None = option(
         None, "Frozen backbone: plot the features of all images, projected to two dimensions.", panel="Output",
-        metavar="FILE.png", name="--map",
+        metavar="FILE.png", name="--map", ends_in=".png", unused_with=_TRAINED,
     )  # fmt: skip
     map_method: Literal["pca", "tsne"] = option("pca", "Projection of --map", panel="Output", needs=("map_file",))
     list_backbones: bool = option(
@@ -129,8 +168,8 @@ class TransferConfig(training.ClassifierConfig):
     json: bool = common.JSON
     quiet: bool = common.QUIET
     verbose: bool = common.VERBOSE
-    devices: int = training.DEVICES
-    compile: bool = training.COMPILE
+    devices: int = _of_steps(training.DEVICES)
+    compile: bool = _of_steps(training.COMPILE)
     seed: int = common.SEED
     threads: int | None = common.THREADS
     device: str = common.DEVICE

@@ -18,8 +18,7 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 from dlnotes_cli.training.task import Poll
-from dlnotes_cli.transfer.options import TransferConfig
-from dlnotes_cli.transfer.recipes import FineTuneRecipe, FrozenRecipe
+from dlnotes_cli.transfer.options import FineTuneRecipe, FrozenRecipe, TransferConfig
 from dlnotes_cli.transfer.unfreezing import summarize_layers
 
 _FEW_SAMPLES = 5  # of a class: with fewer, results depend on chance

@@ -1,18 +1,11 @@
 """The results of `transfer`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dlnotes_cli.shell.show import Table
 from dlnotes_cli.training.results import ClassifierResult
-
-
-@dataclass(frozen=True)
-class LayerSummary:
-    """A block of the backbone, or the head."""
-
-    name: str
-    parameters: int
-    trains: bool
-    lr_factor: float | None  # None: frozen
+from dlnotes_cli.transfer.unfreezing import LayerSummary
 
 
 @dataclass(frozen=True)
@@ -34,6 +27,15 @@ class TransferResult(ClassifierResult):
     pretrained: bool
     fine_tune: str | None  # the value of `--fine-tune`
     layers: tuple[LayerSummary, ...]
+
+    def table(self) -> Iterator[Table | str]:
+        """A row for all frozen blocks, one for each layer that is trained, and what every classifier has."""
+        how = "L-BFGS" if self.fine_tune is None else "{:g} x --lr"
+        frozen = [layer.parameters for layer in self.layers if not layer.trains]
+        rows = [(f"{len(frozen)} blocks, frozen", f"{sum(frozen):,}", "-")] if frozen else []
+        rows += [(one.name, f"{one.parameters:,}", how.format(one.lr_factor)) for one in self.layers if one.trains]
+        yield Table(("layer", "parameters", "learning rate"), rows, ("parameters", "learning rate"), is_result=True)
+        yield from super().table()
 
 
 @dataclass(frozen=True)

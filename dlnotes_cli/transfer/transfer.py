@@ -1,7 +1,7 @@
 """Transfer learning: a new head on a pretrained network, whose backbone is frozen or fine-tuned."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import check_images, has_test_split
@@ -10,7 +10,7 @@ from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.option import flag, options_of
+from dlnotes_cli.shell.show import Table
 from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit_at_once import fit_at_once
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
@@ -19,20 +19,10 @@ from dlnotes_cli.training.results import require_test_split
 from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
 from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
-from dlnotes_cli.transfer.options import TransferConfig
+from dlnotes_cli.transfer.options import FrozenRecipe, TransferConfig
 from dlnotes_cli.transfer.plan import make_plan
-from dlnotes_cli.transfer.recipes import FrozenRecipe
 from dlnotes_cli.transfer.results import TransferResult
 
-_GRADIENT_OPTIONS = (  # without effect on L-BFGS
-    "batch_size", "optimizer", "lr", "momentum", "schedule", "l1", "ema", "grad_clip", "patience", "accumulate",
-    "devices", "compile", "monitor", "dropout",
-)  # fmt: skip
-_FROZEN_OPTIONS = ("views", "folds", "export_features", "map_file")  # which need features that do not change
-_NEUTRAL = {  # values of these options that change nothing
-    "views": (1,), "accumulate": (1,), "devices": (1,), "compile": (False,), "monitor": ("auto", "loss"),
-    "dropout": (None, 0.0),
-}  # fmt: skip
 _TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
 
@@ -50,9 +40,25 @@ class BackboneInfo:
     path: str
     available: bool  # whether the file is on this machine, undamaged
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `--list --json`."""
-        return asdict(self)
+    @property
+    def row(self) -> tuple[object, ...]:
+        """The row of the table."""
+        accuracy = "-" if self.accuracy is None else f"{self.accuracy:.3f}"
+        downloaded = "included" if self.url is None else "yes" if self.available else "no"
+        return self.backbone, f"{self.parameters:,}", f"{self.mebibytes:.1f}", self.size, accuracy, downloaded
+
+
+@dataclass(frozen=True)
+class BackboneList:
+    """What `--list` shows."""
+
+    backbones: list[BackboneInfo]
+
+    def table(self) -> Iterator[Table]:
+        """A row for each backbone."""
+        numeric = ("parameters", "MiB", "size", "ImageNet accuracy")
+        rows = [backbone.row for backbone in self.backbones]
+        yield Table(("backbone", *numeric, "downloaded"), rows, numeric, is_result=True)
 
 
 def transfer(options: TransferConfig) -> TransferResult:
@@ -89,9 +95,9 @@ def _with_available_backbone(options: TransferConfig) -> TransferConfig:
     return replace(options, backbone=EMBEDDED_NAME)
 
 
-def list_backbones() -> list[BackboneInfo]:
+def list_backbones() -> BackboneList:
     """The bundled network, then every classification network of torchvision with its default weights."""
-    return [_embedded_info(), *(_backbone_info(name) for name in backbones.backbone_names())]
+    return BackboneList([_embedded_info(), *(_backbone_info(name) for name in backbones.backbone_names())])
 
 
 def _embedded_info() -> BackboneInfo:
@@ -132,42 +138,22 @@ def _check_backbone(backbone: str | None) -> None:
 
 
 def _check_outputs(options: TransferConfig) -> None:
-    """Refuse an invalid run folder, and a file of `--export-features` or `--map` with another suffix or that exists."""
+    """Refuse an invalid run folder, and a file of `--export-features` or `--map` that exists or is among the data."""
     RunFolder(options)  # raises InputError, and writes nothing
-    outputs = (("--export-features", options.export_features, ".npz"), ("--map", options.map_file, ".png"))
-    for where, path, suffix in outputs:
-        if path is None:
-            continue
-        if path.suffix.lower() != suffix:
-            raise InputError(where, f"{path} does not end in {suffix}", f"name it {path.with_suffix(suffix).name}")
-        check_outside_data(where, path, options.data_folder)
-        files.check_output_file(where, path, overwrite=options.overwrite or options.resume is not None)
+    for where, path in (("--export-features", options.export_features), ("--map", options.map_file)):
+        if path is not None:
+            check_outside_data(where, path, options.data_folder)
+            files.check_output_file(where, path, overwrite=options.overwrite or options.resume is not None)
 
 
 def _check_unused(options: TransferConfig) -> None:
     """Refuse options that have no effect."""
-    frozen = options.is_frozen
-    for name in _GRADIENT_OPTIONS if frozen else _FROZEN_OPTIONS:
-        if getattr(options, name) in _NEUTRAL.get(name, (None,)):
-            continue
-        where = flag(name, options_of(type(options))[name])
-        if frozen:
-            what = "has no effect on a frozen backbone, whose head is fitted with L-BFGS"
-            raise InputError(where, what, "drop it, or add --fine-tune")
-        other = "--fine-tune" if options.fine_tune else "--recipe notes"
-        raise InputError(where, "applies only to a frozen backbone", f"drop it, or drop {other}")
     if options.dropout and not options.hidden:
         raise InputError("--dropout", "has no effect on a head without hidden layers", "add --hidden 256, or drop it")
     if options.val_split == 0 and options.recipe == "best" and not options.folds:
         what = "0 leaves no sample to choose the head's weight decay by"
         raise InputError("--val-split", what, "raise it, or use --recipe notes")
-    if frozen and options.resume is None:
-        _check_views(options)
-
-
-def _check_views(options: TransferConfig) -> None:
-    """Refuse `--augment` without `--views`, and an augmentation that changes nothing."""
-    if options.augment is None:
+    if not options.is_frozen or options.resume is not None or options.augment is None:
         return
     size = options.size or _TYPICAL_SIZE
     operations = parse_augment(options.augment, (3, size, size), flippable=True)

@@ -1,11 +1,22 @@
 """The layers of a pretrained network that are trained, their epochs and their learning rates."""
 
+from dataclasses import dataclass
+
 from dlnotes_cli.models.backbones import TransferModel, named_blocks
 from dlnotes_cli.models.registry import count_parameters
-from dlnotes_cli.transfer.results import LayerSummary
 
 _LAST_EXPONENT, _FIRST_EXPONENT = -1.0, -2.0  # log10 of the learning-rate factors of the last and the first block
 _UNKNOWN = 1 << 30  # more blocks than any network has
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """A block of the backbone, or the head."""
+
+    name: str
+    parameters: int
+    trains: bool
+    lr_factor: float | None  # None: frozen
 
 
 def summarize_layers(network: TransferModel, fine_tune: str | None) -> list[LayerSummary]:

@@ -58,8 +58,8 @@ def test_a_linear_head_that_starts_from_the_one_before_reaches_the_same_optimum(
 def test_a_head_with_a_hidden_layer_learns_xor() -> None:
     corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]).repeat(5, 1)
     labels = torch.tensor([0, 1, 1, 0]).repeat(5)
-    linear = last_head(corners, labels, HeadOptions(2), *WEIGHT_DECAYS)
-    hidden = last_head(corners, labels, HeadOptions(2, hidden=(16,)), *WEIGHT_DECAYS)
+    linear = last_head(corners, labels, HeadOptions(2), *WEIGHT_DECAYS[4:8])
+    hidden = last_head(corners, labels, HeadOptions(2, hidden=(16,)), *WEIGHT_DECAYS[4:8])
     assert (linear(corners).argmax(1) == labels).float().mean() <= 0.75
     assert (hidden(corners).argmax(1) == labels).all()
 
@@ -76,18 +76,11 @@ def test_constant_features_keep_the_head_finite() -> None:
     ).all()
 
 
-def test_passes_are_limited_and_a_head_with_a_hidden_layer_depends_on_the_seed() -> None:
-    x, y = clusters(3, 60, 5, 0)
-    assert all(fit.passes <= 5 for fit in fit_heads(x, y, HeadOptions(3, passes=3), WEIGHT_DECAYS))
-    one, same, other = (last_head(x, y, HeadOptions(3, hidden=(4,), seed=seed), 0.1) for seed in (0, 0, 1))
-    assert torch.equal(one(x), same(x))
-    assert not torch.equal(one(x), other(x))
-
-
 def test_total_passes_end_a_fit_with_the_best_weights_of_its_passes() -> None:
     x, y = clusters(3, 60, 5, 0)
     fits = list(fit_heads(x, y, HeadOptions(3, total_passes=7), (1.0, 0.1, 0.01)))
     assert sum(fit.passes for fit in fits) == 7
+    assert all(fit.passes <= 5 for fit in fit_heads(x, y, HeadOptions(3, passes=3), WEIGHT_DECAYS))
     again = list(fit_heads(x, y, HeadOptions(3, total_passes=7), (1.0, 0.1, 0.01)))
     assert all(torch.equal(one.head(x), other.head(x)) for one, other in zip(fits, again, strict=True))
 

@@ -31,9 +31,7 @@ def search_head(
     return (search.by_cross_validation(folds, 0) if folds else search.by_validation()), dataset
 
 
-@pytest.mark.parametrize("views", [0, 2])
-@pytest.mark.parametrize("folds", [None, 4])
-@pytest.mark.parametrize("hidden", [(), (8,)])
+@pytest.mark.parametrize(("views", "folds", "hidden"), [(0, None, ()), (2, 4, ()), (2, None, (8,))])
 def test_random_features_classify_training_samples_exactly_and_held_out_samples_by_chance(
     views: int, folds: int | None, hidden: tuple[int, ...]
 ) -> None:

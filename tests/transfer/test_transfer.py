@@ -142,24 +142,12 @@ def test_features_are_cached_and_computed_again_only_for_changed_files(
 def test_features_are_cached_separately_for_each_backbone_size_and_weights(
     images: Path, tmp_path: Path, dlnotes: Command, cache: Path, extracted: list[int]
 ) -> None:
-    for i, more in enumerate(
-        ((), ("--size", 40), ("--seed", 1), ("--resize", "squash"), ("--backbone", "squeezenet1_0"))
-    ):
+    for i, more in enumerate(((), ("--size", 40), ("--resize", "squash"), ("--backbone", "squeezenet1_0"))):
         extracted.clear()
         run = dlnotes(*words(images, tmp_path / str(i), *more))
         assert run.code == 0, run.err
         assert len(extracted) == 42, more
-    assert len(list(cache.glob("decoded/*/*"))) == 5
-
-
-def test_features_stay_in_memory_where_the_cache_cannot_be_written(
-    images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("DLNOTES_CACHE", str(tmp_path / "file" / "cache"))
-    run = dlnotes(*words(images, tmp_path / "run"))
-    assert run.code == 0, run.err
-    assert read_tensors(tmp_path / "run" / "model.safetensors")
+    assert len(list(cache.glob("decoded/*/*"))) == 4
 
 
 def test_views_augment_only_the_training_split(
@@ -177,37 +165,9 @@ def test_views_augment_only_the_training_split(
     assert [("view" in name) for name in names] == [False, True, True]
 
 
-def test_cross_validation_reports_the_accuracy_of_each_fold(images: Path, tmp_path: Path, dlnotes: Command) -> None:
-    result = json.loads(dlnotes(*words(images, tmp_path / "run", "--folds", 4, "--json")).out)
-    folds = result["folds"]
-    assert result["validation"]["samples"] == 27 + 7
-    assert len(folds["accuracies"]) == folds["count"] == 4
-    assert folds["mean"] == pytest.approx(np.mean(folds["accuracies"]))
-    assert folds["std"] == pytest.approx(np.std(folds["accuracies"], ddof=1))
-    assert 0 < folds["mean"] <= 1
-
-
-def test_features_are_exported_with_labels_names_and_splits(images: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(images, tmp_path / "run", "--export-features", tmp_path / "f.npz", "--hidden", "8"))
-    assert run.code == 0, run.err
-    with np.load(tmp_path / "f.npz") as stored:
-        exported = dict(stored)
-    assert exported["features"].shape == (42, 512)
-    classes = exported["classes"].tolist()
-    for name, label, split in zip(exported["names"], exported["labels"], exported["splits"], strict=True):
-        assert Path(str(name)).parent.name == classes[label]
-        assert split in {"train", "val", "test"}
-    model = load_classifier(tmp_path / "run")
-    is_test = exported["splits"] == "test"
-    logits = model.network.head(torch.from_numpy(exported["features"][is_test]))  # type: ignore[operator]
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert (logits.argmax(1).numpy() == exported["labels"][is_test]).mean() == result["test"]["accuracy"]
-
-
 @pytest.mark.draws
-@pytest.mark.parametrize("method", ["pca", "tsne"])
-def test_the_map_has_points_of_every_class_and_marks_mistakes(
-    method: str, images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+def test_features_are_exported_and_drawn_and_folds_choose_the_weight_decay(
+    images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     maps: list[EmbeddedPoints] = []
 
@@ -216,22 +176,36 @@ def test_the_map_has_points_of_every_class_and_marks_mistakes(
         return draw_embedding_map(embedded, classes, axes)
 
     monkeypatch.setattr("dlnotes_cli.transfer.features.draw_embedding_map", draw)
-    run = dlnotes(*words(images, tmp_path / "run", "--map", tmp_path / "map.png", "--map-method", method))
+    outputs = ("--export-features", tmp_path / "f.npz", "--map", tmp_path / "map.png", "--map-method", "tsne")
+    run = dlnotes(*words(images, tmp_path / "run", *outputs, "--hidden", 8, "--folds", 4, "--json"))
     assert run.code == 0, run.err
-    drawn = pixels_of(tmp_path / "map.png")
-    assert drawn.shape == (768, 960, 3)
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    result = json.loads(run.out)
+    folds, accuracy = result["folds"], result["test"]["accuracy"]
+    assert (result["validation"]["samples"], len(folds["accuracies"])) == (27 + 7, 4)
+    assert folds["mean"] == pytest.approx(np.mean(folds["accuracies"]))
+    assert folds["std"] == pytest.approx(np.std(folds["accuracies"], ddof=1))
+    with np.load(tmp_path / "f.npz") as stored:
+        exported = dict(stored)
+    assert exported["features"].shape == (42, 512)
+    for name, label, split in zip(exported["names"], exported["labels"], exported["splits"], strict=True):
+        assert Path(str(name)).parent.name == exported["classes"][label]
+        assert split in {"train", "val", "test"}
+    head: Any = load_classifier(tmp_path / "run").network.head
+    is_test = exported["splits"] == "test"
+    logits = head(torch.from_numpy(exported["features"][is_test]))
+    assert (logits.argmax(1).numpy() == exported["labels"][is_test]).mean() == accuracy
     (embedded,) = maps
     assert embedded.is_evaluated.sum() == result["test"]["samples"]
-    assert 1 - embedded.is_wrong.sum() / result["test"]["samples"] == pytest.approx(result["test"]["accuracy"])
+    assert 1 - embedded.is_wrong.sum() / result["test"]["samples"] == pytest.approx(accuracy)
     assert not (embedded.is_wrong & ~embedded.is_evaluated).any()
+    drawn = pixels_of(tmp_path / "map.png").astype(int)
     for color in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):  # of the first three classes
-        assert (np.abs(drawn.astype(int) - color).sum(2) < 70).sum() > 20
+        assert (np.abs(drawn - color).sum(2) < 70).sum() > 20
 
 
 def test_a_named_set_of_gray_images_is_learned(tmp_path: Path, dlnotes: Command) -> None:
     run = dlnotes(
-        "transfer", *SMALL[:4], "--size", 32, "--limit", 60, "--threads", 1, "--out", tmp_path / "run", "--json", "-q"
+        "transfer", *SMALL[:4], "--size", 32, "--limit", 60, "--views", 2, "--out", tmp_path / "run", "--json", "-q"
     )
     assert run.code == 0, run.err
     result = json.loads(run.out)
@@ -257,11 +231,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_weights_from_a_file_are_loaded_unchanged(
     weights: Path, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    run = dlnotes(*words(images, tmp_path / "run", "--weights", weights, "--json"))
-    assert run.code == 0, run.err
-    assert json.loads(run.out)["weights"] == str(weights)
-    stored = torch.load(weights, weights_only=True)
-    tensors, _ = read_tensors(tmp_path / "run" / "model.safetensors")
+    run = dlnotes(*words(images, tmp_path / "run", "--weights", weights))
+    assert re.search(r"^head +[\d,]+ +L-BFGS$", run.out, re.MULTILINE), run.err
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["weights"] == str(weights)
+    stored, (tensors, _) = torch.load(weights), read_tensors(tmp_path / "run" / "model.safetensors")
     assert torch.equal(tensors["backbone.features.0.weight"], stored["features.0.weight"])
     assert not any(name.startswith("backbone.classifier.1") for name in tensors)
 
@@ -303,30 +276,21 @@ def test_weights_are_downloaded_once_and_checked(site: Path, images: Path, tmp_p
     assert local.read_bytes() == content
 
 
-@pytest.mark.parametrize("fault", ["truncated", "changed"])
-def test_a_damaged_download_is_refused_and_leaves_no_file(
-    fault: str, site: Path, images: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    content = site.read_bytes()
-    site.write_bytes(content[: len(content) // 2] if fault == "truncated" else content[::-1])
-    run = dlnotes(*default(images, tmp_path / "run"))
-    assert run.code == 2
-    assert "its SHA-256 is not the published one" in run.err
-    assert run.err.count("\n") == 1
-    assert not list((tmp_path / "torch" / "hub" / "checkpoints").iterdir())
-    assert not (tmp_path / "run").exists()
-
-
-def test_offline_the_error_names_the_missing_file_and_its_folder(
+def test_a_damaged_download_is_refused_and_a_missing_file_is_named(
     site: Path, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    run = dlnotes(*default(images, tmp_path / "run", "--offline"))
-    folder = tmp_path / "torch" / "hub" / "checkpoints"
-    assert (run.code, run.out) == (2, "")
+    folder, content = tmp_path / "torch" / "hub" / "checkpoints", site.read_bytes()
+    offline = dlnotes(*default(images, tmp_path / "run", "--offline"))
     assert re.fullmatch(
         rf"dlnotes: error: {site.name}: not on this machine, .*; put {site.name} from http://127\S+ into {folder}\n",
-        run.err,
+        offline.err,
     )
+    for damaged in (content[: len(content) // 2], content[::-1]):
+        site.write_bytes(damaged)
+        run = dlnotes(*default(images, tmp_path / "run"))
+        assert (run.code, run.err.count("\n"), "its SHA-256 is not the published one" in run.err) == (2, 1, True)
+        assert not list(folder.iterdir())
+        assert not (tmp_path / "run").exists()
 
 
 def test_offline_the_bundled_network_replaces_a_default_backbone_that_is_missing(
@@ -362,10 +326,6 @@ def test_the_bundled_network_needs_no_download(
     assert {item["class"] for item in predicted["predictions"]} == {"red"}
     tuned = dlnotes(*small, "--fine-tune", "last-1", "--max-steps", 1, "--out", tmp_path / "tuned", "--json")
     assert [layer["trains"] for layer in json.loads(tuned.out)["layers"]] == [False] * 7 + [True] * 2
-    notes = json.loads(dlnotes(*small, "--recipe", "notes", "--epochs", 1, "--out", tmp_path / "notes", "--json").out)
-    assert (notes["backbone"], [layer["name"] for layer in notes["layers"] if layer["trains"]]) == ("small", ["head"])
-    random = dlnotes(*small, "--weights", "none", "--out", tmp_path / "random", "--json")
-    assert json.loads(random.out)["pretrained"] is False
     other = dlnotes(*small, "--weights", "IMAGENET1K_V1", "--out", tmp_path / "other")
     assert (other.code, other.err) == (
         2, "dlnotes: error: --weights: small has its own weights; drop it, or choose another --backbone\n"
@@ -417,8 +377,8 @@ def test_fine_tuning_starts_with_the_head_of_the_frozen_run(images: Path, tmp_pa
 def test_fine_tuning_that_validates_worse_warns(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     command = words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", 1, "--lr", 1)
     run = dlnotes(*(word for word in command if word != "-q"))
-    assert run.code == 0, run.err
     assert re.search(r"warning: fine-tuning validates worse than the frozen backbone \(loss [\d.]+, before", run.err)
+    assert re.search(r"^head +[\d,]+ +1 x --lr$", run.out, re.MULTILINE)
 
 
 def test_the_number_of_passes_of_a_time_budget_repeats_its_run(images: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -465,7 +425,7 @@ def test_blocks_unfreeze_from_the_last_to_the_first(
     assert unfrozen == [5, 9, 9, 9, 9]
 
 
-@pytest.mark.parametrize("steps", [2, 4, 9])
+@pytest.mark.parametrize("steps", [4])
 def test_fine_tuning_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
     steps: int, images: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
@@ -475,18 +435,6 @@ def test_fine_tuning_stopped_after_any_step_and_resumed_equals_an_uninterrupted_
     resumed = dlnotes("transfer", "--resume", tmp_path / "run", "--threads", 1)
     assert resumed.code == 0, resumed.err
     assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
-
-
-def test_the_recipe_notes_runs_the_frozen_backbone_in_every_step(
-    images: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    run = dlnotes(*words(images, tmp_path / "run", "--recipe", "notes", "--json"))
-    assert run.code == 0, run.err
-    result = json.loads(run.out)
-    assert (result["epochs"], result["steps"]) == (2, 4)
-    assert not any(layer["trains"] for layer in result["layers"][:-1])
-    options = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (options["optimizer"], options["lr"], options["batch_size"]) == ("sgd", 0.001, 20)
 
 
 def test_a_head_with_dropout_trains_and_its_file_has_the_usual_names(
@@ -500,6 +448,9 @@ def test_a_head_with_dropout_trains_and_its_file_has_the_usual_names(
     ]
     assert [result["model"]["configuration"]["dropout"] for result in results] == [0, 0.5]
     assert [result["validation"]["samples"] for result in results] == [0, 0]
+    assert not any(layer["trains"] for layer in results[0]["layers"][:-1])
+    options = json.loads((tmp_path / "plain" / "config.json").read_text())
+    assert (options["optimizer"], options["lr"], options["batch_size"]) == ("sgd", 0.001, 20)
     plain, dropped = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in ("plain", "dropped"))
     assert plain.keys() == dropped.keys()
     assert not plain["head.0.weight"].equal(dropped["head.0.weight"])  # the dropped units had no gradient
@@ -510,17 +461,6 @@ def test_a_head_with_dropout_trains_and_its_file_has_the_usual_names(
         "Dropout",
         "Linear",
     ]
-
-
-def test_dropout_zeroes_a_fraction_of_the_units_of_the_head_in_training_only() -> None:
-    torch.manual_seed(0)
-    head = backbones.build_head(4, (4000,), 3, 0.25)
-    seen: list[torch.Tensor] = []
-    head.get_submodule("2").register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    head.train()(torch.randn(1, 4))
-    head.eval()(torch.randn(1, 4))
-    dropped, kept = (float((values == 0).float().mean()) for values in seen)
-    assert dropped == pytest.approx(kept + 0.25 * (1 - kept), abs=0.03)
 
 
 # --- stops and resumes -------------------------------------------------------------------------------------------
@@ -553,40 +493,12 @@ def test_a_run_stopped_by_a_signal_keeps_the_features_computed_so_far(
     assert one == other
 
 
-def test_a_stopped_run_keeps_the_features_of_earlier_runs(
-    tmp_path: Path, dlnotes: Command, cache: Path, extracted: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = make_images(tmp_path / "images", count=30)
-    assert dlnotes(*words(data, tmp_path / "a")).code == 0
-    Image.new("RGB", (9, 9), "blue").save(data / "blue" / "0.png")
-    Image.new("RGB", (9, 8), "red").save(data / "red" / "29.png")
-    chunk_samples = _Request._samples
-
-    def then_signal(*arguments: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
-        return chunk_samples(*arguments)
-
-    monkeypatch.setattr(_Request, "_samples", then_signal)
-    extracted.clear()
-    assert dlnotes(*words(data, tmp_path / "b")).code == 130
-    monkeypatch.setattr(_Request, "_samples", chunk_samples)
-    assert dlnotes(*words(data, tmp_path / "b", "--overwrite")).code == 0
-    assert len(extracted) == 2
-    shutil.rmtree(cache)
-    assert dlnotes(*words(data, tmp_path / "c")).code == 0
-    assert (tmp_path / "b" / "model.safetensors").read_bytes() == (tmp_path / "c" / "model.safetensors").read_bytes()
-
-
 def test_a_finished_run_that_is_resumed_is_fitted_again(images: Path, tmp_path: Path, dlnotes: Command) -> None:
     first = dlnotes(*words(images, tmp_path / "run", "--json"))
     again = dlnotes("transfer", "--resume", tmp_path / "run", "--json")
     assert again.code == 0, again.err
     one, other = (json.loads(run.out) | {"timing": None} for run in (first, again))
     assert one == other
-    (tmp_path / "run" / "model.safetensors").unlink()
-    third = json.loads(dlnotes("transfer", "--resume", tmp_path / "run", "--json", "-q").out)
-    assert third["test"] == one["test"]
-    assert (tmp_path / "run" / "model.safetensors").is_file()
     fewer = json.loads(dlnotes("transfer", "--resume", tmp_path / "run", "--json", "-q", "--epochs", 3).out)
     assert fewer["steps"] < one["steps"]
 
@@ -594,51 +506,31 @@ def test_a_finished_run_that_is_resumed_is_fitted_again(images: Path, tmp_path: 
 # --- bad input ---------------------------------------------------------------------------------------------------
 
 FAULTS = {
-    "--weight-decay 1e30": r"--weight-decay: 1e30 is out of range",
     "--backbone resnt18": r"--backbone: unknown network 'resnt18'; did you mean 'resnet18'\? see dlnotes",
     "--weights nowhere.pth": r"nowhere.pth: no such file; check the path",
     "--weights defalt": r"--weights: unknown weights name \(and no such file\) 'defalt'; did you mean 'default'\?",
     "--weights evil.pth": r"evil.pth: is not a plain state dict; no code in it was run; use a state dict",
-    "--weights cut.pth": r"cut.pth: is damaged; use a copy",
     "--weights other.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, missing in the file; use",
     "--weights wider.pth": r"tensor features.0.weight is 64x3x3x3 in squeezenet1_1, 96x3x7x7 in the file; use",
     "--weights squeezenet1_1-b8a52dc0.pth": r"squeezenet1_1-b8a52dc0.pth: is damaged: its SHA-256 is not the published",
     "--weights images": r"--weights: images is a folder; use a file",
     "--size 8": r"--size: squeezenet1_1 does not accept 8x8 \(.*\); use 224",
     "--backbone vit_b_32 --size 64": r"--size: vit_b_32 does not accept 64x64 \(.*\); use 224",
-    "--lr 0.1": r"--lr: has no effect on a frozen backbone, whose head is fitted with L-BFGS; drop it, or add",
-    "--batch-size 8": r"--batch-size: has no effect on a frozen backbone",
-    "--fine-tune last-2 --views 2": r"--views: applies only to a frozen backbone; drop it, or drop --fine-tune",
-    "--fine-tune all --map m.png": r"--map: applies only to a frozen backbone",
+    "--lr 0.1": r"--lr: has no effect without --fine-tune or --recipe notes; add it, or drop --lr",
+    "--fine-tune last-2 --views 2": r"--views: has no effect with --fine-tune; drop --views",
     "--fine-tune last-0": r"--fine-tune: 'last-0' is neither all nor last-N, such as last-2",
     "--views 2 --augment none": r"--views: --augment none leaves every view the same; use another",
-    "--dropout 0.2": r"--dropout: has no effect on a frozen backbone, .*; drop it, or add --fine-tune",
+    "--dropout 0.2": r"--dropout: has no effect without --fine-tune or --recipe notes",
     "--dropout 0.2 --fine-tune": r"--dropout: has no effect on a head without hidden layers; add --hidden 256",
-    "--monitor accuracy": r"--monitor: has no effect on a frozen backbone",
     "--val-split 0": r"--val-split: 0 leaves no sample to choose the head's weight decay by; raise it, or use --recipe",
-    "--val-split 0 --fine-tune": r"--val-split: 0 leaves no sample to choose",
-    "--views 0": r"--views: 0 is out of range",
-    "--folds 1": r"--folds: 1 is out of range",
     "--folds 90": r"--folds: 90 folds of 34 samples; give at most 34",
-    "--color gray": r"--color: no such option",
-    "--normalize unit": r"--normalize: no such option",
     "--augment flip": r"--augment: has no effect on a frozen backbone without --views; add --views",
-    "--augment flipp --views 2": r"--augment: unknown operation 'flipp'; did you mean 'flip'",
-    "--map-method tsne": r"--map-method: has no effect without --map; add it, or drop --map-method",
     "--folds 3 --time-budget 9s": r"--folds: cannot be combined with --time-budget",
-    "--recipe notes --folds 3": r"--folds: applies only to a frozen backbone; drop it, or drop --recipe notes",
-    "--weights text.pth": r"text.pth: is not a PyTorch file; use a state dict",
-    "--weights empty.pth": r"empty.pth: is empty; use a state dict",
+    "--recipe notes --folds 3": r"--folds: has no effect with --recipe notes; drop --folds",
     "--weights whole.pth": r"tensor features.0.weight is torch.float32 in squeezenet1_1, torch.int64 in the file",
     "--data presplit --min-accuracy 0.5": r"--min-accuracy: presplit has no test split; add one, or drop the option",
-    "--map m.jpg": r"--map: m.jpg does not end in .png; name it m.png",
-    "--map images/m.gif": r"--map: images/m.gif does not end in .png",
+    "--map m.jpg": r"--map: m.jpg does not end in .png; give the name of a .png file",
     "--export-features there.npz": r"--export-features: there.npz exists; pass --overwrite",
-    "--export-features no/such/f.npz": r"--export-features: .*no/such",
-    "--data rows.csv": r"--data: rows.csv is a table, and a pretrained network needs images; use train-mlp",
-    "--data bad": r"bad/b/cut.jpg: image is truncated; remove it or pass --skip-bad",
-    "--data lonely": r"--data: lonely has only one class, 'a'; give two or more",
-    "--device cuda:9": r"--device: cuda:9 is unavailable",
 }
 
 
@@ -649,22 +541,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     home = tmp_path_factory.mktemp("home")
     make_images(home / "images", count=14)
-    for name, classes in (("bad", "ab"), ("lonely", "a")):
-        for label in classes:
-            (home / name / label).mkdir(parents=True)
-            for i in range(5):
-                Image.new("RGB", (40, 40), label * 0 or "red").save(home / name / label / f"{i}.jpg")
-    cut = (home / "bad" / "b" / "0.jpg").read_bytes()
-    (home / "bad" / "b" / "cut.jpg").write_bytes(cut[: len(cut) // 2])
-    (home / "rows.csv").write_text("a,label\n1,x\n2,y\n")
     (home / "evil.pth").write_bytes(b"cposix\nsystem\n(S'touch MARKER'\ntR.")
     torch.save(models.alexnet(weights=None, num_classes=2).features.state_dict(), home / "other.pth")
     torch.save(models.squeezenet1_0(weights=None).state_dict(), home / "wider.pth")
-    (home / "cut.pth").write_bytes((home / "wider.pth").read_bytes()[:100_000])
-    shutil.copy(home / "cut.pth", home / "squeezenet1_1-b8a52dc0.pth")
+    (home / "squeezenet1_1-b8a52dc0.pth").write_bytes((home / "wider.pth").read_bytes()[:100_000])
     (home / "there.npz").write_bytes(b"")
-    (home / "text.pth").write_text("<html>not found</html>")
-    (home / "empty.pth").write_bytes(b"")
     state = models.squeezenet1_1(weights=None).state_dict()
     torch.save(state | {"features.0.weight": state["features.0.weight"].long()}, home / "whole.pth")
     for split in ("train", "val"):
@@ -708,40 +589,3 @@ def test_a_warning_names_classes_with_few_images(tmp_path: Path, dlnotes: Comman
     run = dlnotes("transfer", "--data", data, *SMALL, "--out", tmp_path / "run")
     assert run.code == 0, run.err
     assert "warning: fewer than 5 images for training and validation: red (1); add more images" in run.err
-
-
-def test_skipped_images_are_reported_and_counted(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes("transfer", "--data", home / "bad", *SMALL, "--out", tmp_path / "run", "--skip-bad", "--json")
-    assert run.code == 0, run.err
-    assert json.loads(run.out)["data"]["skipped"] == 1
-    assert "cut.jpg: image is truncated" in run.err
-
-
-def test_min_accuracy_is_checked(images: Path, tmp_path: Path, dlnotes: Command) -> None:
-    assert dlnotes(*words(images, tmp_path / "a", "--min-accuracy", "1", "--label-smoothing", "0.9")).code in {0, 4}
-    assert dlnotes(*words(images, tmp_path / "b", "--min-accuracy", "0.5")).code == 0
-
-
-def test_views_of_a_named_set_smaller_than_the_backbone_expects(tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes("transfer", "--backbone", "squeezenet1_1", "--weights", "none", "--limit", 40, "--views", 2,
-                  "--augment", "standard", "--out", tmp_path / "run", "--json", "-q")  # fmt: skip
-    assert run.code == 0, run.err
-
-
-def test_a_weight_decay_of_zero_trains_without_a_warning(images: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(images, tmp_path / "run", "--weight-decay", 0, "-q"))
-    assert (run.code, run.err) == (0, "")
-
-
-def test_the_table_of_layers_states_how_each_layer_is_trained(images: Path, tmp_path: Path, dlnotes: Command) -> None:
-    frozen = dlnotes(*words(images, tmp_path / "frozen", "-q"))
-    assert re.search(r"^head +[\d,]+ +L-BFGS$", frozen.out, re.MULTILINE)
-    tuned = dlnotes(*words(images, tmp_path / "tuned", "--fine-tune", "last-1", "--epochs", 1, "-q"))
-    assert re.search(r"^head +[\d,]+ +1 x --lr$", tuned.out, re.MULTILINE)
-
-
-def test_a_result_without_a_test_split_says_that_its_accuracy_is_optimistic(tmp_path: Path, dlnotes: Command) -> None:
-    for split in ("train", "val"):
-        make_images(tmp_path / "data" / split, count=8)
-    run = dlnotes("transfer", "--data", tmp_path / "data", *SMALL, "--out", tmp_path / "run", "-q")
-    assert "no test split: validation also selected the weights" in run.out
