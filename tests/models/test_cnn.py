@@ -1,11 +1,8 @@
-from unittest.mock import Mock
-
 import pytest
 import torch
 from builders import build_from_json
 from torch import nn
 
-from dlnotes_cli.models import cnn
 from dlnotes_cli.models.cnn import (
     CnnConfig,
     Residual,
@@ -16,8 +13,7 @@ from dlnotes_cli.models.cnn import (
 )
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, SCORE_SCALE, CnnSpec
 from dlnotes_cli.models.registry import count_parameters
-from dlnotes_cli.shapes import analyze, parse_layers
-from dlnotes_cli.shell.codec import to_json
+from dlnotes_cli.shapes import analyze
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)
 
@@ -50,12 +46,6 @@ def test_the_network_is_a_sequence_of_torch_modules() -> None:
     torch.testing.assert_close(network(x), plain(x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_residual_adds_its_input() -> None:
-    inner = nn.Conv2d(2, 2, 3, padding=1)
-    x = torch.randn(1, 2, 4, 4)
-    torch.testing.assert_close(Residual(inner)(x), x + inner(x), rtol=1e-5, atol=1e-6)
-
-
 def test_residual_blocks_start_as_the_identity() -> None:
     network = build_cnn(config_of("resnet")).eval()
     initialize_cnn(network)
@@ -63,14 +53,6 @@ def test_residual_blocks_start_as_the_identity() -> None:
     x = torch.randn(1, 32, 8, 8)
     assert len(blocks) == 6
     torch.testing.assert_close(blocks[0](x), x, rtol=0, atol=1e-6)
-
-
-def test_convolutions_have_he_initialization() -> None:
-    network = build_cnn(CnnConfig("Conv2d(64, 128, 3); Flatten(); Linear(128, 2)", (64, 3, 3), 2))
-    initialize_cnn(network)
-    weight, bias = network.state_dict()["0.weight"], network.state_dict()["0.bias"]
-    assert weight.std().item() == pytest.approx((2 / (128 * 9)) ** 0.5, rel=0.02)
-    assert not bias.any()
 
 
 @pytest.mark.parametrize(
@@ -90,19 +72,7 @@ def test_a_stored_configuration_that_is_not_a_classifier_is_a_value_error(
         build_from_json("cnn", {"layers": layers, "shape": list(shape), "classes": 2})
 
 
-def test_a_network_is_rebuilt_from_the_json_of_its_configuration() -> None:
-    config = config_of("fast")
-    assert build_from_json("cnn", to_json(config)).state_dict().keys() == build_cnn(config).state_dict().keys()
-
-
-def test_layers_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    parser = Mock(wraps=parse_layers)
-    monkeypatch.setattr(cnn, "parse_layers", parser)
-    build_cnn(CnnConfig("Flatten(); Linear(4, 2)", (1, 2, 2), 2))
-    parser.assert_called_once()
-
-
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(3))
 def test_whitening_leaves_out_directions_without_variance(seed: int) -> None:
     gray = torch.randn(40, 1, 9, 9, generator=torch.Generator().manual_seed(seed)).expand(-1, 3, -1, -1)
     convolution = nn.Conv2d(3, 32, 3, bias=False)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dlnotes_cli.models.choices import Activation, parse_init
-from dlnotes_cli.models.initialization import initialize
-from dlnotes_cli.models.mlp import MlpConfig, bf16_pays, build_mlp
+from dlnotes_cli.models.choices import Activation
+from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.models.registry import count_parameters
 
 Floats = NDArray[np.float64]
@@ -22,14 +20,8 @@ Floats = NDArray[np.float64]
     ("config", "parameters"),
     [
         (MlpConfig(784, 10, (512, 512), dropout=0.2), 669_706),
-        (MlpConfig(784, 10, (512, 256)), 535_818),
         (MlpConfig(784, 10, (512, 256), batch_norm=True), 536_586),
-        (MlpConfig(784, 10, (256, 128), dropout=0.2), 235_146),
         (MlpConfig(784, 10, (256,), activation="sigmoid"), 203_530),
-        (MlpConfig(784, 10, (128, 64)), 109_386),
-        (MlpConfig(784, 10, (256, 128, 64)), 242_762),
-        (MlpConfig(784, 10, (512, 256, 128)), 567_434),
-        (MlpConfig(784, 10, (400, 200, 100)), 415_310),
         (MlpConfig(4, 3, ()), 15),
     ],
 )
@@ -49,10 +41,6 @@ FUNCTIONS: dict[Activation, Callable[[Floats], Floats]] = {
     "leaky-relu": lambda x: np.where(x > 0, x, 0.01 * x),
     "gelu": gelu,
 }
-
-
-def test_there_is_a_formula_for_every_activation() -> None:
-    assert set(FUNCTIONS) == set(get_args(Activation))
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -78,32 +66,3 @@ def test_the_forward_pass_agrees_with_numpy(activation: Activation, *, batch_nor
     expected = x @ weights["output.weight"].T + weights["output.bias"]
     with torch.no_grad():
         np.testing.assert_allclose(network.eval()(samples), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_layers_have_the_documented_order_and_names() -> None:
-    network = build_mlp(MlpConfig(4, 2, (3, 3), dropout=0.5, batch_norm=True))
-    names = [f"{kind}{i}" for i in (1, 2) for kind in ("linear", "norm", "activation", "dropout")]
-    assert [name for name, _ in network.named_children()] == ["flatten", *names, "output"]
-    plain = build_mlp(MlpConfig(4, 2, (3,)))
-    assert [name for name, _ in plain.named_children()] == ["flatten", "linear1", "activation1", "output"]
-
-
-def test_dropout_is_active_only_in_training() -> None:
-    network = build_mlp(MlpConfig(4, 2, (2000,), dropout=0.25))
-    hidden: list[torch.Tensor] = []
-    network.get_submodule("dropout1").register_forward_hook(lambda *args: hidden.append(args[2]))
-    initialize(network, parse_init("ones"))
-    x = torch.ones(1, 4)
-    network.train()(x)
-    network.eval()(x)
-    assert abs(float((hidden[0] == 0).float().mean()) - 0.25) < 0.05
-    assert hidden[0].unique().tolist() == pytest.approx([0, 4 / 0.75])
-    assert (hidden[1] == 4).all()
-
-
-def test_bf16_pays_for_wide_layers_and_large_batches() -> None:
-    wide, narrow, none = (MlpConfig(784, 10, hidden) for hidden in ((64, 256), (255,), ()))
-    assert bf16_pays(wide, 128)
-    assert not bf16_pays(wide, 127)
-    assert not bf16_pays(narrow, 1024)
-    assert not bf16_pays(none, 1024)

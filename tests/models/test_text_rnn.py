@@ -8,7 +8,6 @@ from builders import build_from_json
 from torch import Tensor, nn
 
 from dlnotes_cli.models.registry import build_on_meta, count_parameters
-from dlnotes_cli.models.text_linear import TextLinear, TextLinearConfig
 from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
 from dlnotes_cli.shell.codec import to_json
 
@@ -69,16 +68,6 @@ def test_outputs_are_those_of_packed_sequences(cell: str, pooling: str, *, bidir
     torch.testing.assert_close(net(tokens), net.output(pooled), rtol=0, atol=1e-6)
 
 
-def test_attention_is_a_weighted_mean_of_the_outputs() -> None:
-    net = network(pooling="attention", layers=1, bidirectional=False)
-    tokens = torch.tensor([[3, 4, 5]])
-    steps = net.forward_layers[0](net.embedding(tokens))[0][0]
-    assert net.attention is not None
-    weights = torch.exp(net.attention(steps)[:, 0])
-    expected = net.output((weights[:, None] * steps).sum(0) / weights.sum())
-    torch.testing.assert_close(net(tokens)[0], expected, rtol=0, atol=1e-6)
-
-
 def test_a_single_output_is_the_log_odds_of_the_second_class() -> None:
     net = network(classes=2, single_output=True)
     logits = net(torch.tensor([[1, 2, 3]]))
@@ -94,18 +83,3 @@ def test_the_course_network_reads_the_padding_in_front() -> None:
     tokens = torch.tensor([[0, 0, 3, 4]])
     outputs = net.forward_layers[0](net.embedding(tokens))[0]
     torch.testing.assert_close(net(tokens), net.output(outputs[:, -1]), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"cell": "rnn"}, {"pooling": "sum"}, {"vocabulary": 0}, {"layers": 0}, {"dropout": 1.0}, {"single_output": True}],
-)
-def test_invalid_configurations(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  # of a file, whose error names it
-        TextRnnConfig(**{"vocabulary": 5, "classes": 3} | change)
-
-
-def test_the_linear_model_has_one_output_for_two_classes() -> None:
-    linear = TextLinear(TextLinearConfig(7, 2))
-    assert linear(torch.ones(3, 7, dtype=torch.float64)).shape == (3, 2)
-    assert TextLinear(TextLinearConfig(7, 4))(torch.ones(3, 7, dtype=torch.float64)).shape == (3, 4)

@@ -91,14 +91,6 @@ def test_tensors_have_shapes_and_no_values_and_no_random_number_is_drawn() -> No
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_outside_of_it_tensors_are_initialized() -> None:
-    with meta_device():
-        nn.Linear(3, 4)
-    layer = nn.Linear(3, 4)
-    assert not layer.weight.is_meta
-    assert bool((nn.init.ones_(layer.weight) == 1).all())
-
-
 def minimum(make: Callable[..., torch.optim.Optimizer]) -> torch.Tensor:
     """The minimum of Rosenbrock's function that an optimizer finds."""
     x = nn.Parameter(torch.tensor([-1.0, 2.0]))

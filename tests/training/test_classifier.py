@@ -75,21 +75,6 @@ def test_images_are_augmented_in_training_and_not_in_validation_and_test(
         assert torch.cat(recorder.inputs).equal(task.splits[name].samples[task.splits[name].indices].float())
 
 
-def test_the_batches_of_an_epoch_do_not_depend_on_earlier_epochs(recorder: Recorder) -> None:
-    task = make_task(recorder, "shift:2,mixup:1")
-    inputs = []
-    for _ in range(2):
-        task.start_epoch(3, None)
-        recorder.inputs.clear()
-        step(task, 4)
-        inputs.append(recorder.inputs[0])
-    assert inputs[0].equal(inputs[1])
-    task.start_epoch(4, None)
-    recorder.inputs.clear()
-    step(task, 4)
-    assert not recorder.inputs[0].equal(inputs[0])
-
-
 def test_mixup_weights_the_loss_of_both_labels_and_counts_the_dominant_one(recorder: Recorder) -> None:
     task = make_task(recorder, "mixup:1")
     task.start_epoch(1, None)

@@ -99,8 +99,7 @@ def mlp(**options: Any) -> Task[Any]:
     [
         (cnn, {"augment": f"{AUGMENT},cutmix:1", "class_weights": "balanced", "label_smoothing": 0.1, "l1": 0.1}),
         (cnn, {"augment": f"{AUGMENT},mixup:1", "class_weights": "balanced", "accumulate": 2}),
-        (mlp, {"augment": "none"}),
-        *((mlp, {"augment": "none", "optimizer": name}) for name in ("rmsprop", "adagrad", "adadelta")),
+        (mlp, {"augment": "none", "optimizer": "adagrad"}),
     ],
 )
 def test_a_step_of_a_classifier_reads_nothing(
@@ -118,12 +117,3 @@ def test_a_step_of_a_language_model_reads_nothing(unsent: UnsentTensors) -> None
 def test_a_step_on_time_series_reads_nothing(recipe: Any, unsent: UnsentTensors) -> None:
     config = SeriesTrainConfig(data="sine", window=8, season=1, recipe=recipe)
     take_steps(SeriesTask(config, config.resolved()), unsent)
-
-
-def test_a_step_that_reads_or_copies_would_fail(unsent: UnsentTensors) -> None:
-    x = torch.ones(3, device=META)
-    for reading in (x.sum().item, x.tolist, (x > 0).nonzero, lambda: x[x > 0], lambda: bool(x[0] > 0)):
-        with pytest.raises((RuntimeError, NotImplementedError)):
-            reading()
-    with unsent, pytest.raises(AssertionError, match="copies between CPU and device"):
-        torch.ones(3).to(META)

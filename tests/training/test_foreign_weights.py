@@ -1,10 +1,8 @@
 """Weights that other programs saved: read safely, or refused in one line without running code in them."""
 
-import contextlib
 import hashlib
 import os
 import pickle
-import random
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import safetensors.torch
 import torch
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.foreign_weights import file_sha256, read_weights
+from dlnotes_cli.training.foreign_weights import read_weights
 from dlnotes_cli.training.pretrained import find_weights
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(3)}
@@ -35,15 +33,6 @@ def test_a_state_dict_is_read_as_training_programs_save_it(wrap: Any, zipped: bo
     weights = read_weights(tmp_path / "a.pth")
     assert weights.keys() == STATE.keys()
     assert all(torch.equal(weights[name], STATE[name]) for name in STATE)
-
-
-def test_safetensors_and_half_precision_are_read_as_float32(tmp_path: Path) -> None:
-    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in STATE.items()}
-    safetensors.torch.save_file(half, tmp_path / "a.safetensors")
-    weights = read_weights(tmp_path / "a.safetensors")
-    assert weights["a.weight"].dtype == torch.float32
-    assert torch.equal(weights["a.weight"], STATE["a.weight"])
-    assert weights["a.count"].dtype == torch.int64
 
 
 class Malicious:
@@ -92,17 +81,11 @@ def test_a_file_truncated_anywhere_is_refused(suffix: str, tmp_path: Path) -> No
     whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
     (torch.save if suffix == "pth" else safetensors.torch.save_file)(STATE, whole)
     content = whole.read_bytes()
-    for length in range(0, len(content), max(1, len(content) // 40)):
+    for length in range(0, len(content), max(1, len(content) // 15)):
         cut.write_bytes(content[:length])
         reasons = "(damaged|empty|not a plain state dict|not a PyTorch file)"
         with pytest.raises(InputError, match=rf"cut\.{suffix}: is {reasons}"):
             read_weights(cut)
-
-
-def test_the_error_names_a_missing_file(tmp_path: Path) -> None:
-    for read in (read_weights, file_sha256):
-        with pytest.raises(InputError, match=r"gone\.pth: no such file"):
-            read(tmp_path / "gone.pth")
 
 
 @pytest.mark.parametrize(
@@ -116,31 +99,12 @@ def test_complex_sparse_and_meta_tensors_are_refused(tensor: torch.Tensor, tmp_p
         read_weights(tmp_path / "a.pth")
 
 
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_with_one_flipped_bit_is_read_or_refused(zipped: bool, tmp_path: Path) -> None:
-    torch.save(STATE, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
-    content, draw = (tmp_path / "a.pth").read_bytes(), random.Random(0)
-    for position in range(0, len(content), 3):
-        changed = bytearray(content)
-        changed[position] ^= 1 << draw.randrange(8)
-        (tmp_path / "a.pth").write_bytes(changed)
-        with contextlib.suppress(InputError):
-            read_weights(tmp_path / "a.pth")
-
-
 def test_a_flipped_bit_in_the_values_of_a_zip_file_is_damage(tmp_path: Path) -> None:
     torch.save({"a": torch.full((64,), 1.5)}, tmp_path / "a.pth")
     content = bytearray((tmp_path / "a.pth").read_bytes())
     content[content.index(b"\0\0\xc0\x3f" * 8) + 4] ^= 1
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.pth: is damaged; use a copy"):
-        read_weights(tmp_path / "a.pth")
-
-
-@pytest.mark.parametrize("content", [b"\x80\x02" + b"(" * 100_000, b"\x80\x02" + b"]" * 9 + b"a" * 99, b"\x80\x02s."])
-def test_a_pickle_that_is_nested_or_cut_is_refused(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "a.pth").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.pth: is (damaged|not a plain)"):
         read_weights(tmp_path / "a.pth")
 
 

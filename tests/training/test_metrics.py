@@ -1,7 +1,5 @@
 """Metrics of a classifier against scikit-learn."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +14,7 @@ from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.evaluation import evaluate
-from dlnotes_cli.training.metrics import Evaluation, inference_batch_size
+from dlnotes_cli.training.metrics import Evaluation
 
 CPU = Runtime(torch.device("cpu"), "fp32", 1)
 pairs = st.integers(1, 60).flatmap(
@@ -73,19 +71,3 @@ def test_evaluate_agrees_with_scikit_learn_for_any_size_of_the_last_batch(sample
     assert (predictions.predicted == logits.argmax(1)).all()
     np.testing.assert_allclose(predictions.probabilities, probabilities.max(axis=1), rtol=1e-5)
     assert (predictions.is_correct == (labels == logits.argmax(1))).all()
-
-
-def test_evaluate_restores_the_training_mode() -> None:
-    network = nn.Dropout(0.5).train()
-    split = split_of(torch.randn(8, 3), torch.zeros(8, dtype=torch.int64))
-    evaluate(network, split, Normalizer(TablePreprocessing("y", (Column("x"),)), CPU.device), CPU, classes=3)
-    assert network.training
-
-
-def test_the_accuracy_of_no_samples_is_nan() -> None:
-    assert math.isnan(Evaluation(math.nan, np.zeros((2, 2), np.int64)).accuracy)
-
-
-def test_batches_of_large_samples_are_smaller() -> None:
-    shapes = ((10,), (3, 32, 32), (3, 224, 224), (3, 4096, 4096))
-    assert [inference_batch_size(shape) for shape in shapes] == [1024, 1024, 27, 1]

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import random
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from dlnotes_cli.models.cnn import CnnConfig
 from dlnotes_cli.models.mlp import MlpConfig
 from dlnotes_cli.models.registry import build
 from dlnotes_cli.shell.codec import to_json
-from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import load_classifier, load_language_model
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
@@ -82,16 +80,6 @@ def test_a_model_file_is_plain_safetensors_with_a_sha256_of_everything_else(mode
     assert hashlib.sha256(content.replace(stated, b"0" * 64)).hexdigest() == metadata["sha256"]
 
 
-def test_a_model_file_contains_everything_that_predictions_need(model: Path) -> None:
-    loaded = load_classifier(model.parent)
-    assert loaded.classes == tuple("0123456789")
-    assert loaded.preprocessing.shape == (1, 8, 8)
-    assert not loaded.network.training
-    assert {"format_version", "model", "configuration", "format", "classes", "metrics", "seed", "versions"} <= set(
-        loaded.metadata
-    )
-
-
 def test_a_file_that_is_cut_or_has_a_changed_bit_is_refused_by_name(model: Path, tmp_path: Path) -> None:
     content, generator, path = model.read_bytes(), random.Random(0), tmp_path / "damaged.safetensors"
     header = int.from_bytes(content[:8], "little") + 8
@@ -112,35 +100,6 @@ def test_a_file_that_is_cut_or_has_a_changed_bit_is_refused_by_name(model: Path,
     path.write_bytes(content[:-7])
     with pytest.raises(InputError, match=f"is damaged: {len(content):,} bytes expected, {len(content) - 7:,} found"):
         read_tensors(path)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(content=st.binary(max_size=300))
-def test_random_bytes_are_refused(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "any.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=re.escape(str(path))):
-        load_classifier(path)
-
-
-@pytest.mark.parametrize("operation", ["fsync", "replace", "mkstemp"])
-def test_a_failed_write_leaves_the_old_file_unchanged(
-    operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "m.safetensors"
-    write_tensors(path, {"a": torch.zeros(3)}, {"n": 1})
-    before = path.read_bytes()
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    owner = {"fsync": os, "replace": Path, "mkstemp": tempfile}[operation]
-    monkeypatch.setattr(owner, operation, fail)
-    with pytest.raises(UnfinishedError, match=r"disk full: [\d,]+ bytes needed, [\d,]+ free"):
-        write_tensors(path, {"a": torch.ones(3)}, {"n": 2})
-    monkeypatch.undo()
-    assert path.read_bytes() == before
-    assert [entry.name for entry in tmp_path.iterdir()] == ["m.safetensors"]
 
 
 def with_header(content: bytes, old: str, new: str) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from builders import Command, small_training
 from sklearn.metrics import f1_score
 
-from dlnotes_cli.training.metrics import Evaluation, Metrics, Monitor
+from dlnotes_cli.training.metrics import Evaluation, Monitor
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -26,12 +26,6 @@ def test_macro_f1_is_that_of_scikit_learn() -> None:
     monitor = Monitor("macro-f1")
     metrics = monitor.metrics(Evaluation(1.5, confusion))
     assert monitor.rank(metrics) == pytest.approx((f1_score(labels, predicted, average="macro"), -1.5))
-
-
-def test_the_loss_decides_between_equal_accuracies() -> None:
-    worse, better = (Metrics(loss=loss, accuracy=0.9, samples=10) for loss in (0.5, 0.4))
-    assert Monitor("accuracy").rank(better) > Monitor("accuracy").rank(worse)
-    assert Monitor("accuracy").rank(worse) > Monitor("accuracy").rank(Metrics(loss=0.1, accuracy=0.8, samples=10))
 
 
 @pytest.mark.parametrize(
@@ -52,11 +46,3 @@ def test_the_monitored_metric_chooses_the_epoch(name: str, key: object, tmp_path
     assert set(result["validation"]) == {"loss", "accuracy", "samples"}
     again = dlnotes("train-mlp", "--resume", tmp_path / "run", "--json", "-q")  # the stored result is read
     assert json.loads(again.out) == result
-
-
-def test_patience_counts_epochs_without_a_better_monitored_metric(tmp_path: Path, dlnotes: Command) -> None:
-    words = ("--monitor", "accuracy", "--patience", 2, "--epochs", 40, "--lr", 1e-9, "--augment", "none", "--json")
-    result = json.loads(dlnotes(*small_training(tmp_path / "run", *words)).out)
-    history = [json.loads(line)["validation"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    ranks = [(entry["accuracy"], -entry["loss"]) for entry in history]
-    assert len(history) == ranks.index(max(ranks)) + 3 == result["best_epoch"] + 2 < 40

@@ -1,7 +1,6 @@
 """Recipes: values for the options that are not set."""
 
-import re
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.char_rnn.options import BEST, CharRnnTrainConfig
+from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.classify.recipes import (
     CNN_BEST,
@@ -18,44 +17,16 @@ from dlnotes_cli.classify.recipes import (
     MLP_BEST_ON_SMALL_TABLES,
     MLP_BEST_ON_TABLES,
     MLP_NOTES,
-    SMALL_TABLE_LINES,
     MlpRecipe,
     with_arch,
 )
 from dlnotes_cli.data.load import TrainingSize
 from dlnotes_cli.shell.option import options_of, value_text
 from dlnotes_cli.training.options import TrainingConfig
-from dlnotes_cli.training.recipes import LengthDefaults, resolve, with_recipe
+from dlnotes_cli.training.recipes import LengthDefaults, resolve
 from dlnotes_cli.transfer.options import TransferConfig
 
 RECIPES = pytest.mark.parametrize("recipe", [MLP_NOTES, MLP_BEST, MLP_BEST_ON_TABLES, MLP_BEST_ON_SMALL_TABLES])
-
-
-@RECIPES
-def test_options_that_are_not_set_get_the_values_of_the_recipe(recipe: MlpRecipe) -> None:
-    assert resolve(TrainMlpConfig(), recipe) == recipe
-    options = with_recipe(TrainMlpConfig(), recipe)
-    for field in fields(recipe):
-        if field.name != "length":
-            assert getattr(options, field.name) == getattr(recipe, field.name), field.name
-
-
-@RECIPES
-def test_options_that_are_set_replace_the_values_of_the_recipe(recipe: MlpRecipe) -> None:
-    options = TrainMlpConfig(lr=0.5, dropout=0.0, batch_norm=False, augment="flip")
-    resolved = resolve(options, recipe)
-    assert (resolved.lr, resolved.dropout, resolved.batch_norm, resolved.augment) == (0.5, 0.0, False, "flip")
-    assert resolved.weight_decay == recipe.weight_decay
-
-
-def test_the_network_for_a_table_depends_on_its_size(tmp_path: Path) -> None:
-    small, large = tmp_path / "small.csv", tmp_path / "large.csv"
-    small.write_text("x,y\n" + "1,a\n" * (SMALL_TABLE_LINES - 2))
-    large.write_text("x,y\n" + "1,a\n" * (SMALL_TABLE_LINES - 1))
-    assert TrainMlpConfig(data=str(small)).resolved() == MLP_BEST_ON_SMALL_TABLES
-    assert TrainMlpConfig(data=str(large)).resolved() == MLP_BEST_ON_TABLES
-    assert TrainMlpConfig().resolved() == MLP_BEST
-    assert TrainMlpConfig(data=str(small), hidden=(7, 7)).resolved().hidden == (7, 7)
 
 
 def test_the_architecture_of_a_cnn_depends_on_the_images() -> None:
@@ -68,24 +39,12 @@ def test_the_architecture_of_a_cnn_depends_on_the_images() -> None:
     assert TrainCnnConfig(time_budget=120, batch_norm=False).resolved(many).optimizer == "adamw"
 
 
-def test_false_and_zero_count_as_set() -> None:
-    recipe = replace(MLP_BEST, batch_norm=True, dropout=0.5, l1=1.0)
-    resolved = resolve(TrainMlpConfig(batch_norm=False, dropout=0.0), recipe)
-    assert (resolved.batch_norm, resolved.dropout, resolved.l1) == (False, 0.0, 1.0)
-
-
 @RECIPES
 def test_another_optimizer_has_its_own_learning_rate_and_weight_decay(recipe: MlpRecipe) -> None:
     assert resolve(TrainMlpConfig(optimizer="sgd"), recipe).lr == (0.01 if recipe is MLP_NOTES else 0.1)
     assert resolve(TrainMlpConfig(optimizer="adam"), recipe).lr == 3e-3
     assert resolve(TrainMlpConfig(optimizer="adam"), recipe).weight_decay == 1e-4  # not adamw's 0.05
     assert resolve(TrainMlpConfig(optimizer="adam", lr=0.2), recipe).lr == 0.2
-
-
-def test_the_recipe_notes_has_the_values_of_the_course() -> None:
-    length = TrainMlpConfig().run_length(MLP_NOTES.length, 48_000)
-    assert (length.epochs, length.batch_size, MLP_NOTES.optimizer, MLP_NOTES.lr) == (50, 20, "sgd", 0.01)
-    assert (MLP_NOTES.dropout, MLP_NOTES.val_split, MLP_NOTES.normalize, MLP_NOTES.momentum) == (0.2, 0.2, "unit", 0.0)
 
 
 def test_the_epochs_of_the_recipe_do_not_limit_a_time_budget_or_a_number_of_steps() -> None:
@@ -160,15 +119,3 @@ def test_no_optimizer_brings_a_weight_decay_to_the_notes(config_type: Any, optim
     recipe = config_type(recipe="notes", optimizer=optimizer).resolved()
     assert (recipe.optimizer, recipe.weight_decay) == (optimizer, 0.0)
     assert config_type(recipe="notes", optimizer=optimizer, weight_decay=0.1).resolved().weight_decay == 0.1
-
-
-@pytest.mark.parametrize("length", [MLP_BEST.length, MLP_NOTES.length, CNN_BEST.length, BEST.length])
-def test_the_help_shows_the_default_length(length: LengthDefaults) -> None:
-    assert length.epochs_text.startswith(f"{length.epochs_of(10**9, 1)}")
-    assert length.batch_size_text.startswith(f"{length.batch_size_of(10_000)}")
-    assert length.batch_size_text.endswith(f"{length.batch_size_of(9_999)}")
-    limits = re.search(r"up to (\d+) \(until ([\d,]+) steps\)", length.epochs_text)
-    if limits:
-        assert length.epochs_of(1, 1) == int(limits[1])
-        steps = int(limits[2].replace(",", ""))
-        assert length.epochs_of(steps // 100, 1) == 100

@@ -59,15 +59,6 @@ def test_the_number_of_steps_does_not_depend_on_the_offset(text: Text, batch_siz
     assert len({(batches.steps, batches.batch_size) for batches in all_batches}) == 1
 
 
-def test_a_last_step_may_have_nothing_to_predict() -> None:
-    def predicted(length: int, seq_len: int, offset: int, step: int) -> int:
-        return SequenceBatches(one_text(length), 1, seq_len, offset).batch(step).predicted
-
-    assert [predicted(10, 4, offset, 2) for offset in (1, 2, 3, 4)] == [4, 3, 2, 1]
-    assert [predicted(10, 8, offset, 1) for offset in (1, 8)] == [8, 1]
-    assert [predicted(9, 4, offset, 2) for offset in (1, 4)] == [3, 0]
-
-
 def test_a_negative_step_gives_the_chunks_in_front_of_the_rows() -> None:
     batches = SequenceBatches(one_text(25), 3, 2)
     assert batches.batch(0).inputs.tolist() == [[0, 1], [8, 9], [16, 17]]

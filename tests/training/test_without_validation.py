@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from builders import Command, assert_same_run, make_images, make_table, small_training, stopped_after
+from builders import Command, make_images, make_table, small_training
 
 from dlnotes_cli.training.tensor_file import read_tensors
 
@@ -31,12 +30,6 @@ def test_the_last_weights_are_kept_and_no_validation_is_reported(tmp_path: Path,
     assert (refused.code, "has no split 'val'; choose from train, test, all" in refused.err) == (2, True)
 
 
-def test_the_printed_table_has_no_validation(tmp_path: Path, dlnotes: Command) -> None:
-    lines = dlnotes(*small_training(tmp_path / "run", *WITHOUT)).out.splitlines()
-    assert [line.split()[0] for line in lines[2:4]] == ["train", "test"]
-    assert any(line.startswith("the last weights of 2 epochs, 8 steps;") for line in lines)
-
-
 def test_the_weights_are_those_of_plain_sgd_in_numpy(tmp_path: Path, dlnotes: Command) -> None:
     """One step of gradient descent on all training rows of a table, without hidden layers."""
     rows = make_table(tmp_path / "rows.csv", rows=60)
@@ -55,24 +48,6 @@ def test_the_weights_are_those_of_plain_sgd_in_numpy(tmp_path: Path, dlnotes: Co
     gradient = (0.5 - np.eye(2)[labels]).T @ x / 48
     weight = read_tensors(tmp_path / "run" / "model.safetensors")[0]["output.weight"]
     np.testing.assert_allclose(weight.numpy(), -0.5 * gradient, atol=1e-6)
-
-
-def test_a_stopped_run_is_resumed_bit_for_bit(tmp_path: Path, dlnotes: Command) -> None:
-    words = (*WITHOUT, "--epochs", 4)
-    with stopped_after(7):
-        assert dlnotes(*small_training(tmp_path / "a", *words)).code == 143
-    assert dlnotes("train-mlp", "--resume", tmp_path / "a").code == 0
-    assert dlnotes(*small_training(tmp_path / "b", *words)).code == 0
-    assert_same_run(tmp_path / "a", tmp_path / "b")
-
-
-def test_the_recipe_with_a_moving_average_trains_without_it(tmp_path: Path, dlnotes: Command) -> None:
-    words = ("train-cnn", "--limit", 40, "--epochs", 1, "--width", 0.2, "--threads", 1, *WITHOUT)
-    assert dlnotes(*words, "--out", tmp_path / "run").code == 0
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["ema"] == 0.0
-    tensors, _ = read_tensors(tmp_path / "run" / "last.safetensors")
-    assert not [name for name in tensors if name.startswith("average.")]
-    assert torch.isfinite(next(iter(tensors.values()))).all()
 
 
 @pytest.mark.parametrize(
