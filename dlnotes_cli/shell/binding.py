@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import typer
 
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.option import (
     REQUIRED,
     Config,
@@ -164,7 +165,7 @@ def _names(key: str, described: Option, hint: Any) -> list[str]:
 
 def _options_in_force(config: Config) -> str:
     """The options that are set, by the user or by their defaults."""
-    return ", ".join(f"{name} {value}" for name, value in config.as_json().items() if value not in (None, False, []))
+    return ", ".join(f"{name} {value}" for name, value in to_json(config).items() if value not in (None, False, []))
 
 
 def _help_with_default(described: Option, choices: Sequence[str], default: str) -> str:

@@ -216,13 +216,9 @@ class Config:
             return shown
         return "" if default is False or default in (None, (), REQUIRED) else value_text(default)
 
-    def as_json(self) -> dict[str, Any]:
-        """Every option as a JSON value, paths as text."""
-        return {field.name: _json_value(getattr(self, field.name)) for field in dataclasses.fields(self)}
-
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Rebuild a config from `as_json`; missing fields have their defaults, unknown ones are ignored."""
+        """Rebuild a config from `to_json`; missing fields have their defaults, unknown ones are ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in stored.items() if name in known})
 
@@ -418,11 +414,3 @@ _SCALARS: dict[Any, Callable[[Any], Any]] = {bool: _boolean, int: _integer, floa
 def _choices(described: Option, kind: Any) -> tuple[str, ...]:
     names = get_args(kind) if get_origin(kind) is Literal else described.choices
     return tuple(map(str, names))
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple | list):
-        return [_json_value(item) for item in value]
-    return value

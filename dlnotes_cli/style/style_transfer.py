@@ -14,6 +14,7 @@ from dlnotes_cli.data.images.sample_images import generated_image
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.plots.images import draw_side_by_side
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.style.feature_network import check_layers, load_feature_network
@@ -224,7 +225,7 @@ def _run_or_save(stylizer: Stylizer, job: Stylization) -> LoadedImage:
 
 
 def _reported_options(config: StyleTransferConfig, recipe: StyleRecipe) -> dict[str, Any]:
-    options = with_recipe(config, recipe).as_json()
+    options = to_json(with_recipe(config, recipe))
     return {name: options[name] for name in _REPORTED_OPTIONS}
 
 

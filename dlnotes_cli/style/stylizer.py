@@ -17,6 +17,7 @@ from torch import Tensor
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.models.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.style.frames import MAX_SIDE, AnimationFrames
 from dlnotes_cli.style.images import MARGIN, Size, margin_within, output_image, scaled_to, with_margin
@@ -269,7 +270,7 @@ class Stylizer:
     def _identity(self) -> dict[str, Any]:
         """What an interrupted and a resumed run must have in common: options that change the image, and pixels."""
         setup, job = self._setup, self._stylization
-        options = with_recipe(setup.config, setup.recipe).as_json()
+        options = to_json(with_recipe(setup.config, setup.recipe))
         is_embedded = setup.config.backbone == EMBEDDED_NAME  # whose weights differ between versions
         network = {"network": file_sha256(EMBEDDED_MODEL)} if is_embedded else {}
         return _compared(options) | network | {

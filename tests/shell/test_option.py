@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dlnotes_cli.classify.evaluation_options import EvaluateConfig, PredictConfig
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.cli import COMMANDS, load_command
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Config, Range, choices_of, flag, option, options_of
 from dlnotes_cli.shell.parse import items
@@ -157,7 +158,7 @@ def test_a_value_of_the_wrong_type_is_refused(values: dict[str, Any], message: s
 
 @pytest.mark.parametrize("config", EXAMPLES, ids=lambda config: type(config).__name__)
 def test_a_config_survives_json(config: Config) -> None:
-    stored = json.loads(json.dumps(config.as_json(), allow_nan=False))
+    stored = json.loads(json.dumps(to_json(config), allow_nan=False))
     assert type(config).from_json(stored) == config
 
 
