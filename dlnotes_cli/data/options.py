@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.option import Config, option, option_group
+from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import items
 
 Normalization = Literal["standard", "unit", "symmetric"]
@@ -55,25 +55,10 @@ MISSING = option(
 )  # fmt: skip
 
 
-@option_group
-class TableOptions(Config):
-    """How the columns of a CSV table are used."""
-
-    target: str | None = TARGET
-    categorical: tuple[str, ...] = CATEGORICAL
-
-
 TEXT_COLUMN = option(
     None, "CSV of texts: column of the texts.", panel="Data", metavar="COLUMN",
     shown_default="that of the training data",
 )  # fmt: skip
-
-
-@option_group
-class TextColumnOption(Config):
-    """Which column of a CSV table has the texts."""
-
-    text_column: str | None = TEXT_COLUMN
 
 
 SIZE = option(
@@ -115,16 +100,6 @@ TEST_SPLIT = option(
     within="(0, 1)",
 )  # fmt: skip
 LIMIT = option(None, "Use at most N training samples.", panel="Data", within="[1, 1e12]", shown_default="all")
-
-
-@option_group
-class SplitOptions(Config):
-    """How samples are scaled and split."""
-
-    normalize: Normalization | None = NORMALIZE
-    val_split: float | None = VAL_SPLIT
-    test_split: float = TEST_SPLIT
-    limit: int | None = LIMIT
 
 
 class ReadOptions(Protocol):

@@ -1,7 +1,6 @@
 """How an option is declared: one dataclass field with its default, range, help and panel."""
 
 import dataclasses
-import inspect
 import math
 import os
 import re
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from dlnotes_cli.shell import parse
 from dlnotes_cli.shell.errors import InputError, unknown_choice
@@ -21,7 +20,6 @@ DATA, MODEL, TRAINING, OUTPUT, RUNTIME = PANELS
 REQUIRED: Any = dataclasses.MISSING  # the default of an option without one
 _TECHNICAL_BOUND = 1000  # of a range: such bounds, and the inverse as a lower one, are left out of the help
 STDOUT_TWICE = "both write to standard output"
-AnyGroup = TypeVar("AnyGroup")
 
 
 @dataclass(frozen=True)
@@ -223,37 +221,16 @@ class Config:
         return cls(**{name: value for name, value in stored.items() if name in known})
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True)
-def option_group(group: type[AnyGroup]) -> type[AnyGroup]:
-    """Declare a dataclass of options that configs inherit.
-
-    It is never instantiated, so a dataclass's methods, which take time to generate, are left out.
-    """
-    return dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)(group)
-
-
 def options_of(config_type: type[Config]) -> dict[str, Option]:
-    """The options of a config by field name: arguments first, then panel by panel.
-
-    In each panel, those that the module of `config_type` declares come first, those of `option_groups` last.
-    """
+    """The options of a config by field name: arguments first, then panel by panel."""
     return _options_of(config_type)  # type: ignore[arg-type]  # mypy reads the instances' __hash__ as the class's
 
 
 @cache
 def _options_of(config_type: type[Config]) -> dict[str, Option]:
     described = {f.name: f.metadata["option"] for f in dataclasses.fields(config_type) if "option" in f.metadata}
-    declared_in = {
-        name: base.__module__ for base in reversed(config_type.__mro__) for name in inspect.get_annotations(base)
-    }
-
-    def place(item: tuple[str, Option]) -> tuple[int, bool, bool]:
-        name, option = item
-        is_shared = declared_in[name] != config_type.__module__
-        panel = -1 if option.is_argument else PANELS.index(option.panel)
-        return panel, is_shared and not option.is_argument, declared_in[name].endswith(".option_groups")
-
-    return dict(sorted(described.items(), key=place))
+    panels = {name: -1 if one.is_argument else PANELS.index(one.panel) for name, one in described.items()}
+    return {name: described[name] for name in sorted(described, key=panels.__getitem__)}
 
 
 def hints_of(config_type: type[Config]) -> dict[str, Any]:

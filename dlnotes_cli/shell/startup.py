@@ -1,7 +1,6 @@
 """What makes the program start fast, each with its gain: medians of 15 runs, alternating with and without it.
 
-Elsewhere: modules that only errors or writing need (difflib, traceback, tempfile) are imported inside functions, 1 ms;
-`option.option_group` generates no methods for classes that are never instantiated, 10 ms of `dlnotes --help`.
+Elsewhere: modules that only errors or writing need (difflib, traceback, tempfile) are imported inside functions, 1 ms.
 """
 
 import gc

@@ -15,25 +15,19 @@ from dlnotes_cli.shell.option import (
     REQUIRED,
     Config,
     option,
-    option_group,
-)
-from dlnotes_cli.shell.option_groups import (
-    DeviceOptions,
-    OverwriteOption,
-    Precision,
-    SeedOption,
 )
 from dlnotes_cli.shell.parse import count_or_auto, duration
 from dlnotes_cli.training.recipes import (
     LONG_BUDGET_S,
     MOMENTUM_OPTIMIZERS,
     LengthDefaults,
-    OptimizerName,
     RunLength,
-    ScheduleName,
     defaults_text,
     optimizer_defaults_text,
 )
+
+if TYPE_CHECKING:
+    from dlnotes_cli.shell.option_groups import Precision
 
 Monitor = Literal["auto", "loss", "accuracy", "macro-f1"]
 WEIGHT_FILES = (".csv", ".json")  # of --class-weights
@@ -48,20 +42,6 @@ RECIPE = option(
 )
 
 
-@option_group
-class RecipeOption(Config):
-    """Which set of defaults is used."""
-
-    recipe: Literal["best", "notes"] = RECIPE
-
-    recipes: ClassVar[Mapping[str, object]] = {}  # by the conditions under which they apply
-
-    @classmethod
-    def shown_default(cls, name: str) -> str:
-        """The default of an option as the help shows it, which may depend on the recipe."""
-        return super().shown_default(name) or defaults_text(cls.recipes, name)
-
-
 TIME_BUDGET = option(
     None,
     "Wall-clock limit: 90s, 5m, 1h or seconds. A learning-rate schedule is fitted to it.",
@@ -71,13 +51,6 @@ TIME_BUDGET = option(
     metavar="TIME",
     shown_default="no limit",
 )
-
-
-@option_group
-class TimeBudgetOption(Config):
-    """How long training or optimization may take."""
-
-    time_budget: float | None = TIME_BUDGET
 
 
 EPOCHS = option(None, "Passes over the training samples.", panel="Training", within="[1, 1e6]")
@@ -139,33 +112,7 @@ ACCUMULATE = option(
 )
 
 
-@option_group
-class LearningOptions(SeedOption, TimeBudgetOption, RecipeOption):
-    """How long, and with which steps, any network is trained."""
-
-    epochs: int | None = EPOCHS
-    max_steps: int | None = MAX_STEPS
-    lr: float | None = LR
-    schedule: ScheduleName | None = SCHEDULE
-    optimizer: OptimizerName | None = OPTIMIZER
-    momentum: float | None = MOMENTUM
-    weight_decay: float | None = WEIGHT_DECAY
-    patience: int | None = PATIENCE
-    ema: float | None = EMA
-    grad_clip: float | None = GRAD_CLIP
-    batch_size: int | None = BATCH_SIZE
-
-    accumulate: int = ACCUMULATE
-
-
 DROPOUT = option(None, "Dropout probability.", panel="Model", within="[0, 1)")
-
-
-@option_group
-class DropoutOption(Config):
-    """Dropout; its place depends on the network."""
-
-    dropout: float | None = DROPOUT
 
 
 AUGMENT = option(
@@ -179,26 +126,12 @@ AUGMENT = option(
 )
 
 
-@option_group
-class AugmentOption(Config):
-    """The augmentation of training images."""
-
-    augment: str | None = AUGMENT
-
-
 MIN_ACCURACY = option(
     None,
     "Exit with code 4 if the accuracy is below X (0 to 1).",
     panel="Output",
     within="[0, 1]",
 )
-
-
-@option_group
-class AccuracyGateOption(Config):
-    """A condition on the accuracy."""
-
-    min_accuracy: float | None = MIN_ACCURACY
 
 
 L1 = option(None, "L1 penalty on the weights.", panel="Training", within="[0, inf)")
@@ -224,29 +157,11 @@ MONITOR = option(
 )
 
 
-@option_group
-class TrainingOptions(AugmentOption, AccuracyGateOption, LearningOptions):
-    """How a classifier is trained."""
-
-    l1: float | None = L1
-    label_smoothing: float | None = LABEL_SMOOTHING
-    class_weights: str = CLASS_WEIGHTS
-    monitor: Monitor = MONITOR
-
-
 OUT = option(None, "Run folder to create.", panel="Output", metavar="FOLDER", shown_default="runs/<command>-<n>")
 RESUME = option(
     None, "Resume the interrupted run in this folder, with its options; auto: that in --out, or start it.",
     panel="Output", metavar="FOLDER|auto",
 )  # fmt: skip
-
-
-@option_group
-class RunOptions(OverwriteOption):
-    """The folder of a training run."""
-
-    out: Path | None = OUT
-    resume: Path | None = RESUME
 
 
 DEVICES = option(
@@ -260,14 +175,6 @@ COMPILE = option(
     "Compile the training steps with torch.compile, which needs a C++ compiler and about a minute.",
     panel="Runtime",
 )
-
-
-@option_group
-class DevicesOption(DeviceOptions):
-    """Where a network is trained, on how many devices at once, and whether it is compiled for them."""
-
-    devices: int = DEVICES
-    compile: bool = COMPILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -422,11 +329,6 @@ class ClassifierConfig(TrainingConfig):
         return None if self.data in data_options.NAMED_SETS else user_path(self.data)
 
 
-@option_group
-class TrainingRunOptions(TrainingConfig, RunOptions, DevicesOption, LearningOptions):
-    """The options of every training run: its folder, how it learns, and where."""
-
-
 def complete_models(incomplete: str) -> list[str]:
     """Runs and model files that start with `incomplete`, and the runs in `runs/`; no name that needs shell quotes."""
     return _completions(incomplete, ("model.safetensors",))
@@ -450,13 +352,6 @@ MODEL = option(
 )  # fmt: skip
 
 
-@option_group
-class ModelArgument(Config):
-    """The trained model that a command uses."""
-
-    model: Path = MODEL
-
-
 INIT_FROM = option(
     None,
     "Start from the weights of this run or model file, of the same architecture; classes are matched by name.",
@@ -464,13 +359,6 @@ INIT_FROM = option(
     metavar="RUN",
     complete=complete_models,
 )
-
-
-@option_group
-class InitFromOption(Config):
-    """The trained model from which training starts."""
-
-    init_from: Path | None = INIT_FROM
 
 
 CourseArch = Literal["notes-mlp", "notes-cnn"]
