@@ -134,6 +134,7 @@ from dlnotes_cli.transfer.options import TransferConfig as TransferConfig
 from dlnotes_cli.transfer.results import FrozenResult as FrozenResult
 from dlnotes_cli.transfer.results import TransferResult as TransferResult
 from dlnotes_cli.transfer.transfer import BackboneInfo as BackboneInfo
+from dlnotes_cli.transfer.transfer import BackboneList as BackboneList
 from dlnotes_cli.transfer.transfer import list_backbones as list_backbones
 from dlnotes_cli.transfer.transfer import transfer as transfer
 from dlnotes_cli.visualize.activations import ActivationsResult as ActivationsResult
