@@ -11,16 +11,9 @@ Shape = tuple[int, ...]
 SMALL = st.integers(1, 4)
 INVALID_VALUES = st.sampled_from([0, -1, 3.5, None, "same", (1,), (1, 2, 3, 4)])  # invalid for most arguments
 INVALID_SCALARS = st.sampled_from([0, -1, 3.5, None, "same"])
-TUPLE_ARGUMENTS = (
-    "kernel_size",
-    "stride",
-    "padding",
-    "dilation",
-    "output_padding",
-    "output_size",
-    "size",
-    "scale_factor",
-)
+TUPLE_ARGUMENTS = {
+    *["kernel_size", "stride", "padding", "dilation", "output_padding", "output_size", "size", "scale_factor"]
+}
 NUMBERS = st.sampled_from([0.5, 1, 0.1, 2.0, 0])
 
 

@@ -112,19 +112,6 @@ def test_chosen_stacks(layers: list[str]) -> None:
     check(layers, 31)
 
 
-def test_axes_are_independent() -> None:
-    report = analyze("Conv2d(1, 1, (3, 5), stride=(1, 2), padding=(1, 0)); AvgPool2d((2, 1))", (1, 20, 30))
-    assert report.receptive_field.size == (4, 5)
-    assert report.receptive_field.jump == (Fraction(2), Fraction(2))
-    assert report.receptive_field.start == (1, 2.5)
-
-
-def test_flattening_removes_positions_and_a_linear_layer_reads_the_whole_input() -> None:
-    report = analyze("Conv2d(1, 2, 3); Flatten(); Linear(72, 5)", (1, 8, 8))
-    assert [traced.receptive_field.size for traced in report.traced] == [(3, 3), (3, 3), (8, 8)]
-    assert [traced.receptive_field.jump is None for traced in report.traced] == [False, True, True]
-
-
 @pytest.mark.parametrize(
     ("layers", "sizes"),
     [

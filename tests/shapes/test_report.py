@@ -16,21 +16,6 @@ from dlnotes_cli.shell.codec import to_json
 QUIZ = "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)"
 
 
-@pytest.mark.parametrize(
-    ("layers", "shape", "sides", "parameters"),
-    [
-        ("Conv2d(1, 16, 2, stride=2); MaxPool2d(2, 2); Conv2d(16, 32, 3, padding=1); MaxPool2d(2, 2)", (1, 28, 28),
-         [14, 7, 7, 3], 4720),
-        ("Flatten()", (1, 28, 28), [784], 0),
-        ("MaxPool2d(2, 4)", (1, 130, 130), [33], 0),
-        ("MaxPool2d(4, 4)", (1, 130, 130), [32], 0),
-    ],
-)  # fmt: skip
-def test_stacks_of_the_course(layers: str, shape: Shape, sides: list[int], parameters: int) -> None:
-    report = analyze(layers, shape)
-    assert ([layer.output[-1] for layer in report.layers], report.parameters) == (sides, parameters)
-
-
 def test_a_recurrent_layer_has_states() -> None:
     (layer,) = analyze("LSTM(8, 6, 2, bidirectional=True, proj_size=2)", (5, 8), batch=4).layers
     assert (layer.hidden, layer.cell) == ((4, 4, 2), (4, 4, 6))
@@ -110,10 +95,6 @@ def test_the_adam_state_has_the_size_of_torchs() -> None:
     tensors = [value for state in optimizer.state.values() for name, value in state.items() if name != "step"]
     report = analyze("Linear(30, 20)", (30,), optimizer="adam")
     assert report.memory.optimizer_bytes == sum(value.numel() * value.element_size() for value in tensors)
-
-
-def test_indices_take_eight_bytes() -> None:
-    assert analyze("Embedding(10, 3)", (7,)).memory.activations_bytes == 7 * 8 + 7 * 3 * 4
 
 
 def test_the_batch_scales_cost_but_not_shapes_and_parameters() -> None:

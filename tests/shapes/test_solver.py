@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from dlnotes_cli.shapes import WindowSpec, analyze, parse_layers, solve
 from dlnotes_cli.shapes.choices import Hyperparameter
-from dlnotes_cli.shapes.course import gram_sizes
 from dlnotes_cli.shapes.solver import Solutions, layer_axes
 from dlnotes_cli.shell.errors import InputError
 
@@ -82,11 +81,6 @@ def test_huge_sizes_are_solved_by_bisection() -> None:
     assert (solutions.lowest, solutions.highest) == (5 * 10**14, 10**15 - 1)
 
 
-def test_without_a_solution_the_error_names_the_nearest_sizes() -> None:
-    with pytest.raises(InputError, match=r"--want: no padding gives 129; padding=0 gives 128, padding=1 gives 130"):
-        solve("padding", 129, [WindowSpec(130, kernel=3)])
-
-
 def test_all_axes_at_once() -> None:
     (layer,) = parse_layers("Conv2d(3, 8, (3, 5))")
     assert solve("stride", 10, layer_axes(layer, (3, 32, 32))) == Solutions(3, 3)
@@ -114,14 +108,3 @@ def test_layers_that_cannot_be_solved(text: str, message: str) -> None:
     (layer,) = parse_layers(text)
     with pytest.raises(InputError, match=message):
         layer_axes(layer, (3, 32, 32))
-
-
-def test_output_padding_belongs_to_transposed_convolutions() -> None:
-    with pytest.raises(InputError, match="transposed"):
-        solve("output_padding", 32, [WindowSpec(32, kernel=3)])
-
-
-def test_gram_sizes() -> None:
-    assert gram_sizes((20, 8, 8)) == ((20, 64), (20, 20))
-    with pytest.raises(InputError, match="--gram: 20 has no spatial size"):
-        gram_sizes((20,))

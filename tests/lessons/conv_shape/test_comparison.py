@@ -1,10 +1,8 @@
 """`conv-shape --compare` and networks by name."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from builders import Command
 
 DENSE = "Linear(16, 4, bias=False)"
@@ -41,27 +39,6 @@ def test_names_runs_files_and_layers_side_by_side(dlnotes: Command, digits_run: 
     assert "for one GPU" in outcome.err
     assert "without the two auxiliary heads" in outcome.err
     assert [line.split()[3] for line in outcome.out.splitlines()[1:]] == ["61,100,840", "11,689,512", "6,624,904"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("--compare", "--compare: needs two networks or more, got 0; give them one by one"),
-        ("--compare 'ReLU()' --input 4", "--compare: needs two networks or more, got 1"),
-        ("--compare 'ReLU()' 'Linear(5, 2)' --input 4", "Linear(5, 2): layer 1, Linear(5, 2): expects 5"),
-        ("--compare 'ReLU()' resnet18", "ReLU(): --input: missing"),
-        ("--compare resnt18 vgg16", "--compare: unknown network 'resnt18'; did you mean 'resnet18'? choose"),
-        ("--compare runs/none vgg16", "--compare: unknown network 'runs/none'; choose from"),
-        ("--compare resnet34 resnet18 --field macs", "--compare: cannot be combined with --field"),
-        ("--compare resnet34 resnet18 --csv -", "--compare: cannot be combined with --csv"),
-        ("--compare resnet34 resnet18 --gram", "--compare: cannot be combined with --gram"),
-        ("--compare resnet34 resnet18 -W 3", "--input-size: cannot be combined with LAYERS"),
-        ("--arch resnet19", "--network: unknown value 'resnet19'; did you mean 'resnet1"),
-        ("--arch resnet18 --model runs/x", "--model: cannot be combined with --network"),
-    ],
-)
-def test_wrong_comparisons_are_refused(arguments: str, message: str, refused: Callable[[str, str], None]) -> None:
-    refused(f"conv-shape {arguments}", message)
 
 
 def test_a_network_has_two_option_names(dlnotes: Command) -> None:
