@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing, SequencePreprocessing, TfidfPreprocessing
 from dlnotes_cli.data.texts.sequences import TokenSequences, batches_by_length, encode_texts
-from dlnotes_cli.data.texts.tfidf import Tfidf
 from dlnotes_cli.data.texts.words import read_corpus
 from dlnotes_cli.device import Runtime, RuntimeInfo
 from dlnotes_cli.inference.classifier import evaluate_probabilities
@@ -26,6 +25,9 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Evaluation, softmax
 from dlnotes_cli.training.model_file import TextModel, check_finite, runtime_for_model
 from dlnotes_cli.training.model_metadata import ChosenSplit, Metadata
+
+if TYPE_CHECKING:
+    from dlnotes_cli.data.texts.tfidf import Tfidf
 
 _BATCH = 256  # texts
 _MOST_TOKENS = 1 << 15  # of a batch, with padding
@@ -106,9 +108,11 @@ class LinearTextClassifier(TextClassifier):
         """Logits (N, classes); for two classes the first is 0."""
         return linear_logits(features, self.weights, self.network.bias.detach().numpy())
 
-    @property
-    def tfidf(self) -> Tfidf:
-        """The vocabulary and the inverse document frequencies."""
+    @cached_property
+    def tfidf(self) -> "Tfidf":
+        """The features that the model weighs."""
+        from dlnotes_cli.data.texts.tfidf import Tfidf  # scikit-learn, which networks do not need
+
         if not isinstance(self.preprocessing, TfidfPreprocessing):
             raise TypeError("a linear model reads n-grams")
         return Tfidf.of(self.preprocessing, self.network.idf.numpy())

@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
+from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing, TfidfPreprocessing
 from dlnotes_cli.data.texts.sequences import encode_texts, tokenizer_from_json
-from dlnotes_cli.data.texts.tfidf import ngrams_of
-from dlnotes_cli.data.texts.words import normalized, words_of
+from dlnotes_cli.data.texts.words import ngrams_of, normalized, words_of
 from dlnotes_cli.inference.predictions import WordContribution, WordContributions
 from dlnotes_cli.inference.text_classifier import LinearTextClassifier, TextClassifier, TokenClassifier
 from dlnotes_cli.models.text_rnn import TextRnn
@@ -32,10 +31,12 @@ def _of_linear(classifier: LinearTextClassifier, text: str, label: int) -> WordC
     features = classifier.features([text])
     dense = features.toarray()[0] * classifier.weights[row] * sign
     bias = sign * float(classifier.network.bias[row].detach())
-    tfidf, words = classifier.tfidf, words_of(text)
-    terms = [*tfidf.words, *tfidf.characters]
+    preprocessing, words = classifier.preprocessing, words_of(text)
+    if not isinstance(preprocessing, TfidfPreprocessing):
+        raise TypeError("a linear model reads n-grams")
+    terms = [*preprocessing.words, *preprocessing.characters]
     used = np.flatnonzero(features.toarray()[0])
-    boundary = len(tfidf.words)
+    boundary = len(preprocessing.words)
     of_words = {terms[i]: float(dense[i]) for i in used if i < boundary}
     of_characters = {terms[i]: float(dense[i]) for i in used if i >= boundary}
     shares = _shared(words, of_words, of_characters)

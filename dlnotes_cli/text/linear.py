@@ -87,11 +87,11 @@ class FittedLinear(NamedTuple):
 def fit_linear(dataset: TextDataSet, corpus: Corpus, *, is_balanced: bool) -> FittedLinear:
     """Fit the linear model to the training split. Raises InputError for texts without a single word."""
     train = dataset.splits["train"]
-    tfidf, features = Tfidf.fit(corpus, train)
-    if not features.shape[1]:
-        raise InputError(
-            "--data", f"the training texts of {dataset.name} have no words", "choose another --text-column"
-        )
+    try:
+        tfidf, features = Tfidf.fit(corpus, train)
+    except ValueError:
+        what = f"the training texts of {dataset.name} have no words"
+        raise InputError("--data", what, "choose another --text-column") from None
     regression = LogisticRegression(
         C=_INVERSE_REGULARIZATION, max_iter=_MOST_ITERATIONS, class_weight="balanced" if is_balanced else None
     )
@@ -106,5 +106,6 @@ def fit_linear(dataset: TextDataSet, corpus: Corpus, *, is_balanced: bool) -> Fi
             "idf": torch.from_numpy(tfidf.idf),
         }
     )
-    preprocessing = TfidfPreprocessing(dataset.text_column, dataset.target, tfidf.words, tfidf.characters)
+    words, characters = (tuple(kind.get_feature_names_out().tolist()) for kind in (tfidf.words, tfidf.characters))
+    preprocessing = TfidfPreprocessing(dataset.text_column, dataset.target, words, characters)
     return FittedLinear(network.eval(), preprocessing, features, int(np.max(regression.n_iter_)))

@@ -210,10 +210,10 @@ def test_the_shares_of_all_processes_add_up_to_the_batch(recipe: str) -> None:
     tasks = [prepared(Processes(rank, 5), recipe=recipe, accumulate=2) for rank in range(5)]
     sizes = set()
     for index in range(alone.steps_per_epoch):
-        (whole,) = (alone.loss(alone.network, share) for share in alone.batch(index).shares)
+        (whole,) = (alone.loss(alone.network, share) for share in alone.batch(index).parts)
         batches = [(task, task.batch(index)) for task in tasks]
-        parts = [task.loss(task.network, share) for task, batch in batches for share in batch.shares if batch.counts]
-        sizes.add((alone.batch(index).samples, sum(len(batch.shares) for _, batch in batches), len(parts)))
+        parts = [task.loss(task.network, share) for task, batch in batches for share in batch.parts if batch.counts]
+        sizes.add((alone.batch(index).samples, sum(len(batch.parts) for _, batch in batches), len(parts)))
         for value, values in zip(whole, zip(*parts, strict=True), strict=True):
             torch.testing.assert_close(torch.stack(values).sum(), value, rtol=1e-4, atol=1e-6)
         assert {task.batch(index).samples for task in tasks} == {alone.batch(index).samples}

@@ -5,9 +5,9 @@ import string
 import unicodedata
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count
 
 import numpy as np
@@ -17,6 +17,8 @@ from dlnotes_cli.data.texts.preprocessing import Punctuation
 
 _ASCII = re.compile(r"\w+(?:'\w+)*|[^\w\s]", re.ASCII)  # as `_pattern`, faster
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_CHARACTER_SIZES = range(3, 6)  # of the n-grams of characters
+_MOST_CACHED = 1 << 18  # words whose n-grams are in memory
 _FIRST_MARK, _LAST_MARK = 0x300, 0xFFFF  # between which combining marks of writing systems are
 
 
@@ -35,6 +37,11 @@ class Corpus:
     def lengths(self) -> NDArray[np.int64]:
         """The number of words of each text, (N,)."""
         return np.diff(self.offsets)
+
+    def texts(self, indices: NDArray[np.int64]) -> Iterator[list[str]]:
+        """The words of each of the texts at `indices`."""
+        for i in indices.tolist():
+            yield [self.words[j] for j in self.ids[self.offsets[i] : self.offsets[i + 1]].tolist()]
 
 
 def normalized(text: str) -> str:
@@ -67,6 +74,19 @@ def read_corpus(texts: Iterable[str], punctuation: Punctuation = "keep") -> Corp
         ids.extend(map(position.__getitem__, split(normalized(text))))
         offsets.append(len(ids))
     return Corpus(tuple(position), np.array(ids, np.int32), np.array(offsets, np.int64))
+
+
+@lru_cache(_MOST_CACHED)
+def ngrams_of(word: str) -> tuple[str, ...]:
+    """The n-grams of a word, as scikit-learn's analyzer `char_wb` cuts them; a short word is one of them, once.
+
+    >>> ngrams_of("not"), ngrams_of("a")
+    ((' no', 'not', 'ot ', ' not', 'not ', ' not '), (' a ',))
+    """
+    padded = f" {word} "
+    sizes = [size for size in _CHARACTER_SIZES if size < len(padded)]
+    grams = (padded[start : start + size] for size in sizes for start in range(len(padded) - size + 1))
+    return (*grams, padded) if len(padded) <= _CHARACTER_SIZES[-1] else tuple(grams)
 
 
 def choose_vocabulary(corpus: Corpus, texts: NDArray[np.int64], limit: int | None, least: int = 1) -> tuple[str, ...]:
