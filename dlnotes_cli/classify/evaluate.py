@@ -153,7 +153,8 @@ def _of_samples(config: EvaluateConfig, classifier: Classifier, data: str) -> Ev
     top = _top(config, classifier.classes)
     with StopRequest() as stop:
         evaluation = classifier.evaluate(dataset, split, top, stop.poll, keep_predictions=config.out is not None)
-    plots = _draw_plots(config.out, evaluation, dataset.classes, image_reader(dataset.samples, split.indices))
+    images = image_reader(dataset.samples, split.indices)
+    plots = _draw_plots(config.out, evaluation, dataset.classes, images, (dataset.name, split.name))
     return EvaluateResult(
         str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime, dataset.bad_files,
         plots, config.tta, coefficients_of(classifier),
@@ -168,7 +169,7 @@ def _of_texts(config: EvaluateConfig, classifier: "TextClassifier", data: str) -
     split, top = choose_split(dataset, config.split), _top(config, classifier.classes)
     with StopRequest() as stop:
         evaluation = classifier.evaluate(dataset, split, top, stop.poll, keep_predictions=config.out is not None)
-    plots = _draw_plots(config.out, evaluation, classifier.classes, None)
+    plots = _draw_plots(config.out, evaluation, classifier.classes, None, (dataset.name, split.name))
     return EvaluateResult(
         str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime, (), plots
     )
@@ -206,10 +207,11 @@ def _input_files(data: str, *, of_texts: bool) -> tuple[Path, ...]:
 
 
 def _draw_plots(
-    folder: Path | None, evaluation: Evaluation, classes: tuple[str, ...], images: ImageReader | None
-) -> tuple[Path, ...]:
+    folder: Path | None, evaluation: Evaluation, classes: tuple[str, ...], images: ImageReader | None,
+    split: tuple[str, str],
+) -> tuple[Path, ...]:  # fmt: skip
     """The paths of the plots, drawn into a new folder; none without a folder."""
     if folder is None:
         return ()
     files.make_folder("--out", folder)
-    return tuple(draw_evaluation(folder, evaluation, classes, images))
+    return tuple(draw_evaluation(folder, evaluation, classes, images, split))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "oxs^vD"
-_MOST_IN_LEGEND = 12  # classes
+_MOST_IN_LEGEND, _LEGEND_ROWS = 28, 14  # classes
 _NAME_COLUMNS, _TITLE_COLUMNS = 18, 36
 _SINGLE, _ONE_OF_ROW, _ONE_OF_GRID = (5.6, 5.0), (4.2, 4.0), (3.6, 3.3)  # inches of a panel
 _MOST_COLUMNS = 3
@@ -92,7 +92,8 @@ def _draw(
         if i % columns == 0:
             axes.set_ylabel(plain(axes_names[1]))
     if len(classes) <= _MOST_IN_LEGEND:
-        grid[columns - 1].legend(frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+        style = {"frameon": False, "bbox_to_anchor": (1.0, 1.0), "loc": "upper left"}
+        grid[columns - 1].legend(ncols=-(-len(classes) // _LEGEND_ROWS), **style)
     return png(figure)
 
 

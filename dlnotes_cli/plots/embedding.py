@@ -21,8 +21,9 @@ _TITLE_COLUMNS = 76  # characters of a line of the title
 _MARKERS = "o^svDP*<"
 _MOST_IN_LEGEND = 30  # classes
 _LABEL_COLUMNS = 14  # characters of a class name in the plot
+_COLUMN_PIXELS, _NAME_PIXELS = 13.0, 22.0  # width of a column of a class name in the plot, and its height
 _COLUMNS_OF_PLOT = 80  # half characters of a class name next to each other in the plot
-_LEGEND_COLUMNS = 24  # characters of a class name
+_LEGEND_COLUMNS, _LEGEND_ROWS = 24, 20  # characters of a class name, and classes one below the other
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def draw_embedding_map(
 
     Evaluated points have an edge, and mistakes a cross.
     """
-    figure = new_figure(8.0, 6.4)
+    figure = new_figure(8.0 if len(classes) <= _LEGEND_ROWS else 10.0, 6.4)
     axes = figure.add_subplot()
     for i, name in enumerate(distinct_names(classes, _LEGEND_COLUMNS)):
         color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
@@ -73,19 +74,24 @@ def draw_embedding_map(
 
 
 def _name_classes(axes: "Axes", embedded: EmbeddedPoints, classes: Sequence[str]) -> None:
-    """The name of each class at the median of its points, with a white outline."""
+    """The name of each class at the median of its points with a white outline, unless it would cover another one."""
     from matplotlib.patheffects import withStroke
 
+    outline, boxes = [withStroke(linewidth=3, foreground="white")], np.empty((0, 3))  # center and width of each name
     for i, name in enumerate(distinct_names(classes, _LABEL_COLUMNS)):
         points = embedded.points[embedded.labels == i]
-        if len(points):
-            x, y = np.median(points, axis=0)
-            outline = [withStroke(linewidth=3, foreground="white")]
-            color = _COLORS[i % len(_COLORS)]
-            axes.text(
-                x, y, plain(name), ha=_alignment(axes, x, name), va="center", fontsize=12, fontweight="bold",
-                color=color, zorder=4, path_effects=outline,
-            )  # fmt: skip
+        if not len(points):
+            continue
+        x, y = np.median(points, axis=0)
+        box = [*axes.transData.transform((x, y)), columns(name) * _COLUMN_PIXELS]
+        apart = np.abs(boxes - box)
+        if ((apart[:, 1] < _NAME_PIXELS) & (apart[:, 0] < (boxes[:, 2] + box[2]) / 2)).any():
+            continue
+        boxes = np.vstack([boxes, box])
+        axes.text(
+            x, y, plain(name), ha=_alignment(axes, x, name), va="center", fontsize=12, fontweight="bold",
+            color=_COLORS[i % len(_COLORS)], zorder=4, path_effects=outline,
+        )  # fmt: skip
 
 
 def _alignment(axes: "Axes", x: float, name: str) -> Literal["left", "center", "right"]:
@@ -114,4 +120,5 @@ def _add_legend(axes: "Axes", embedded: EmbeddedPoints, classes: int) -> None:
             symbol(f"{embedded.split}: {evaluated:,}", marker="o", ms=6, mec="black"),
             symbol(f"{embedded.split}, wrong: {wrong:,}", marker="x", ms=9, mec=RED, mew=1.4),
         ]
-    axes.legend(handles=handles, frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+    columns = -(-len(handles) // _LEGEND_ROWS)
+    axes.legend(handles=handles, frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left", ncols=max(columns, 1))

@@ -116,6 +116,8 @@ def png(figure: "Figure", margin: float | None = None) -> bytes:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # `fonts` has warned
         if margin is not None:
+            if figure.get_layout_engine() is not None:
+                figure.draw_without_rendering()  # which moves the axes
             drawn = figure.get_tightbbox(canvas.get_renderer())  # type: ignore[no-untyped-call]
             settings["bbox_inches"] = drawn.padded(margin)
         figure.savefig(stream, format="png", **settings)

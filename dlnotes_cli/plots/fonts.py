@@ -1,5 +1,6 @@
 """Fonts with the characters that matplotlib's own font does not have: Chinese, Thai and emoji, for example."""
 
+import logging
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -58,6 +59,7 @@ def _candidates() -> Iterator["FontEntry"]:
     """The installed fonts, also those that matplotlib's cache of its last start does not know."""
     from matplotlib.font_manager import findSystemFonts, fontManager
 
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # no warning of a font without bold type
     known = {font.fname for font in fontManager.ttflist}
     for path in findSystemFonts():
         if path not in known:

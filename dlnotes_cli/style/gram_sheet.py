@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.plots.contact_sheet import ColorBar, ContactSheet, Panel, Section, colored, short_number
+from dlnotes_cli.plots.sheet import ColorBar, Panel, Section, Sheet, colored, short_number
 
 _SIDE = 264  # pixels of a heat map
 _PERCENTILE = 99.0  # of the magnitudes: where the colors end, since a few values on the diagonal are much larger
@@ -29,7 +29,7 @@ def draw_grams(images: Sequence[tuple[str, Mapping[str, Tensor]]], regions: Sequ
             matrices = [(title, grams[layer][index].double().cpu().numpy()) for title, grams in images]
             heading = f"{layer}, {region}" if region else layer
             sections.append(_section(f"{heading}: {matrices[0][1].shape[0]} channels", matrices))
-    return ContactSheet("Gram matrices", sections, _CAPTION, columns=max(len(images), 1), side=_SIDE).png()
+    return Sheet("Gram matrices", sections, _CAPTION, columns=max(len(images), 1), side=_SIDE).png()
 
 
 def _section(heading: str, matrices: Sequence[tuple[str, GramMatrix]]) -> Section:

@@ -181,7 +181,8 @@ class TextDescription(LabeledDescription[TextResult]):
     def draw_kept(self, folder: RunFolder, plots: Sequence[Path] = ()) -> Evaluated:
         """The test metrics of the model that is kept, and the `plots` with those of its evaluation."""
         kept = self.kept
-        drawn = draw_evaluation(folder.path, kept.test or kept.validation, self.dataset.classes, None)
+        split = self.dataset.name, "test" if kept.test else "val"
+        drawn = draw_evaluation(folder.path, kept.test or kept.validation, self.dataset.classes, None, split)
         return Evaluated(kept.scores.test, [*plots, *drawn])
 
     def extra_fields(self, progress: RunProgress) -> dict[str, Any]:  # noqa: ARG002  # the base's signature

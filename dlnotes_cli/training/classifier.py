@@ -238,7 +238,7 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
         evaluation = self.evaluate(split, poll, keep_predictions=True)
         dataset, plots = self.dataset, [self.draw_curves(folder, progress)]
         images = image_reader(dataset.samples, dataset.splits[split])
-        plots += draw_evaluation(folder.path, evaluation, dataset.classes, images)
+        plots += draw_evaluation(folder.path, evaluation, dataset.classes, images, (dataset.name, split))
         for name, drawing in draw_plane(self.network, dataset, self.beside, self.model.configuration).items():
             plots.append(folder.file(name))
             files.atomic_write(plots[-1], drawing)

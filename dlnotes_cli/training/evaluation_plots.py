@@ -12,18 +12,20 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.training.metrics import Evaluation, Predictions
 
 ImageReader = Callable[[NDArray[np.int64]], NDArray[np.uint8]]  # positions in a split (n,) -> images (n, C, H, W)
+_SPLITS = {"val": "validation split", "all": "all samples"}
 
 
 def draw_evaluation(
-    folder: Path, evaluation: Evaluation, classes: tuple[str, ...], images: ImageReader | None
+    folder: Path, evaluation: Evaluation, classes: tuple[str, ...], images: ImageReader | None, split: tuple[str, str]
 ) -> list[Path]:
     """Write confusion.png and, for images, predictions.png into a folder; returns their paths.
 
-    `images` reads the images of the evaluated split; None for tables.
+    `images` reads the images of the evaluated split; None for tables. `split` are the names of the data and the split.
     """
-    contents = {"confusion.png": draw_confusion(evaluation.confusion, classes)}
+    title = f"{split[0]}, {_SPLITS.get(split[1], f'{split[1]} split')}"
+    contents = {"confusion.png": draw_confusion(evaluation.confusion, classes, title)}
     if images is not None and evaluation.predictions is not None:
-        contents["predictions.png"] = _prediction_sheet(evaluation.predictions, classes, images)
+        contents["predictions.png"] = _prediction_sheet(evaluation.predictions, classes, images, title)
     for name, content in contents.items():
         files.atomic_write(folder / name, content)
     return [folder / name for name in contents]
@@ -58,7 +60,7 @@ def evenly_spaced(total: int, count: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-def _prediction_sheet(predictions: Predictions, classes: tuple[str, ...], images: ImageReader) -> bytes:
+def _prediction_sheet(predictions: Predictions, classes: tuple[str, ...], images: ImageReader, title: str) -> bytes:
     """A PNG of some images with their predicted and true classes."""
     positions = shown_positions(predictions, PREDICTIONS_SHOWN)
     shown = [
@@ -69,4 +71,4 @@ def _prediction_sheet(predictions: Predictions, classes: tuple[str, ...], images
         )
     ]  # fmt: skip
     mistakes = int(np.count_nonzero(~predictions.is_correct))
-    return draw_predictions(shown, classes, mistakes, len(predictions.labels))
+    return draw_predictions(shown, classes, mistakes, len(predictions.labels), f"Predictions for {title}")

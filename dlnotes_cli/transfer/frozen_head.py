@@ -102,7 +102,8 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         indices = dataset.splits[split]
         evaluation = evaluate_head(self.fitted.head, dataset, indices, self.runtime)
         plots = [self.draw_curves(folder, progress, over="weight_decay")]
-        plots += draw_evaluation(folder.path, evaluation, dataset.classes, lambda shown: self._pixels(indices[shown]))
+        images, named = (lambda shown: self._pixels(indices[shown])), (dataset.name, split)
+        plots += draw_evaluation(folder.path, evaluation, dataset.classes, images, named)
         if options.map_file is not None:
             draw_map(options.map_file, dataset, (split, evaluation), options.map_method, options.seed)
             plots.append(options.map_file)

@@ -13,7 +13,7 @@ from dlnotes_cli.data.images.geometry import decode_placed
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
 from dlnotes_cli.inference.inspection import open_network
-from dlnotes_cli.plots.contact_sheet import ColorBar, ContactSheet, Panel, Section, colored, gray_to_rgb, short_number
+from dlnotes_cli.plots.sheet import ColorBar, Panel, Section, Sheet, colored, gray_to_rgb, short_number
 from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, named
@@ -142,7 +142,7 @@ def _unit(unit: int, values: NDArray[np.float32], mean: float) -> UnitActivation
 
 def _sheet(
     network: InspectedNetwork, layers: Sequence[NamedLayer], result: ActivationsResult, pixels: NDArray[np.uint8]
-) -> ContactSheet:
+) -> Sheet:
     """The image as the network sees it at the left, and a section for each layer."""
     lead = Panel(
         gray_to_rgb(pixels), Path(result.image).name, f"predicted: {result.predicted}\n{result.probability:.1%}"
@@ -165,7 +165,7 @@ def _sheet(
     name = layer_title(network, layers[0]) if len(layers) == 1 else f"{len(layers)} layers"
     title = f"{'Feature maps' if has_maps else 'Activations'} of {name}, {network.title}"
     blocks = 1 if len(sections) <= _FEW_LAYERS else _BLOCKS
-    return ContactSheet(title, sections, caption, columns=8, side=96, lead=lead, blocks=blocks)
+    return Sheet(title, sections, caption, columns=8, side=96, lead=lead, blocks=blocks)
 
 
 def _section(found: LayerActivations) -> Section:

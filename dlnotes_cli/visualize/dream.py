@@ -19,7 +19,7 @@ from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, 
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo, check_spatial
 from dlnotes_cli.inference.inspection import blurred, open_network
-from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, short_number
+from dlnotes_cli.plots.sheet import Panel, Section, Sheet, short_number
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
@@ -292,9 +292,7 @@ def _format(path: Path) -> str:
     return format_
 
 
-def _sheet(
-    title: str, result: DreamResult, config: DreamConfig, images: tuple[LoadedImage, LoadedImage]
-) -> ContactSheet:
+def _sheet(title: str, result: DreamResult, config: DreamConfig, images: tuple[LoadedImage, LoadedImage]) -> Sheet:
     panels = [
         Panel(np.broadcast_to(image.values, (*image.values.shape[:2], 3)), label)
         for image, label in zip(images, ("original", "dream"), strict=True)
@@ -307,4 +305,4 @@ def _sheet(
         f"steps in each, strength {config.strength:g}. Mean square of the activations: {short_number(result.start)} in "
         f"the original, {short_number(result.end)} in the dream."
     )
-    return ContactSheet(title, [Section(panels)], caption, columns=2, side=min(_SHOWN, max(images[0].values.shape)))
+    return Sheet(title, [Section(panels)], caption, columns=2, side=min(_SHOWN, max(images[0].values.shape)))

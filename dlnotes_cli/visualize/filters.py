@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
 from dlnotes_cli.inference.inspection import open_network
-from dlnotes_cli.plots.contact_sheet import (
+from dlnotes_cli.plots.sheet import (
     ColorBar,
-    ContactSheet,
     Panel,
     Pixels,
     Section,
+    Sheet,
     colored,
     gray_to_rgb,
     short_number,
@@ -137,7 +137,7 @@ def _grid(images: list[Pixels]) -> Pixels:
     return canvas
 
 
-def _sheet(network: InspectedNetwork, layer: NamedLayer, weights: Tensor, panels: list[Panel]) -> ContactSheet:
+def _sheet(network: InspectedNetwork, layer: NamedLayer, weights: Tensor, panels: list[Panel]) -> Sheet:
     count, channels, height, width = weights.shape
     shown = f"{len(panels)} of {count}" if len(panels) < count else f"{count}"
     is_dense = isinstance(layer.module, nn.Linear)
@@ -159,7 +159,7 @@ def _sheet(network: InspectedNetwork, layer: NamedLayer, weights: Tensor, panels
     size = max(144, 4 * _side(channels, width)) if channels > _COLORS else 144
     columns = 6 if channels > _COLORS else 8
     title = f"{shown} {what}, {layer.name} of {network.title}"
-    return ContactSheet(title, [Section(panels, bar=bar)], caption, columns, min(size, 220))
+    return Sheet(title, [Section(panels, bar=bar)], caption, columns, min(size, 220))
 
 
 def _side(channels: int, width: int) -> int:

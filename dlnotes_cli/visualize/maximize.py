@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
 from dlnotes_cli.inference.inspection import open_network
-from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb, short_number
+from dlnotes_cli.plots.sheet import Panel, Section, Sheet, gray_to_rgb, short_number
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
@@ -162,7 +162,7 @@ def _written(units: tuple[MaximizedUnit, ...], folder: Path) -> tuple[MaximizedU
     return tuple(written)
 
 
-def _sheet(title: str, units: Sequence[MaximizedUnit], steps: int) -> ContactSheet:
+def _sheet(title: str, units: Sequence[MaximizedUnit], steps: int) -> Sheet:
     panels = [
         Panel(gray_to_rgb(unit.pixels), unit.name, f"{short_number(unit.start)} to {short_number(unit.end)}")
         for unit in units
@@ -172,4 +172,4 @@ def _sheet(title: str, units: Sequence[MaximizedUnit], steps: int) -> ContactShe
         "the start, almost gray, and at the end. It shows what activates the unit most, not what it usually sees."
     )
     is_smooth = min(units[0].pixels.shape[1:]) >= _SMOOTH
-    return ContactSheet(title, [Section(panels)], caption, columns=5, side=224, is_smooth=is_smooth)
+    return Sheet(title, [Section(panels)], caption, columns=5, side=224, is_smooth=is_smooth)

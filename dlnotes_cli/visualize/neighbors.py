@@ -12,7 +12,7 @@ from torch import Tensor
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.inference.inspected_network import NetworkInfo
 from dlnotes_cli.inference.inspection import PlacedImage, open_network, read_batches, upright_pixels
-from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Section, gray_to_rgb
+from dlnotes_cli.plots.sheet import Panel, Section, Sheet, gray_to_rgb
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
 from dlnotes_cli.shell.show import Detail, Table, check_outputs
@@ -176,7 +176,7 @@ def _neighbors(
     )
 
 
-def _sheet(title: str, result: NeighborsResult, source: ImageSource, max_pixels: int) -> ContactSheet:
+def _sheet(title: str, result: NeighborsResult, source: ImageSource, max_pixels: int) -> Sheet:
     sections = []
     for found in result.results:
         height, width = found.query.pixels.shape[1:]
@@ -205,4 +205,4 @@ def _sheet(title: str, result: NeighborsResult, source: ImageSource, max_pixels:
         f"{typical} Features keep texture, color and background next to the content, so that neighbors may share any "
         "of these."
     )
-    return ContactSheet(title, sections, caption, columns=_COLUMNS, side=112)
+    return Sheet(title, sections, caption, columns=_COLUMNS, side=112)

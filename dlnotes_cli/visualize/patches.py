@@ -14,7 +14,7 @@ from dlnotes_cli.data.images.geometry import Geometry, Region
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
 from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.inference.receptive_fields import receptive_fields
-from dlnotes_cli.plots.contact_sheet import ContactSheet, Panel, Pixels, Section, gray_to_rgb, short_number
+from dlnotes_cli.plots.sheet import Panel, Pixels, Section, Sheet, gray_to_rgb, short_number
 from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shell import files, output
@@ -299,9 +299,7 @@ def _drawn(gradient: NDArray[np.float32], window: Window) -> Pixels:
     return gray_to_rgb(np.rint(127.5 + 127.5 * np.clip(gradient / limit, -1, 1)).astype(np.uint8))
 
 
-def _sheet(
-    network: InspectedNetwork, layer: NamedLayer, result: PatchesResult, sections: list[Section]
-) -> ContactSheet:
+def _sheet(network: InspectedNetwork, layer: NamedLayer, result: PatchesResult, sections: list[Section]) -> Sheet:
     cut = "each the whole image"
     if layer.is_spatial:
         cut = (
@@ -321,4 +319,4 @@ def _sheet(
         f"most, at most one of an image, {cut}; below: {below} and activation.{gradient}"
     )
     title = f"Top patches of {layer_title(network, layer)}, {network.title}"
-    return ContactSheet(title, sections, caption, columns=BEST, side=136)
+    return Sheet(title, sections, caption, columns=BEST, side=136)

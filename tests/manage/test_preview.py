@@ -162,10 +162,14 @@ def test_numbers_are_the_values_of_the_pixels(
     command = ("data", "preview", tmp_path / "images", "--size", 6, "--resize", "letterbox", "--out", out)
     fields = json.loads(dlnotes(*command, "--numbers", scale, "--json").out)
     assert (fields["numbers"], fields["samples"], fields["variants"]) == (scale, [{"class": "ramp", "index": 0}], 0)
-    title, name, *cells = (text.get_text() for text in figures[-1].axes[0].texts)
-    assert title.endswith("6x6 pixels, 0 (black) to 1 (white)" if scale == "unit" else "0 (black) to 255 (white)")
-    assert name == "ramp"
-    values = np.array(cells, float).reshape(6, 6)[1:5]
+    (axes,) = figures[-1].axes
+    assert (
+        figures[-1]
+        .get_suptitle()
+        .endswith("6x6 pixels, 0 (black) to 1 (white)" if scale == "unit" else "0 (black) to 255 (white)")
+    )
+    assert axes.get_title() == "ramp"
+    values = np.array([text.get_text() for text in axes.texts], float).reshape(6, 6)[1:5]
     np.testing.assert_allclose(values, pixels / 255 if scale == "unit" else pixels, atol=0.0051)
     assert out.read_bytes().startswith(b"\x89PNG")
 
@@ -177,12 +181,11 @@ def test_numbers_of_color_images_are_those_of_each_channel(
     command = ("data", "preview", images, "--numbers", "--size", 2, "--samples", 3, "--out", tmp_path / "n.png")
     outcome = dlnotes(*command)
     assert outcome.out == f"pixel values on 3 images of 3x2x2\n{tmp_path / 'n.png'}\n"
-    drawn = [text.get_text() for text in figures[-1].axes[0].texts]
+    drawn = {axes.get_title(): [text.get_text() for text in axes.texts] for axes in figures[-1].axes}
     with Image.open(images / "green" / "0.png") as image:
         expected = np.asarray(image)
     for channel, name in enumerate(("red", "green", "blue")):
-        at = drawn.index(f"green, {name}")
-        assert drawn[at + 1 : at + 5] == [str(value) for value in expected[..., channel].ravel()]
+        assert drawn[f"green, {name}"] == [str(value) for value in expected[..., channel].ravel()]
 
 
 def test_numbers_of_large_images_and_of_variants_are_refused(dlnotes: Command, tmp_path: Path) -> None:

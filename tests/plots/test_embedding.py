@@ -49,7 +49,7 @@ def test_up_to_64_classes_differ_in_color_or_marker(figures: list[Figure]) -> No
 def test_each_class_is_named_in_the_middle_of_its_points(figures: list[Figure]) -> None:
     labels, none = np.arange(20) % 10, np.zeros(20, bool)
     points = np.stack([labels, np.arange(20) // 10], 1).astype(float)
-    names = [f"class {i}" for i in range(10)]
+    names = [f"c{i}" for i in range(10)]
     draw_embedding_map(EmbeddedPoints(points, labels, none, none, ""), names, ("x", "y"), "a title")
     axes = figures[-1].axes[0]
     assert {text.get_text(): text.get_position() for text in axes.texts} == {

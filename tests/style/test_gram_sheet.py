@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dlnotes_cli.plots import contact_sheet
+from dlnotes_cli.plots import sheet as sheet_module
 from dlnotes_cli.style.gram_sheet import draw_grams
 from dlnotes_cli.style.losses import style_grams
 
@@ -27,13 +27,13 @@ def test_shuffled_pixels_give_the_same_heat_maps() -> None:
 def test_a_sheet_has_a_row_per_layer_and_region_and_the_differences_from_the_style(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    drawn: list[contact_sheet.ContactSheet] = []
+    drawn: list[sheet_module.Sheet] = []
 
-    def png(sheet: contact_sheet.ContactSheet) -> bytes:
+    def png(sheet: sheet_module.Sheet) -> bytes:
         drawn.append(sheet)
         return b""
 
-    monkeypatch.setattr(contact_sheet.ContactSheet, "png", png)
+    monkeypatch.setattr(sheet_module.Sheet, "png", png)
     style = {"a": torch.tensor([[[3.0, 0.0], [0.0, 4.0]], [[1.0, -1.0], [-1.0, 1.0]]])}
     content = {"a": style["a"] * 1.5}
     draw_grams([("style", style), ("content", content)], ["region 1", "rest"])
