@@ -146,4 +146,5 @@ def document_schema(name: str) -> dict[str, Any] | None:
 def _with_header(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a document: that of a result, with the fields that every document has."""
     header = {"schema_version": {"const": output.SCHEMA_VERSION}, "command": {"const": name}}
-    return schema | {"properties": header | schema["properties"], "required": [*header, *schema["required"]]}
+    required = list(dict.fromkeys([*header, *schema["required"]]))  # a training result has the command, too
+    return schema | {"properties": header | schema["properties"] | header, "required": required}
