@@ -92,7 +92,7 @@ def scorecam(network: InspectedNetwork, layer: NamedLayer, x: Tensor, choose: Cl
             ((features - low) / (high - low).clamp_min(1e-12))[:, None], image.shape[1:], mode="bilinear"
         )
         parts = masks.split(batch_size(x))
-        scores = torch.cat([network(_aligned(image * part, x))[:, chosen] for part in parts])
+        scores = torch.cat([network(image * part)[:, chosen] for part in parts])
         weights = scores.masked_fill(~has_range[:, None], -torch.inf).softmax(0).nan_to_num()  # nan: no channel is left
         maps.append(torch.einsum("ck,chw->khw", weights, features).relu())
     return Attribution(logits, classes, torch.stack(maps))
@@ -173,7 +173,7 @@ def occlusion(network: InspectedNetwork, x: Tensor, choose: ClassSelector, windo
             covered = image.repeat(len(part), 1, 1, 1)
             for one, place in zip(covered, part, strict=True):
                 one[:, *place] = 0
-            drops = (scores - network(_aligned(covered, x)))[:, chosen]
+            drops = (scores - network(covered))[:, chosen]
             for drop, place in zip(drops, part, strict=True):
                 total[:, *place] += drop[:, None, None]
         maps.append(total / count)
@@ -211,12 +211,6 @@ def _mean_gradient(network: InspectedNetwork, images: Tensor, chosen: Tensor) ->
     """The mean gradients (K, C, H, W) of the scores of K classes over images (N, C, H, W)."""
     total = torch.zeros((), device=images.device)
     for part in images.split(batch_size(images)):
-        gradients = _input_gradients(network, _aligned(part, images), lambda logits: chosen.expand(len(logits), -1))[2]
+        gradients = _input_gradients(network, part, lambda logits: chosen.expand(len(logits), -1))[2]
         total = total + gradients.sum(0)
     return total / len(images)
-
-
-def _aligned(images: Tensor, like: Tensor) -> Tensor:
-    """Images in the memory format of `like`, in which convolutions are faster."""
-    is_last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
-    return images.contiguous(memory_format=torch.channels_last) if is_last else images

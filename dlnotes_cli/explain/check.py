@@ -4,12 +4,10 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlnotes_cli.explain.attribution import batch_size
@@ -136,10 +134,10 @@ def curves(network: InspectedNetwork, image: Tensor, class_index: int, values: T
 
 def rank_correlation(one: Floats, other: Floats) -> float:
     """Spearman's rank correlation of two maps; equal values share their mean rank. nan if one map is constant."""
-    first, second = _ranks(one), _ranks(other)
-    deviations = first - first.mean(), second - second.mean()
-    scale = np.sqrt((deviations[0] ** 2).sum() * (deviations[1] ** 2).sum())
-    return float((deviations[0] * deviations[1]).sum() / scale) if scale > 0 else float("nan")
+    from scipy.stats import spearmanr
+
+    is_constant = one.min() == one.max() or other.min() == other.max()
+    return math.nan if is_constant else float(spearmanr(one.ravel(), other.ravel()).statistic)
 
 
 @contextmanager
@@ -170,11 +168,4 @@ def _probabilities(network: InspectedNetwork, images: Tensor, class_index: int) 
 
 def _area(curve: tuple[float, ...]) -> float:
     """The area below equally spaced points, by the trapezoidal rule; a constant 1 has area 1."""
-    return float(np.mean([(left + right) / 2 for left, right in pairwise(curve)]))
-
-
-def _ranks(values: Floats) -> NDArray[np.float64]:
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    mean_ranks: NDArray[np.float64] = ends - (counts - 1) / 2
-    return mean_ranks[group.ravel()]
+    return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))

@@ -1,7 +1,6 @@
 """`dlnotes explain`."""
 
 from dlnotes_cli.explain.options import ExplainConfig
-from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.show import show
 
@@ -9,7 +8,7 @@ from dlnotes_cli.shell.show import show
 @command(
     panel="Understand",
     task="explain.explain:explain_images -> ExplainResult",
-    also=("explain.results:Explanation",),
+    also=("explain.explain:Explanation",),
     examples=(
         "dlnotes explain --check --overwrite",
         "dlnotes explain small --method occlusion --class bird --sheet covered.png",
@@ -22,7 +21,4 @@ def explain(config: ExplainConfig) -> None:
     """
     from dlnotes_cli.explain.explain import explain_images
 
-    result = explain_images(config)
-    show(result, config)
-    if result.skipped:
-        output.warn(f"{len(result.skipped)} skipped: {', '.join(result.skipped)}")
+    show(explain_images(config), config)

@@ -1,36 +1,93 @@
 """The task of `explain`: a map for each image and class, its summary and its tests."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dlnotes_cli.data.array_files import write_npy
 from dlnotes_cli.data.folder_samples import DecodeSettings
+from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.data.paths import expand_argument
-from dlnotes_cli.device import choose_runtime
+from dlnotes_cli.device import RuntimeInfo, choose_runtime
 from dlnotes_cli.explain.attribution import Attribution, batch_size
-from dlnotes_cli.explain.check import check_map, reinitialized
-from dlnotes_cli.explain.drawing import Drawings
-from dlnotes_cli.explain.heat import numpy_of, resized, top_region
+from dlnotes_cli.explain.check import MapCheck, check_map, reinitialized
+from dlnotes_cli.explain.heat import heat_on, numpy_of, overlay, resized, top_region
 from dlnotes_cli.explain.methods import chosen_layer, explainer_of, wording_of
 from dlnotes_cli.explain.options import PREDICTED, TRUE, ExplainConfig
-from dlnotes_cli.explain.outputs import OutputFiles, OutputPlan
-from dlnotes_cli.explain.results import ExplainResult, Explanation
-from dlnotes_cli.explain.sheet import ClassMap
-from dlnotes_cli.inference.inspection import ImageBatch, PlacedImage, open_network, read_batches
-from dlnotes_cli.shell import output
+from dlnotes_cli.explain.outputs import OutputFiles, plan_outputs
+from dlnotes_cli.explain.sheet import ClassMap, Row, draw_sheet
+from dlnotes_cli.inference.inspection import ImageBatch, PlacedImage, open_network, read_batches, upright_pixels
+from dlnotes_cli.shell import files
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, named
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.output import progress
+from dlnotes_cli.shell.show import Detail, Table
 from dlnotes_cli.training.model_file import check_finite
 
 _SAMPLE = "flower.jpg"
 _FORWARD_ONLY = {"scorecam", "occlusion"}
 _MANY_PASSES = {"scorecam", "integrated-gradients", "smoothgrad", "occlusion"}  # over the network, for each image
 _SLOW_BATCH = 4  # images of these methods and of --check between two updates of the progress
+_MOST_IMAGES = 24  # of a sheet
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The map of one class for one image, summarized."""
+
+    file: str
+    class_name: str = field(metadata=named("class"))
+    probability: float
+    layer: str | None  # None: the input itself
+    box: tuple[int, int, int, int] | None  # of the highest 20%, in pixels of the stored image; None for an empty map
+    center_of_mass: tuple[float, float] | None
+    out: Path | None = field(default=None, metadata=OPTIONAL)  # the image with its heat
+    map: Path | None = field(default=None, metadata=OPTIONAL)  # the values
+    check: MapCheck | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True)
+class ExplainResult:
+    """The result of `explain`."""
+
+    model: str
+    weights: str
+    method: str
+    layer: str | None
+    runtime: RuntimeInfo = field(metadata=INLINE)
+    seed: int
+    results: Sequence[Explanation]
+    skipped: Sequence[str]
+    sheet: Path | None
+    notes: Sequence[str] = field(default=(), metadata=HIDDEN)
+
+    def table(self) -> Iterator[Table | str]:
+        """Each map, and what the tests of it say."""
+        where = f"layer {self.layer}" if self.layer else "input"
+        yield Detail(f"{self.method} of {self.model}, {where}")
+        columns = ("file", "class", "probability", "box of the top 20%", "center of mass")
+        yield Table(columns, [_row(one) for one in self.results], ("probability",), is_result=True)
+        for one in self.results:
+            if one.check is not None:
+                yield f"{one.file}  {one.class_name}: {one.check}"
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were written."""
+        every = (*(path for one in self.results for path in (one.out, one.map)), self.sheet)
+        return [path for path in every if path is not None]
+
+
+def _row(one: Explanation) -> tuple[str, ...]:
+    box = "-" if one.box is None else " ".join(map(str, one.box))
+    center = "-" if one.center_of_mass is None else " ".join(f"{value:g}" for value in one.center_of_mass)
+    return one.file, one.class_name, f"{one.probability:.4f}", box, center
 
 
 def explain_images(config: ExplainConfig) -> ExplainResult:
@@ -39,26 +96,56 @@ def explain_images(config: ExplainConfig) -> ExplainResult:
     Raises InputError for a model, method, layer, class, image or output file that is not valid.
     """
     images = config.images or (str(sample_image(_SAMPLE, "IMAGE")),)
-    inputs = list(dict.fromkeys(file for argument in images for file in expand_argument(argument)))
-    drawings = Drawings(config, OutputPlan(config, inputs))
+    inputs = {file.path: file for argument in images for file in expand_argument(argument)}
+    planned = plan_outputs(config, inputs.values())
     explainer = Explainer(config)
     settings = DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=config.skip_bad)
-    unread = {str(file.path): None for file in inputs}
-    total = len(unread)
     results: list[Explanation] = []
-    with output.progress("explain") as progress:
+    rows: list[list[Row]] = []  # of each image on the sheet
+    unread = dict.fromkeys(map(str, inputs))
+    with progress("explain") as bar:
         for batch in read_batches(list(unread), explainer.network, settings, explainer.batch_size):
             for image, maps in explainer.explain(batch):
-                paths = drawings.add(image, maps)
-                results += (explainer.summary(image, *pair) for pair in zip(maps, paths, strict=True))
+                paths = [planned[image.path, one.requested] for one in maps]
+                results += [explainer.summary(image, *pair) for pair in zip(maps, paths, strict=True)]
+                shown = _write(config, image, maps, paths, has_row=len(rows) < _MOST_IMAGES)
+                rows += [shown] if shown else []
                 del unread[str(image.path)]
-                progress.update(1 - len(unread) / total, partial(str, image.path.name))
-    network = explainer.network
-    wording = wording_of(config, network, explainer.layer)
+                bar.update(1 - len(unread) / len(inputs), partial(str, image.path.name))
+    network, notes, skipped = explainer.network, [], list(unread)
+    if config.sheet_file is not None:
+        read = len(inputs) - len(skipped)
+        if read > len(rows):
+            notes.append(f"{config.sheet_file} shows the first {len(rows)} of {read} images")
+        wording = wording_of(config, network, explainer.layer)
+        files.atomic_write(config.sheet_file, draw_sheet([row for shown in rows for row in shown], wording))
+    if skipped:
+        notes.append(f"{len(skipped)} skipped: {', '.join(skipped)}")
     return ExplainResult(
         network.name, network.weights, config.method, explainer.layer_name, network.runtime.info, config.seed, results,
-        list(unread), drawings.write_sheet(wording),
+        skipped, config.sheet_file, notes,
     )  # fmt: skip
+
+
+def _write(
+    config: ExplainConfig, image: PlacedImage, maps: Sequence[ClassMap], paths: Sequence[OutputFiles], *, has_row: bool
+) -> list[Row]:
+    """Write the files of an image; its rows on the sheet, if it `has_row`, the most probable class first."""
+    for one, planned in zip(maps, paths, strict=True):
+        if planned.map is not None:
+            files.make_folder("--maps", planned.map.parent)
+            write_npy(planned.map, one.values)
+    has_row = has_row and config.sheet_file is not None
+    if config.out is None and not has_row:
+        return []
+    pixels = upright_pixels(image.path, config.max_pixels)
+    for one, planned in zip(maps, paths, strict=True):
+        if planned.out is not None:
+            files.make_folder("--out", planned.out.parent)
+            heat = heat_on(one.values, image.geometry, (pixels.shape[0], pixels.shape[1]), config.method)
+            save_image(planned.out, LoadedImage(overlay(pixels, heat)))
+    by_probability = sorted(maps, key=lambda one: -one.probability)
+    return [Row(image, pixels, one, config.method) for one in by_probability] if has_row else []
 
 
 class Explainer:
@@ -72,13 +159,13 @@ class Explainer:
             runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
             self.network = replace(self.network, runtime=runtime)
         self.layer = chosen_layer(config, self.network)
+        self.layer_name = None if self.layer is None else self.layer.name
         self._method = explainer_of(config, self.network, self.layer)
-        self._indices = {name: self.network.class_index(name) for name in config.classes if not self._is_keyword(name)}
-
-    @property
-    def layer_name(self) -> str | None:
-        """The layer of a class activation map."""
-        return None if self.layer is None else self.layer.name
+        self._indices = {  # of the classes that are named; a class called `true` or `predicted` has priority
+            name: self.network.class_index(name)
+            for name in config.classes
+            if name not in {PREDICTED, TRUE} or name in self.network.classes
+        }
 
     @property
     def batch_size(self) -> int:
@@ -104,9 +191,8 @@ class Explainer:
         """What is reported about a map."""
         box, center = one.region.in_stored(image.geometry) if one.region else (None, None)
         return Explanation(
-            str(image.path), one.class_name, one.probability, self.layer_name, box, center, paths.out,
-            paths.map, one.check,
-        )  # fmt: skip
+            str(image.path), one.class_name, one.probability, self.layer_name, box, center, *paths, one.check
+        )
 
     def _class_map(self, x: Tensor, found: Attribution, random_maps: Tensor | None, at: tuple[int, int]) -> ClassMap:
         """The map of one image (C, H, W) and class, at this row and column."""
@@ -121,10 +207,6 @@ class Explainer:
             self._config.classes[k], self.network.classes[index], float(found.logits[i].softmax(0)[index]),
             index == int(found.logits[i].argmax()), numpy_of(values), at_input, top_region(at_input), check, randomized,
         )  # fmt: skip
-
-    def _is_keyword(self, name: str) -> bool:
-        """Whether a value of `--class` is `predicted` or `true`; a class of this name has priority."""
-        return name in {PREDICTED, TRUE} and name not in self.network.classes
 
     def _choose(self, images: Sequence[PlacedImage], logits: Tensor) -> Tensor:
         """The classes (N, K) of some images, in the order of `--class`."""

@@ -11,17 +11,20 @@ from PIL import Image
 from torch import Tensor
 
 from dlnotes_cli.data.images.geometry import Geometry, Region
+from dlnotes_cli.explain.options import CAM_METHODS, PIXEL_METHODS
 from dlnotes_cli.inference.inspection import blurred
 
 Floats = NDArray[np.float32]
 
-TOP_SHARE = 0.2  # of the pixels that the network sees
+COLORS = "inferno"  # matplotlib's name: from black to yellow with rising lightness, which any color vision reads
+_TOP_SHARE = 0.2  # of the pixels that the network sees
 _BRIGHTEST = 0.995  # quantile of the positive values that has the brightest color, so that single pixels do not set it
 _ROUNDING = 1e-6  # by which a box may miss a pixel's border
 _OPACITY = 0.8  # of the hottest color over the image
 _PALER = 0.35  # how far the gray image under the heat is moved to white
 _UNSEEN = 0.35  # brightness of the part that does not reach the network
 _SMOOTHING = 1 / 64  # standard deviation in sides of the network's input, so that single pixels are visible
+_SQUARE = 4  # pixels of the image for one of the input, from which on it is drawn as a square
 
 
 @dataclass(frozen=True)
@@ -61,29 +64,33 @@ def top_region(values: Floats) -> TopRegion | None:
 
 def largest_part(values: Floats) -> Region | None:
     """The box around the largest connected part of the pixels of `top_region`; None if there are none."""
-    left = set(zip(*(places.tolist() for places in np.nonzero(_is_top(values))), strict=True))
-    largest: list[tuple[int, int]] = []
-    while left:
-        part = [left.pop()]
-        for row, column in part:  # which grows
-            neighbors = {(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)} & left
-            left -= neighbors
-            part += neighbors
-        largest = max(largest, part, key=len)
-    if not largest:
+    from scipy import ndimage
+
+    labels, count = ndimage.label(_is_top(values))
+    if not count:
         return None
-    rows, columns = zip(*largest, strict=True)
-    return float(min(columns)), float(min(rows)), float(max(columns) + 1), float(max(rows) + 1)
+    rows, columns = ndimage.find_objects(labels)[np.bincount(labels.ravel())[1:].argmax()]
+    return float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)
 
 
 def _is_top(values: Floats) -> NDArray[np.bool_]:
-    return np.asarray((values >= np.quantile(values, 1 - TOP_SHARE)) & (values > 0))
+    return np.asarray((values >= np.quantile(values, 1 - _TOP_SHARE)) & (values > 0))
 
 
 def smoothed(values: Floats) -> Floats:
     """The positive values (H, W), averaged with a small Gaussian window, for display."""
     positive = torch.from_numpy(np.maximum(values, 0))[None, None]
     return numpy_of(blurred(positive, _SMOOTHING * min(values.shape))[0, 0])
+
+
+def heat_on(values: Floats, geometry: Geometry, size: tuple[int, int], method: str) -> Floats:
+    """A map as brightness in 0..1 on the upright image, (H, W) = `size`; nan where the network sees nothing.
+
+    Maps of single pixels are smoothed a little; the pixels of a small input stay squares, like those of the image.
+    """
+    has_squares = method not in CAM_METHODS and max(size) >= _SQUARE * max(values.shape)
+    bright = brightness(smoothed(values) if method in PIXEL_METHODS and not has_squares else values)
+    return spread(bright, geometry, size, smooth=not has_squares)
 
 
 def brightness(values: Floats) -> Floats:
@@ -113,16 +120,17 @@ def spread(bright: Floats, geometry: Geometry, size: tuple[int, int], *, smooth:
     return spread_out
 
 
-def overlay(pixels: NDArray[np.uint8], heat: Floats, colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A pale gray image (H, W, 3) under the colors (256, 3) of its heat (H, W), more opaque where it is hotter.
+def overlay(pixels: NDArray[np.uint8], heat: Floats) -> NDArray[np.uint8]:
+    """A pale gray image (H, W, 3) under the colors of its heat (H, W), more opaque where it is hotter.
 
     Where the heat is nan, the network sees nothing, and the image is dark.
     """
+    from matplotlib import colormaps
+
     gray = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)[..., None]
     pale = gray + _PALER * (255 - gray)
-    seen = np.nan_to_num(heat)
-    share = (_OPACITY * seen)[..., None]
-    shown = pale * (1 - share) + colors[np.rint(seen * 255).astype(np.uint8)] * share
+    share = _OPACITY * np.nan_to_num(heat)[..., None]
+    shown = pale * (1 - share) + colormaps[COLORS](np.nan_to_num(heat), bytes=True)[..., :3] * share
     return np.rint(np.where(np.isnan(heat)[..., None], gray * _UNSEEN, shown)).astype(np.uint8)
 
 

@@ -1,37 +1,41 @@
 """The methods by name: what each needs of a network, its maps for a batch, and what a sheet says about it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor
 
 from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.attribution import Attribution, ClassSelector
-from dlnotes_cli.explain.options import CAM_METHODS, ExplainConfig
+from dlnotes_cli.explain.options import CAM_METHODS, PIXEL_METHODS, ExplainConfig
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, check_spatial
 from dlnotes_cli.shell.errors import InputError
 
 AttributionMethod = Callable[[Tensor, ClassSelector], Attribution]  # of prepared images and the choice of their classes
-PIXEL_METHODS = ("saliency", "integrated-gradients", "smoothgrad")  # whose maps are single pixels next to each other
 
-_NAMES = {
-    "layercam": "LayerCAM", "gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "scorecam": "Score-CAM",
-    "saliency": "saliency", "integrated-gradients": "integrated gradients", "smoothgrad": "SmoothGrad",
-    "occlusion": "occlusion",
+_TEXTS: Mapping[str, tuple[str, str]] = {  # the name of a method, and what its heat is
+    "layercam": ("LayerCAM", "the activations of {layer}, each weighted by its own positive gradient"),
+    "gradcam": ("Grad-CAM", "the activations of {layer}, each channel weighted by its mean gradient"),
+    "gradcam++": ("Grad-CAM++", "the activations of {layer}, each channel weighted by its positive gradients"),
+    "scorecam": (
+        "Score-CAM", "the activations of {layer}, each channel weighted by the score of the image that it masks",
+    ),
+    "saliency": ("saliency", "the largest absolute gradient of the class's score over the colors of a pixel"),
+    "smoothgrad": (
+        "SmoothGrad", "the largest absolute mean gradient of the class's score over noisy copies of the image",
+    ),
+    "integrated-gradients": (
+        "integrated gradients", "what a pixel adds to the class's score on the way from a black image",
+    ),
+    "occlusion": (
+        "occlusion",
+        (
+            "the drop of the class's score while a window of {window}x{window} pixels of the input is covered, moved "
+            "by {stride}; each pixel has the mean of the windows that cover it"
+        ),
+    ),
 }  # fmt: skip
-_WEIGHTS = {
-    "layercam": "each weighted by its own positive gradient",
-    "gradcam": "each channel weighted by its mean gradient",
-    "gradcam++": "each channel weighted by its positive gradients",
-    "scorecam": "each channel weighted by the score of the image that it masks",
-}
-_INPUT = {
-    "saliency": "the largest absolute gradient of the class's score over the colors of a pixel",
-    "smoothgrad": "the largest absolute mean gradient of the class's score over noisy copies of the image",
-    "integrated-gradients": "what a pixel adds to the class's score on the way from a black image",
-}
-
 _SMOOTHED = (
     "Single pixels are drawn slightly smoothed, except those of small inputs, so that they are visible; the files of "
     "--maps are not."
@@ -87,29 +91,27 @@ def occlusion_window(config: ExplainConfig, network: InspectedNetwork) -> tuple[
     return window, stride
 
 
-@dataclass(frozen=True)
-class Wording:
-    """The texts of a sheet."""
+class Wording(NamedTuple):
+    """The texts of a sheet: its title, the label of the color bar, and what the heat is."""
 
     title: str
-    heat: str  # what the heat is
-    scale: str  # label of the color bar
-    notes: tuple[str, ...] = ()
+    scale: str
+    notes: list[str]
 
 
 def wording_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedLayer | None) -> Wording:
     """The texts for a method, and for the layer of a class activation map."""
-    where = "the input" if layer is None else layer.name
-    title = f"Why the {network.title} answers: {_NAMES[config.method]} of {where}"
-    relative = "relative to the map's own maximum"
-    if config.method == "occlusion":
+    name, heat = _TEXTS[config.method]
+    of_score, window, stride = config.method == "occlusion", 0, 0
+    if of_score:
         window, stride = occlusion_window(config, network)
-        heat = (
-            f"the drop of the class's score while a window of {window}x{window} pixels of the input is covered, moved "
-            f"by {stride}; each pixel has the mean of the windows that cover it"
-        )
-        return Wording(title, heat, f"drop of the score, {relative}")
-    if layer is not None:
-        heat = f"the activations of {layer.name}, {_WEIGHTS[config.method]}"
-        return Wording(title, heat, f"heat, {relative}")
-    return Wording(title, _INPUT[config.method], f"heat, {relative}", (_SMOOTHED,))
+    where = "the input" if layer is None else layer.name
+    return Wording(
+        f"Why the {network.title} answers: {name} of {where}",
+        f"{'drop of the score' if of_score else 'heat'}, relative to the map's own maximum",
+        [
+            f"Heat: {heat.format(layer=where, window=window, stride=stride)}.",
+            "Each map is scaled to its own maximum (its highest 0.5%), so that the colors of two maps do not compare.",
+            *([_SMOOTHED] if config.method in PIXEL_METHODS else []),
+        ],
+    )

@@ -10,6 +10,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Config, option
 
 CAM_METHODS = ("layercam", "gradcam", "gradcam++", "scorecam")
+PIXEL_METHODS = ("saliency", "integrated-gradients", "smoothgrad")  # whose maps are single pixels next to each other
 PREDICTED, TRUE = "predicted", "true"  # values of --class that are no names
 DEFAULT_SHEET = "explained.png"
 

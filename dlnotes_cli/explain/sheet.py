@@ -1,33 +1,37 @@
-"""The contact sheet of `explain`: image, heat map and both together for every class, and the test of each map."""
+"""The sheet of `explain`: image, heat map and both together for every class, and the test of each map."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from dlnotes_cli.data.images.geometry import Region
 from dlnotes_cli.explain.check import MapCheck
-from dlnotes_cli.explain.heat import Floats, TopRegion
+from dlnotes_cli.explain.heat import COLORS, Floats, TopRegion, heat_on, largest_part, overlay, smoothed
 from dlnotes_cli.explain.methods import Wording
-from dlnotes_cli.explain.options import TRUE
-from dlnotes_cli.plots.figure import GRAY, Sheet
+from dlnotes_cli.explain.options import PIXEL_METHODS, TRUE
+from dlnotes_cli.inference.inspection import PlacedImage
+from dlnotes_cli.plots.figure import FRAME, GRAY, new_figure, png
 from dlnotes_cli.plots.names import columns, plain, shortened, words_in_lines
 from dlnotes_cli.shell import output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_HEAT, _UNSEEN = "inferno", (221, 221, 221)  # colors of a heat map, and of what the network does not see
+_UNSEEN = "#dddddd"  # color of what the network does not see
 _DELETION, _INSERTION = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito, distinct for any color vision
 _SMALL = 0.0005  # probability below which two digits are shown
-_SIDE, _GAP = 2.7, 0.16  # inches of a plot, and between two
-_LOWEST, _HIGHEST = 0.45, 1.4  # height of a plot in its width
-_LINE = 0.165  # inches of a line of small text
-_CURVES = 2.0  # inches of the plot of curves
-_PER_INCH = 17.0  # characters of small text
+_SIDE, _GAP = 2.7, 0.15  # inches of a plot, and between two
+_LOWEST, _HIGHEST = 0.15, 1.4  # height of a plot in its width
+_CURVES = 1.9  # inches of the plot of curves
+_LABELS, _BELOW = 0.3, 0.4  # inches above a row of plots, and below one with tests
+_PER_INCH = 16  # characters of small text
+_LARGEST_SIDE, _SMALLEST_SIDE = 480, 160  # pixels of an image
+_WIDE = 0.5  # part of the input that a box must not exceed
 _GOOD = (
     "good if deletion falls faster and insertion rises faster than for random maps, and the rank correlation is near 0"
 )
@@ -48,200 +52,116 @@ class ClassMap:
     randomized: Floats | None = None  # the map (h, w) of re-initialized weights
 
     @property
-    def role(self) -> str:
-        """What the class is, in a label."""
+    def label(self) -> str:
+        """What the class is, with its name and its probability."""
         roles = (("predicted", self.is_predicted), (TRUE, self.requested == TRUE))
-        return ", ".join(name for name, is_so in roles if is_so) or "class"
+        role = ", ".join(name for name, is_so in roles if is_so) or "class"
+        label = f"{role}: {{}} ({100 * self.probability:{'.1f' if self.probability >= _SMALL else '.2g'}} %)"
+        return label.format(_fitted(self.class_name, 2 * _SIDE, columns(label)))
 
 
-@dataclass(frozen=True)
-class ExplanationPanels:
-    """A map on an image: heat (H, W) in 0..1, nan where the network sees nothing, the overlay, and a box."""
+class Row:
+    """An image on the sheet, and one of its maps on it."""
 
-    one: ClassMap
-    heat: Floats
-    overlay: NDArray[np.uint8]
-    box: tuple[float, ...] | None  # x0, y0, x1, y1 in pixels
-    is_part: bool = False  # whether it is around the largest connected part only
-    randomized: Floats | None = None  # heat of the map of re-initialized weights
+    def __init__(self, image: PlacedImage, pixels: NDArray[np.uint8], one: ClassMap, method: str) -> None:
+        """`pixels` (H, W, 3) are those of the upright image."""
+        self.path, self.one, self.pixels = image.path, one, _on_sheet(pixels)
+        self._geometry, self._method = image.geometry, method
+        self.heat = self._heat(one.values)
+        self.randomized = None if one.randomized is None else self._heat(one.randomized)
+        width, height = image.geometry.input
+        x0, y0, x1, y1 = self.seen = self._on_pixels((0.0, 0.0, float(width), float(height)))
+        self.is_whole = max(x0, y0, self.pixels.shape[1] - x1, self.pixels.shape[0] - y1) < 1
+        box, self.is_part = self._box()
+        self.box = None if box is None else self._on_pixels(box)
 
+    def _heat(self, values: Floats) -> Floats:
+        size = (self.pixels.shape[0], self.pixels.shape[1])
+        return heat_on(values, self._geometry, size, self._method)
 
-@dataclass(frozen=True)
-class ExplanationRow:
-    """An image uint8 (H, W, 3), the part of it that the network sees, in pixels, and the maps of its classes."""
+    def _on_pixels(self, box: Region) -> tuple[float, ...]:
+        """A box of the network's input in pixels of the image on the sheet."""
+        scale = self.pixels.shape[1] / self._geometry.upright[0]
+        return tuple(scale * edge for edge in self._geometry.box_in_upright(box))
 
-    name: str
-    image: NDArray[np.uint8]
-    seen: tuple[float, ...]
-    panels: Sequence[ExplanationPanels]
-
-
-@cache
-def heat_colors() -> NDArray[np.uint8]:
-    """The colors (256, 3) of a heat map, from black to yellow with rising lightness, which any color vision reads."""
-    from matplotlib import colormaps
-
-    return np.asarray(np.rint(colormaps[_HEAT](np.arange(256))[:, :3] * 255), np.uint8)
-
-
-def draw_explanations(rows: Sequence[ExplanationRow], wording: Wording) -> bytes:
-    """A contact sheet with a row for each image and class: the image once, then heat map, overlay and tests."""
-    return _Drawing(rows, wording).png()
+    def _box(self) -> tuple[Region | None, bool]:
+        """The box to draw: of the highest 20%, or where it is wide, of their largest part."""
+        values, region = self.one.at_input, self.one.region
+        if region is None or not _is_wide(region.box, values):
+            return (None if region is None else region.box), False
+        part = largest_part(smoothed(values) if self._method in PIXEL_METHODS else values)
+        return (None if part is None or _is_wide(part, values) else part), True
 
 
-class _Drawing:
-    """The sheet, drawn from top to bottom."""
+def draw_sheet(rows: Sequence[Row], wording: Wording) -> bytes:
+    """A sheet as a PNG file, with the image at the first of its rows, then heat map, overlay and tests."""
+    from matplotlib.cm import ScalarMappable
 
-    def __init__(self, rows: Sequence[ExplanationRow], wording: Wording) -> None:
-        self._rows, self._wording = rows, wording
-        panels = [panel for row in rows for panel in row.panels]
-        self._is_checked = any(panel.randomized is not None for panel in panels)
-        self._columns = 5 if self._is_checked else 3
-        self._width = self._columns * (_SIDE + _GAP) - _GAP
-        heights = sum((self._height(row) + 0.62) * len(row.panels) for row in rows)
-        self._sheet = Sheet(self._width, heights + 0.6)
-        self._top = 0.0
+    is_checked = any(row.one.check is not None for row in rows)
+    count = 5 if is_checked else 3
+    lowest = _CURVES / _SIDE if is_checked else _LOWEST
+    heights = [_SIDE * float(np.clip(row.pixels.shape[0] / row.pixels.shape[1], lowest, _HIGHEST)) for row in rows]
+    width = count * (_SIDE + _GAP)
+    lines = [line for caption in _captions(rows, wording) for line in words_in_lines(caption, int(width * _PER_INCH))]
+    labels = _LABELS + (_BELOW if is_checked else 0)
+    figure = new_figure(width, sum(heights) + len(rows) * labels + 0.14 * len(lines) + 0.9)
+    margin = _GAP / 2 / width
+    figure.set_layout_engine("constrained", rect=(margin, 0, 1 - 2 * margin, 1))
+    grid = figure.subplots(len(rows), count, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for row, before, cells in zip(rows, [None, *rows], grid, strict=False):
+        _draw(row, cells, is_first=before is None or before.path != row.path)
+    title = "\n".join(map(plain, words_in_lines(wording.title, int(width * 9))))
+    figure.suptitle(title, x=margin, ha="left", fontsize=12, fontweight="bold")
+    scale = figure.colorbar(
+        ScalarMappable(cmap=COLORS), ax=grid[-1:, 1:3], location="bottom", aspect=50, pad=0.02, panchor=False
+    )
+    scale.set_ticks([0, 1], labels=["0 or less", "maximum"], fontsize=8)
+    first, last = scale.ax.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
+    scale.set_label(wording.scale, fontsize=8, labelpad=-8)
+    figure.supxlabel("\n".join(map(plain, lines)), x=margin, ha="left", fontsize=8, color="#444444")
+    return png(figure)
 
-    def png(self) -> bytes:
-        self._text_lines(self._wording.title, 12, per_inch=9.5, fontweight="bold")
-        self._top += 0.12
-        for row in self._rows:
-            for i, panel in enumerate(row.panels):
-                self._draw(row, panel, is_first=i == 0)
-        self._draw_scale()
-        self._top += 0.1
-        for text in self._captions():
-            self._text_lines(text, 8, color="#444444")
-        return self._sheet.png()
 
-    def _height(self, row: ExplanationRow) -> float:
-        """Inches of a row of plots."""
-        height = _SIDE * float(min(max(row.image.shape[0] / row.image.shape[1], _LOWEST), _HIGHEST))
-        return max(height, _CURVES) if self._is_checked else height
-
-    def _text_lines(self, text: str, size: float, *, per_inch: float = _PER_INCH, **style: Any) -> None:
-        for line in words_in_lines(text, int(self._width * per_inch)):
-            self._sheet.text(0, self._top, plain(line), fontsize=size, **style)
-            self._top += _LINE * size / 8
-
-    def _draw(self, row: ExplanationRow, panel: ExplanationPanels, *, is_first: bool) -> None:
-        top, height = self._top + _LINE + 0.03, self._height(row)
-        left = _SIDE + _GAP
-        if is_first:
-            self._label(0, _fitted(row.name, _SIDE))
-            where = self._sheet.image(row.image.transpose(2, 0, 1), 0, top, _SIDE, height)
-            if not _is_whole(row):
-                self._frame(row.seen, row.image, (0, top, height), where)
-        digits = ".1f" if panel.one.probability >= _SMALL else ".2g"
-        label = f"{panel.one.role}: {{}} ({100 * panel.one.probability:{digits}} %)"
-        name = _fitted(panel.one.class_name, 2 * _SIDE + _GAP, columns(label))
-        self._label(left, label.format(name), fontweight="bold")
-        self._sheet.image(_colored(panel.heat).transpose(2, 0, 1), left, top, _SIDE, height)
-        left += _SIDE + _GAP
-        where = self._sheet.image(panel.overlay.transpose(2, 0, 1), left, top, _SIDE, height)
-        if panel.box is not None:
-            self._frame(panel.box, panel.overlay, (left, top, height), where, is_part=panel.is_part)
-        below = 0.2
-        if panel.one.check is not None and panel.randomized is not None:
-            self._draw_check(panel.one.check, panel.randomized, (left + _SIDE + _GAP, top), height)
-            below = 0.42
-        self._top = top + height + below
-
-    def _label(self, left: float, text: str, **style: Any) -> None:
-        self._sheet.text(left, self._top, plain(text), **style)
-
-    def _frame(
-        self,
-        box: tuple[float, ...],
-        pixels: NDArray[np.uint8],
-        cell: tuple[float, float, float],
-        shown: tuple[float, float],
-        *,
-        is_part: bool | None = None,
-    ) -> None:
-        """A frame on an image in a cell (left, top, height): dashed, dotted around a part, or a line (None)."""
-        (left, top, height), (image_width, image_height) = cell, shown
-        scale = image_width / pixels.shape[1]
-        left, top = left + (_SIDE - image_width) / 2, top + (height - image_height) / 2
-        x0, x1 = (left + scale * x for x in box[::2])
-        y0, y1 = (top + scale * y for y in box[1::2])
-        lines = [("black", "-", 1.3), ("white", (0, (1, 1) if is_part else (4, 3)), 1.3)]
-        if is_part is None:
-            lines = [("black", "-", 1.8), ("white", "-", 0.7)]
-        for color, style, width in lines:
-            self._sheet.canvas.plot(
-                [x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], linestyle=style, color=color, linewidth=width
-            )
-
-    def _draw_check(self, check: MapCheck, randomized: Floats, at: tuple[float, float], height: float) -> None:
-        (left, top), rank = at, check.rank_correlation
+def _draw(row: Row, cells: "Sequence[Axes]", *, is_first: bool) -> None:
+    """A row of plots."""
+    whole, heat, both, *tests = cells
+    if is_first:
+        _show(whole, row.pixels, _fitted("/".join(row.path.parts[-2:]), _SIDE))
+        if not row.is_whole:
+            _frame(whole, row.seen, ("black", "-", 1.8), ("white", "-", 0.7))
+    else:
+        whole.set_axis_off()
+    _show(heat, row.heat, row.one.label, weight="bold")
+    _show(both, overlay(row.pixels, row.heat))
+    if row.box is not None:
+        _frame(both, row.box, ("black", "-", 1.3), ("white", (0, (1, 1) if row.is_part else (4, 3)), 1.3))
+    if row.one.check is not None and row.randomized is not None:
+        rank = row.one.check.rank_correlation
         found = f"rank correlation {rank:.2f}" if math.isfinite(rank) else "no map"
-        self._label(left, f"map of random weights: {found}")
-        self._sheet.image(_colored(randomized).transpose(2, 0, 1), left, top, _SIDE, height)
-        left += _SIDE + _GAP + 0.42
-        axes = self._sheet.axes(left, top, _SIDE - 0.42, height - 0.34)
-        _show_curves(axes, check)
-        self._sheet.text(_SIDE + _GAP, top + height + 0.08, plain(f"Check: {check.verdict}."), fontsize=9)
-
-    def _draw_scale(self) -> None:
-        left = _SIDE + _GAP
-        axes = self._sheet.axes(left, self._top, 2 * _SIDE + _GAP, 0.13)
-        axes.imshow(heat_colors()[None], aspect="auto", extent=(0, 1, 0, 1))
-        axes.set_yticks([])
-        axes.set_xticks([])
-        self._top += 0.17
-        for x, text, align in (
-            (left, "0 or less", "left"),
-            (left + _SIDE + _GAP / 2, self._wording.scale, "center"),
-            (left + 2 * _SIDE + _GAP, "maximum", "right"),
-        ):
-            self._sheet.text(x, self._top, plain(text), fontsize=8, ha=align)
-        self._top += _LINE
-
-    def _captions(self) -> list[str]:
-        """What the heat, the frames and the gray parts are."""
-        panels = [panel for row in self._rows for panel in row.panels]
-        captions = [
-            "From left to right: image, heat, heat over the image in gray"
-            + (", heat of the network with re-initialized weights, curves." if self._is_checked else "."),
-            f"Heat: {self._wording.heat}.",
-            "Each map is scaled to its own maximum (its highest 0.5%), so that the colors of two maps do not compare.",
-            *self._wording.notes,
-        ]
-        if any(not _is_whole(row) for row in self._rows):
-            captions.append(
-                "Only the part in the thin frame on the image reached the network; what is plain gray in the heat map "
-                "and dark next to it did not."
-            )
-        if any(panel.box and not panel.is_part for panel in panels):
-            captions.append("Dashed: box around the highest 20% of the map, of its values above 0 only.")
-        if any(panel.box and panel.is_part for panel in panels):
-            captions.append(
-                "Dotted: box around the largest connected part of the highest 20%, where a box around all of them "
-                "covers more than half of the input."
-            )
-        if any(panel.box is None and np.nanmax(panel.heat) > 0 for panel in panels):
-            captions.append("No box: the highest 20% of this map are spread over more than half of the input.")
-        if any(not np.nanmax(panel.heat) > 0 for panel in panels):
-            captions.append("Black map: it has no value above 0.")
-        if self._is_checked:
-            captions.append(
-                "Curves: probability of the class while the hottest pixels are deleted, or inserted into a blurred "
-                f"image, first; bands: range of the random maps. Check: {_GOOD}."
-            )
-        return captions
+        _show(tests[0], row.randomized, f"map of random weights: {found}")
+        _show_curves(tests[1], row.one.check)
+        heat.set_xlabel(plain(f"Check: {row.one.check.verdict}."), loc="left", fontsize=9)
 
 
-def _is_whole(row: ExplanationRow) -> bool:
-    x0, y0, x1, y1 = row.seen
-    height, width = row.image.shape[:2]
-    return bool(max(x0, y0, width - x1, height - y1) < 1)
+def _show(axes: "Axes", pixels: NDArray[np.generic], label: str = "", weight: str = "normal") -> None:
+    """Pixels (H, W, 3), or heat (H, W) in colors, below a label."""
+    height, width = pixels.shape[:2]
+    axes.imshow(pixels, extent=(0, width, height, 0), cmap=COLORS, vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[], facecolor=_UNSEEN, anchor="NW")
+    axes.spines[:].set(color=FRAME, linewidth=0.5)
+    axes.set_title(plain(label), loc="left", fontsize=9, fontweight=weight)
 
 
-def _colored(heat: Floats) -> NDArray[np.uint8]:
-    """Heat (H, W) in 0..1 in colors; nan is light gray."""
-    pixels = heat_colors()[np.rint(np.nan_to_num(heat) * 255).astype(np.uint8)]
-    return np.where(np.isnan(heat)[..., None], np.array(_UNSEEN, np.uint8), pixels)
+def _frame(axes: "Axes", box: tuple[float, ...], *lines: tuple[str, object, float]) -> None:
+    """Lines on top of each other around a box x0, y0, x1, y1, each with its color, style and width."""
+    from matplotlib.patches import Rectangle
+
+    x0, y0, x1, y1 = box
+    for color, style, width in lines:
+        patch = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linestyle=style, linewidth=width)
+        axes.add_patch(patch).set_clip_on(False)
 
 
 def _show_curves(axes: "Axes", check: MapCheck) -> None:
@@ -253,9 +173,7 @@ def _show_curves(axes: "Axes", check: MapCheck) -> None:
         axes.plot(shares, values, color=color, label=f"{name} {getattr(check.curves, name):.2f}")
         band = f"random {getattr(check, f'random_{name}'):.2f}"
         axes.fill_between(shares, random.min(0), random.max(0), color=color, alpha=0.2, lw=0, label=band)
-    axes.set_xlim(0, 100)
-    axes.set_ylim(-0.02, 1.4)
-    axes.set_yticks([0, 0.5, 1])
+    axes.set(xlim=(0, 100), ylim=(-0.02, 1.4), yticks=[0, 0.5, 1])
     axes.set_xlabel("% of the pixels deleted or inserted", fontsize=8, labelpad=1)
     axes.set_ylabel("probability", fontsize=8, labelpad=1)
     axes.tick_params(labelsize=8, color=GRAY)
@@ -263,6 +181,50 @@ def _show_curves(axes: "Axes", check: MapCheck) -> None:
         fontsize=7.5, ncols=2, loc="upper center", frameon=False, borderaxespad=0.1, columnspacing=0.8, handlelength=1.4
     )
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _captions(rows: Sequence[Row], wording: Wording) -> Iterator[str]:
+    """What the heat, the frames and the gray parts are."""
+    is_checked = any(row.one.check is not None for row in rows)
+    more = ", heat of the network with re-initialized weights, curves" if is_checked else ""
+    yield f"From left to right: image, heat, heat over the image in gray{more}."
+    yield from wording.notes
+    if not all(row.is_whole for row in rows):
+        yield (
+            "Only the part in the thin frame on the image reached the network; what is plain gray in the heat map "
+            "and dark next to it did not."
+        )
+    if any(row.box and not row.is_part for row in rows):
+        yield "Dashed: box around the highest 20% of the map, of its values above 0 only."
+    if any(row.box and row.is_part for row in rows):
+        yield (
+            "Dotted: box around the largest connected part of the highest 20%, where a box around all of them "
+            "covers more than half of the input."
+        )
+    if any(row.box is None and np.nanmax(row.heat) > 0 for row in rows):
+        yield "No box: the highest 20% of this map are spread over more than half of the input."
+    if any(not np.nanmax(row.heat) > 0 for row in rows):
+        yield "Black map: it has no value above 0."
+    if is_checked:
+        yield (
+            "Curves: probability of the class while the hottest pixels are deleted, or inserted into a blurred "
+            f"image, first; bands: range of the random maps. Check: {_GOOD}."
+        )
+
+
+def _is_wide(box: Region, values: Floats) -> bool:
+    x0, y0, x1, y1 = box
+    return (x1 - x0) * (y1 - y0) > _WIDE * values.size
+
+
+def _on_sheet(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (H, W, 3) at its size on the sheet, where the pixels of a tiny image are squares."""
+    height, width = pixels.shape[:2]
+    longest = max(height, width)
+    scale = min(max(longest, _SMALLEST_SIDE), _LARGEST_SIDE) / longest
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(pixels).resize(size, method))
 
 
 def _fitted(name: str, room: float, used: int = 0) -> str:

@@ -182,9 +182,9 @@ class InspectedNetwork:
     names: dict[nn.Module, str] = field(default_factory=dict, repr=False)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images from `prepare`."""
+        """Logits (N, classes), float32, of images as from `prepare`, in any memory format."""
         with self.runtime.autocast():
-            logits: Tensor = self.network(x)
+            logits: Tensor = self.network(self._laid_out(x))
         return logits.float()
 
     def prepare(self, samples: Tensor) -> Tensor:

@@ -7,20 +7,16 @@ from itertools import product
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
-from explain.toy_networks import CLASSES, SIDE, ConvGapLinear, deep, images, linear, opened
+from explain.toy_networks import CLASSES, SIDE, ConvGapLinear, deep, images, opened
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlnotes_cli.explain import attribution
 from dlnotes_cli.explain.attribution import Attribution
 from dlnotes_cli.inference.inspected_network import InspectedNetwork
 
 Method = Callable[[InspectedNetwork, Tensor, attribution.ClassSelector], Attribution]
-
-
-def predicted(logits: Tensor) -> Tensor:
-    return logits.argmax(1, keepdim=True)
 
 
 def every_class(logits: Tensor) -> Tensor:
@@ -55,84 +51,51 @@ def network() -> InspectedNetwork:
     return opened(deep())
 
 
-def conv_gap_linear(network: InspectedNetwork) -> ConvGapLinear:
-    assert isinstance(network.network, ConvGapLinear)
-    return network.network
-
-
-@pytest.mark.parametrize(("formula", "lowest"), [(attribution.gradcam, None), (attribution.layercam, 0.0)])
+@pytest.mark.parametrize(("formula", "lowest"), [(attribution.gradcam, -torch.inf), (attribution.layercam, 0.0)])
 def test_maps_of_linear_scores_are_the_classic_cam_or_its_positive_weights(
-    simple: InspectedNetwork, formula: attribution.MapFormula, lowest: float | None
+    simple: InspectedNetwork, formula: attribution.MapFormula, lowest: float
 ) -> None:
-    x, module = images(simple), conv_gap_linear(simple)
+    x, module = images(simple), simple.network
+    assert isinstance(module, ConvGapLinear)
     found = cam(formula, "activation")(simple, x, every_class)
     features = F.relu(F.conv2d(x, module.convolution.weight, module.convolution.bias, padding=1))
-    weights = module.output.weight if lowest is None else module.output.weight.clamp(min=lowest)
+    weights = module.output.weight.clamp(min=lowest)
     torch.testing.assert_close(found.maps * SIDE * SIDE, torch.einsum("kc,nchw->nkhw", weights, features).relu())
     assert (found.maps > 0).any()
 
 
 def test_gradcam_plus_plus_follows_from_the_derivatives_of_the_exponential(simple: InspectedNetwork) -> None:
-    x = images(simple, 1)
+    x, module = images(simple, 1), simple.network
+    assert isinstance(module, ConvGapLinear)
     found = cam(attribution.gradcam_plus_plus, "activation")(simple, x, every_class)
-    with simple.capture([simple.layer("activation")], detached=True) as outputs:
-        logits = simple(x)
-    features = outputs["activation"].detach()
-    weight = conv_gap_linear(simple).output.weight / (SIDE * SIDE)
-    for k in range(len(CLASSES)):
-        # The score is linear in the features, so that derivative n of exp(score) is exp(score) times weight to the n.
-        y = logits[0, k].detach().exp()
-        first, second, third = (y * weight[k] ** n for n in (1, 2, 3))
-        expected = torch.zeros(SIDE, SIDE)
-        for c in range(features.shape[1]):
-            alpha = second[c] / (2 * second[c] + (features[0, c] * third[c]).sum())
-            expected += features[0, c] * (alpha * first[c].clamp(min=0) * SIDE * SIDE)
-        torch.testing.assert_close(found.maps[0, k] * y, expected.relu())
-
-
-@pytest.mark.parametrize("layer", ["0", "1", "3", "5"])
-def test_gradients_of_a_layer_are_those_of_the_whole_graph(network: InspectedNetwork, layer: str) -> None:
-    x = images(network)
-    seen: list[Tensor] = []
-
-    def formula(features: Tensor, gradients: Tensor) -> Tensor:
-        seen.append(gradients)
-        return features.sum(1)
-
-    found = cam(formula, layer)(network, x, every_class)
-    layers = list(network.network.children())
-    features = torch.nn.Sequential(*layers[: int(layer) + 1])(x).requires_grad_()
-    logits = torch.nn.Sequential(*layers[int(layer) + 1 :])(features)
-    torch.testing.assert_close(found.maps[:, 0], features.detach().sum(1))
-    for k, gradients in enumerate(seen):
-        expected = torch.autograd.grad(logits[:, k].sum(), features, retain_graph=True)[0]
-        torch.testing.assert_close(gradients, expected)
+    features = module.activation(module.convolution(x))[0]
+    for k, row in enumerate(module.output.weight / (SIDE * SIDE)):
+        expected = torch.zeros(SIDE, SIDE)  # the score is linear in the features: derivative n of exp is exp * weight^n
+        for channel, weight in zip(features, row, strict=True):
+            alpha = weight**2 / (2 * weight**2 + (channel * weight**3).sum())
+            expected += channel * alpha * weight.clamp(min=0) * SIDE * SIDE
+        torch.testing.assert_close(found.maps[0, k], expected.relu())
 
 
 def test_scorecam_is_a_plain_loop_over_channels(network: InspectedNetwork) -> None:
     x = images(network, 2)
+    assert isinstance(network.network, nn.Sequential)
+    network.network.get_parameter("4.bias")[2] = -100  # the output of this channel is 0 everywhere, and masks nothing
     found = attribution.scorecam(network, network.layer("5"), x, every_class)
-    with network.capture([network.layer("5")]) as outputs:
-        network(x)
-    for image, features, maps in zip(x, outputs["5"], found.maps, strict=True):
-        scores = []
-        for channel in features:
-            if channel.max() == channel.min():
-                scores.append(torch.full((len(CLASSES),), -torch.inf))
-                continue
-            mask = (channel - channel.min()) / (channel.max() - channel.min())
-            mask = F.interpolate(mask[None, None], (SIDE, SIDE), mode="bilinear")[0]
-            scores.append(network(image[None] * mask)[0])
-        weights = torch.stack(scores).softmax(0)
-        for k in range(len(CLASSES)):
-            expected = sum(w * channel for w, channel in zip(weights[:, k], features, strict=True))
-            torch.testing.assert_close(maps[k], expected.relu())
+    for image, features, maps in zip(x, network.network[:6](x), found.maps, strict=True):
+        used = [channel for channel in features if channel.max() > channel.min()]
+        assert len(used) < len(features)
+        masks = [(channel - channel.min()) / (channel.max() - channel.min()) for channel in used]
+        shown = [F.interpolate(mask[None, None], (SIDE, SIDE), mode="bilinear") for mask in masks]
+        weights = torch.cat([network(image[None] * mask) for mask in shown]).softmax(0)
+        torch.testing.assert_close(maps, torch.einsum("ck,chw->khw", weights, torch.stack(used)).relu())
 
 
 def test_gradients_of_a_linear_function_are_its_weights() -> None:
-    network = opened(linear(), "mlp")
+    linear = nn.Linear(3 * SIDE * SIDE, len(CLASSES))
+    weights = linear.weight.detach().view(len(CLASSES), 3, SIDE, SIDE)
+    network = opened(nn.Sequential(nn.Flatten(), linear), "mlp")
     x = images(network)
-    weights = network.network[1].weight.view(len(CLASSES), 3, SIDE, SIDE)  # type: ignore[index]
     largest = weights.abs().amax(1).expand(len(x), -1, -1, -1)
     torch.testing.assert_close(attribution.saliency(network, x, every_class).maps, largest)
     torch.testing.assert_close(attribution.smoothgrad(network, x, every_class, seed=0).maps, largest)
@@ -142,48 +105,41 @@ def test_gradients_of_a_linear_function_are_its_weights() -> None:
 
 
 def test_integrated_gradients_sum_to_the_difference_of_the_scores(network: InspectedNetwork) -> None:
-    x = images(network, 8)
+    x, black = images(network, 8), network.prepare(torch.zeros(1, 3, SIDE, SIDE))
     found = attribution.integrated_gradients(network, x, every_class)
-    black = network(network.prepare(torch.zeros(1, 3, SIDE, SIDE)))
-    torch.testing.assert_close(found.maps.sum((2, 3)), network(x) - black, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(found.maps.sum((2, 3)), network(x) - network(black), rtol=1e-2, atol=1e-2)
 
 
-def test_the_noise_of_smoothgrad_follows_the_seed(network: InspectedNetwork) -> None:
-    x = images(network)
-    one, same, other = (attribution.smoothgrad(network, x, predicted, seed).maps for seed in (0, 0, 1))
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
-
-
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(window=st.integers(1, SIDE + 2), data=st.data())
 def test_occlusion_is_a_plain_loop_over_windows(window: int, data: st.DataObject) -> None:
     stride = data.draw(st.integers(1, window))
-    torch.manual_seed(4)
     network = opened(deep())
-    x = images(network, 2)
-    found = attribution.occlusion(network, x, every_class, window, stride)
+    x = images(network, 1)
     last = max(SIDE - window, 0)
     starts = sorted({*range(0, last, stride), last})
-    for n, k in product(range(2), range(len(CLASSES))):
-        total, count = torch.zeros(SIDE, SIDE), torch.zeros(SIDE, SIDE)
-        for top, left in product(starts, starts):
-            image = x[n : n + 1].clone()
-            image[..., top : top + window, left : left + window] = 0
-            total[top : top + window, left : left + window] += network(x[n : n + 1])[0, k] - network(image)[0, k]
-            count[top : top + window, left : left + window] += 1
-        torch.testing.assert_close(found.maps[n, k], total / count, atol=1e-5, rtol=1e-4)
+    total, count = torch.zeros(len(CLASSES), SIDE, SIDE), torch.zeros(SIDE, SIDE)
+    for top, left in product(starts, starts):
+        covered, place = x.clone(), (slice(top, top + window), slice(left, left + window))
+        covered[:, :, *place] = 0
+        total[:, *place] += (network(x) - network(covered))[0, :, None, None]
+        count[place] += 1
+    found = attribution.occlusion(network, x, every_class, window, stride)
+    torch.testing.assert_close(found.maps[0], total / count, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_map_depends_neither_on_other_images_nor_on_other_classes(network: InspectedNetwork, name: str) -> None:
     x, method = images(network), METHODS[name]
     together = method(network, x, every_class)
-    assert together.maps.shape[:2] == (3, len(CLASSES))
-    assert together.maps.dtype == torch.float32
-    assert torch.isfinite(together.maps).all()
+    assert (together.maps.shape[:2], together.maps.dtype) == ((3, len(CLASSES)), torch.float32)
     torch.testing.assert_close(together.logits, network(x))
-    for n, k in product(range(3), range(len(CLASSES))):
+    for n, k in ((0, 0), (1, 2), (2, 1)):
         alone = method(network, x[n : n + 1], lambda logits, k=k: torch.full((len(logits), 1), k))  # type: ignore[misc]
         torch.testing.assert_close(alone.maps[0, 0], together.maps[n, k], atol=1e-5, rtol=1e-3)
-    assert torch.equal(method(network, x, predicted).classes, network(x).argmax(1, keepdim=True))
+
+
+def test_the_noise_of_smoothgrad_follows_the_seed(network: InspectedNetwork) -> None:
+    one, same, other = (attribution.smoothgrad(network, images(network), every_class, s).maps for s in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)

@@ -37,11 +37,6 @@ def deep() -> nn.Module:
     return network
 
 
-def linear() -> nn.Module:
-    """A linear function of the pixels."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, len(CLASSES)))
-
-
 def opened(module: nn.Module, kind: str = "cnn", size: tuple[int, int] = (SIDE, SIDE)) -> InspectedNetwork:
     """A module as an opened network for images of this height and width."""
     preprocessing = ImagePreprocessing(3, *size, "squash", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
