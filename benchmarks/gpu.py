@@ -40,9 +40,8 @@ from dlnotes_cli.training.optimizers import make_optimizer
 from dlnotes_cli.training.recipes import OptimizerSettings
 from dlnotes_cli.training.task import Task
 from dlnotes_cli.transfer.fine_tuning import FineTuneTask
-from dlnotes_cli.transfer.options import TransferConfig
+from dlnotes_cli.transfer.options import FineTuneRecipe, TransferConfig
 from dlnotes_cli.transfer.plan import make_plan
-from dlnotes_cli.transfer.options import FineTuneRecipe
 
 TARGET = 0.94
 OPTIMIZER = OptimizerSettings("adamw", 1e-3, 0.0, 0.05)

@@ -22,13 +22,9 @@ Missing = Literal["indicator", "refuse", "drop"]  # what is done with missing nu
 _NAMES = ", ".join(NAMED_SETS)
 IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images per class."
 IMAGES_METAVAR = "NAME|FOLDER"
-
-
 DATA_ROOT = option(
     None, "Folder of named data sets, searched before $DLNOTES_DATA and the cache.", panel="Data", metavar="FOLDER"
 )
-
-
 DATA = option(
     "digits",
     f"A named set ({_NAMES}), a folder with one subfolder of images per class, or a CSV file.",
@@ -36,8 +32,6 @@ DATA = option(
     metavar="NAME|FOLDER|CSV",
     complete=lambda: list(NAMED_SETS),
 )
-
-
 IMAGES = option(
     "digits",
     IMAGES_HELP,
@@ -45,22 +39,16 @@ IMAGES = option(
     metavar=IMAGES_METAVAR,
     complete=lambda: list(NAMED_SETS),
 )
-
-
 TARGET = option(None, "CSV: column to predict.", panel="Data", metavar="COLUMN")
 CATEGORICAL = option((), "CSV: numeric columns to one-hot encode.", panel="Data", parse=items, metavar="COLUMN,…")
 MISSING = option(
     "indicator", "CSV: missing numbers: indicator (their median, and an input that says so), refuse or drop (the row).",
     panel="Data",
 )  # fmt: skip
-
-
 TEXT_COLUMN = option(
     None, "CSV of texts: column of the texts.", panel="Data", metavar="COLUMN",
     shown_default="that of the training data",
 )  # fmt: skip
-
-
 SIZE = option(
     None,
     "Image folders: pixels per side after resizing.",
@@ -72,8 +60,6 @@ RESIZE = option("crop", "Image folders: make images square by crop, squash or le
 COLOR = option(
     None, "Image folders: color channels, gray or rgb.", panel="Data", shown_default="gray if every image is gray"
 )
-
-
 CLASS_NAMES = option(
     None,
     "Image folders: JSON file with a name for each class folder, such as the course's cat_to_name.json.",
@@ -81,17 +67,14 @@ CLASS_NAMES = option(
     metavar="FILE.json",
     shown_default="the folders' names",
 )
-
-
 NORMALIZE = option(
     None,
-    "Pixel scaling: standard (mean 0 and standard deviation 1 over the training split), unit (0 to 1) or "
-    "symmetric (-1 to 1).",
+    "Pixel scaling: standard (mean 0 and standard deviation 1), unit (0 to 1) or symmetric (-1 to 1).",
     panel="Data",
 )
 VAL_SPLIT = option(
     None,
-    "Fraction of the training samples to hold out for validation; 0 for none: the last weights are kept.",
+    "Fraction of the training samples held out for validation; 0 for none: the last weights are kept.",
     panel="Data",
     within="[0, 1)",
 )
