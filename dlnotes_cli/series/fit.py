@@ -27,6 +27,9 @@ _FEWEST_ROWS = 4
 _SMALLEST = 1e-30  # size of a scale; 32-bit floating point has no smaller values
 _LATEST_S = 1e11  # in the year 5138; milliseconds are larger
 _MONTH_S = 30.44 * DAY_S
+_MOST_STEPS = 32  # of the recurrent layers over one window; a longer window is read in segments
+_PENALTY = 1.0  # of scikit-learn's Ridge
+_MOST_VALUES = 1 << 23  # of the windows and targets that the ridge regression is fitted to, in 64-bit floating point
 
 
 @dataclass(frozen=True)
@@ -171,11 +174,6 @@ def _too_short(data: str, series: Series, what: str) -> InputError:
 
 def _where(series: Series) -> str:
     return f"group '{series.name}': " if series.name else ""
-
-
-_MOST_STEPS = 32  # of the recurrent layers over one window; a longer window is read in segments
-_PENALTY = 1.0  # of scikit-learn's Ridge
-_MOST_VALUES = 1 << 23  # of the windows and targets that the ridge regression is fitted to, in 64-bit floating point
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlnotes_cli.data.paths import is_same
-from dlnotes_cli.data.series.read import check_file, is_generated, read_series
+from dlnotes_cli.data.paths import check_not_input
+from dlnotes_cli.data.series.read import is_generated, read_series
 from dlnotes_cli.data.series.series_set import SeriesSet
 from dlnotes_cli.device import Runtime, RuntimeInfo
 from dlnotes_cli.plots.forecasts import ForecastLine, ForecastPanel, draw_forecasts
@@ -24,6 +24,7 @@ from dlnotes_cli.shell.show import Table, check_outputs, csv_file, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.model_file import SeriesModel, check_finite, load_series_model, runtime_for_model
 
+_LEAST_HORIZONS, _MOST_HORIZONS = 4, 8  # of history that is drawn in front of a forecast
 AnyConfig = SeriesForecastConfig | SeriesBacktestConfig
 
 
@@ -61,7 +62,9 @@ def open_origin(config: AnyConfig) -> Origin:
     if config.data is None:
         name = str(model.metadata.get("data", {}).get("name", "training data"))
         return Origin(model, runtime, name, horizon, stored, stored)
-    _check_not_overwritten(config)
+    for option, path in (("--plot", config.plot), ("--csv", csv_file(config))):
+        if path is not None and config.data != "-":
+            check_not_input(option, path, [files.user_path(config.data)])
     fill = config.fill or preprocessing.fill
     columns = replace(preprocessing.columns, fill=fill, is_sorted=config.sort)  # type: ignore[arg-type]  # checked there
     if is_generated(config.data) and config.data != model.metadata["data"]["name"]:
@@ -96,16 +99,6 @@ def _check_groups(data: SeriesSet, model: SeriesModel) -> None:
             where = f"group '{series.name}': " if series.name else ""
             what = f"{where}{series.rows:,} rows, but a forecast reads {needed:,}"
             raise InputError(data.name, what, "give more rows")
-
-
-def _check_not_overwritten(config: AnyConfig) -> None:
-    source = check_file(config.data or "-")
-    for option, path in (("--plot", config.plot), ("--csv", csv_file(config))):
-        if path is not None and source is not None and is_same(path, source):
-            raise InputError(option, f"{path} is also the input", "choose another file name")
-
-
-_LEAST_HORIZONS, _MOST_HORIZONS = 4, 8  # of history that is drawn in front of a forecast
 
 
 def interval_name(probability: float) -> str:

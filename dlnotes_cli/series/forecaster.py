@@ -16,6 +16,7 @@ NETWORK, LAST, SEASONAL, DRIFT, LINEAR = (
     "network", "last value", "seasonal naive", "drift", "linear autoregression",
 )  # fmt: skip
 BASELINES = (LAST, SEASONAL, DRIFT, LINEAR)
+_MOST_CALIBRATED = 2048  # origins whose errors make intervals
 _BATCH = 512  # windows of a forward pass without gradients
 Predict = Callable[[Tensor, Tensor], Tensor]  # windows (B, W, C) and future (B, n, F) to (B, n)
 
@@ -107,9 +108,6 @@ def naive_forecasts(frames: Frames, origins: Rows, horizon: int, season: int) ->
     starts = np.array([group.start - group.before for group in frames.groups])[groups]
     forecasts[DRIFT] = last + (last - first) / np.maximum(origins - 1 - starts, 1)[:, None] * steps
     return forecasts
-
-
-_MOST_CALIBRATED = 2048  # origins whose errors make intervals
 
 
 @dataclass(frozen=True)

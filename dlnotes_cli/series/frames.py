@@ -16,7 +16,7 @@ from dlnotes_cli.models.series_rnn import SeriesRnn
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.float64]
-MOST_ORIGINS = 8192  # of an evaluation, evenly spaced
+_MOST_ORIGINS = 8192  # of an evaluation, evenly spaced
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,6 @@ class FrameGroup:
     record: GroupRecord
     start: int  # position of its first row
     rows: int  # with a target
-    future: int  # rows after those
     before: int  # rows of the group that are not in the frames; in data other than that of the training 0
     first: float  # the first target of the group, which may not be in the frames
     train_rows: int  # in the frames, that the network was trained on
@@ -48,19 +47,16 @@ class Frames:
     groups: tuple[FrameGroup, ...]
     future: int  # the number of the last channels that are known about the future
 
-    def origins(self, part: Literal["train", "validation", "all"], lookback: int, horizon: int) -> Rows:
+    def origins(self, part: Literal["train", "validation"], lookback: int, horizon: int) -> Rows:
         """The positions (N,) of the first rows to forecast: `lookback` rows before and `horizon` rows from there on.
 
         In "validation", the rows to forecast are those after the training rows, before which windows may begin.
         """
         found = []
         for group in self.groups:
-            first, last = group.start + lookback, group.stop - horizon
-            if part == "train":
-                last = group.start + group.train_rows - horizon
-            elif part == "validation":
-                first = max(first, group.start + group.train_rows)
-            found.append(np.arange(first, last + 1))
+            first, middle = group.start + lookback, group.start + group.train_rows
+            first, stop = (first, middle) if part == "train" else (max(first, middle), group.stop)
+            found.append(np.arange(first, stop - horizon + 1))
         positions = np.concatenate(found)
         missing = np.concatenate([[0], np.cumsum(~self.is_complete)])
         complete: Rows = positions[missing[positions + horizon] == missing[positions - lookback]]
@@ -111,7 +107,7 @@ def training_frames(data: SeriesSet, preprocessing: SeriesPreprocessing) -> Fram
     blocks, groups, start = [], [], 0
     for series, record in zip(data.series, preprocessing.groups, strict=True):
         values = _scaled(series, record.scale, preprocessing, series.axis, 0)[: series.rows]
-        groups.append(FrameGroup(record, start, series.rows, 0, 0, record.first, record.train_rows, series.axis))
+        groups.append(FrameGroup(record, start, series.rows, 0, record.first, record.train_rows, series.axis))
         blocks.append(values)
         start += series.rows
     return _joined(blocks, groups, preprocessing)
@@ -136,7 +132,7 @@ def newer_frames(data: SeriesSet, preprocessing: SeriesPreprocessing, horizon: i
             trained = record.train_rows - record.axis.row_of(series.axis)
         trained = min(max(trained, 0), series.rows)
         first = float(series.target[~np.isnan(series.target)][0])
-        groups.append(FrameGroup(record, start, series.rows, len(block) - series.rows, 0, first, trained, series.axis))
+        groups.append(FrameGroup(record, start, series.rows, 0, first, trained, series.axis))
         blocks.append(block)
         start += len(block)
     return _joined(blocks, groups, preprocessing)
@@ -164,7 +160,7 @@ def stored_frames(network: SeriesRnn, preprocessing: SeriesPreprocessing, horizo
         future = np.full((horizon, values.shape[1]), np.nan)
         axis = record.axis.shifted(before)
         _set_calendar(future, preprocessing, axis, np.arange(rows, rows + horizon))
-        groups.append(FrameGroup(record, start, rows, horizon, before, record.first, record.train_rows - before, axis))
+        groups.append(FrameGroup(record, start, rows, before, record.first, record.train_rows - before, axis))
         blocks.append(np.concatenate([values, future]))
         begin, start = begin + rows, start + rows + horizon
     return _joined(blocks, groups, preprocessing)
@@ -205,7 +201,7 @@ def _joined(blocks: Sequence[Values], groups: Sequence[FrameGroup], preprocessin
     return Frames(tensor, is_complete, has_future, tuple(groups), future)
 
 
-def evenly_spaced(origins: Rows, most: int = MOST_ORIGINS) -> Rows:
+def evenly_spaced(origins: Rows, most: int = _MOST_ORIGINS) -> Rows:
     """At most so many of the origins, evenly spaced."""
     if len(origins) <= most:
         return origins

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -282,8 +281,3 @@ def _step_text(axis: TimeAxis) -> str:
     units = ((86400, "d"), (3600, "h"), (60, "min"))
     size, unit = next(((size, unit) for size, unit in units if axis.step % size == 0), (1, "s"))
     return f"{axis.step / size:g} {unit}"
-
-
-def check_file(data: str) -> Path | None:
-    """The path of `--data`; None for a generated set and standard input."""
-    return None if data == "-" or is_generated(data) else user_path(data)
