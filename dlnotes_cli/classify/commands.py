@@ -26,7 +26,7 @@ def train_mlp(config: TrainMlpConfig) -> None:
 @command(
     panel="Train",
     task="classify.train_cnn:train_cnn -> ClassifierResult",
-    also=("classify.train_cnn:report_network",),
+    also=("classify.train_cnn:report_network -> NetworkReport",),
     examples=(
         "dlnotes train-cnn --epochs 10",
         "dlnotes train-cnn --recipe notes --arch fast --data digits --print",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dlnotes_cli.classify.coefficients import Coefficients, coefficients_of
 from dlnotes_cli.classify.evaluation_options import EvaluateConfig
@@ -35,9 +35,6 @@ from dlnotes_cli.training.model_metadata import (
 )
 from dlnotes_cli.training.results import check_accuracy
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
-
-if TYPE_CHECKING:
-    from dlnotes_cli.inference.text_classifier import TextClassifier
 
 _SCORES = ("precision", "recall", "f1")
 
@@ -139,45 +136,28 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     if (path := csv_file(config)) is not None:
         inputs = _input_files(data, of_texts=is_of_texts)
         check_not_input("--csv", path, [*run_files(classifier.path), *inputs])
+    dataset: Any
     if isinstance(classifier, Classifier):
-        return _of_samples(config, classifier, data)
-    return _of_texts(config, classifier, data)
-
-
-def _of_samples(config: EvaluateConfig, classifier: Classifier, data: str) -> EvaluateResult:
-    """The evaluation of a classifier of images or tables."""
-    for name, value in (("--text-column", config.text_column), ("--target", config.target)):
-        if value is not None:
-            raise InputError(name, f"{classifier.path} reads no texts", f"drop {name}")
-    dataset, split = load_split(config, classifier, data)
-    top = _top(config, classifier.classes)
+        for name, value in (("--text-column", config.text_column), ("--target", config.target)):
+            if value is not None:
+                raise InputError(name, f"{classifier.path} reads no texts", f"drop {name}")
+        dataset, split = load_split(config, classifier, data)
+        images, bad_files = image_reader(dataset.samples, split.indices), dataset.bad_files
+    else:
+        columns = TextColumns(config.text_column, config.target)
+        texts = load_texts_for_model(data, columns, classifier.preprocessing, classifier.classes)
+        dataset = split_as_in_training(data, texts, classifier.metadata)
+        split, images, bad_files = choose_split(dataset, config.split), None, ()
+    classes = classifier.classes
+    top = tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))
     with StopRequest() as stop:
         evaluation = classifier.evaluate(dataset, split, top, stop.poll, keep_predictions=config.out is not None)
-    images = image_reader(dataset.samples, split.indices)
-    plots = _draw_plots(config.out, evaluation, dataset.classes, images, (dataset.name, split.name))
+    plots = _draw_plots(config.out, evaluation, classes, images, (dataset.name, split.name))
+    coefficients = coefficients_of(classifier) if isinstance(classifier, Classifier) else None
     return EvaluateResult(
-        str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime, dataset.bad_files,
-        plots, config.tta, coefficients_of(classifier),
+        str(classifier.path), data, split.name, classes, evaluation, classifier.runtime, bad_files, plots, config.tta,
+        coefficients,
     )  # fmt: skip
-
-
-def _of_texts(config: EvaluateConfig, classifier: "TextClassifier", data: str) -> EvaluateResult:
-    """The evaluation of a classifier of texts."""
-    columns = TextColumns(config.text_column, config.target)
-    dataset = load_texts_for_model(data, columns, classifier.preprocessing, classifier.classes)
-    dataset = split_as_in_training(data, dataset, classifier.metadata)
-    split, top = choose_split(dataset, config.split), _top(config, classifier.classes)
-    with StopRequest() as stop:
-        evaluation = classifier.evaluate(dataset, split, top, stop.poll, keep_predictions=config.out is not None)
-    plots = _draw_plots(config.out, evaluation, classifier.classes, None, (dataset.name, split.name))
-    return EvaluateResult(
-        str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime, (), plots
-    )
-
-
-def _top(config: EvaluateConfig, classes: tuple[str, ...]) -> tuple[int, ...]:
-    """The k of `--top-k` that are below the number of classes."""
-    return tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))
 
 
 def load_split(config: EvaluateConfig, classifier: Classifier, data: str) -> tuple[DataSet, ChosenSplit]:

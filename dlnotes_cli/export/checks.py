@@ -11,17 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dlnotes_cli.data.batches import Normalizer
+from dlnotes_cli.data.preprocessing import Preprocessing, TablePreprocessing
+from dlnotes_cli.data.table_columns import standardize
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
-from dlnotes_cli.export.eager import Answer, eager_answer, eager_step
+from dlnotes_cli.device import Runtime
 from dlnotes_cli.export.options import DEFAULT_SAMPLES, FORMATS, TOLERANCES, ExportConfig
 from dlnotes_cli.export.parity import ROUNDING, Limits, check_classifier, check_language_model
 from dlnotes_cli.export.results import ModelTiming, Parity
 from dlnotes_cli.export.samples import CheckSamples, choose_samples
 from dlnotes_cli.export.timing import TimedModel, quantized, time_table
-from dlnotes_cli.export.wrapper import Arrays, ExportedGraph, ExportGraph, classifier_graph, step_graph
+from dlnotes_cli.export.wrapper import Answer, Arrays, ExportedGraph, ExportGraph, Run, classifier_graph, step_graph
 from dlnotes_cli.inference.onnx_file import open_unverified
 from dlnotes_cli.models.char_rnn import CharRnn
 from dlnotes_cli.shell.cores import default_threads
+from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.metrics import inference_batch_size
 from dlnotes_cli.training.model_file import LanguageModel, TextModel, TrainedModel, check_finite
 
@@ -32,9 +36,6 @@ OTHER_WAY = {  # by --dtype, after a check that failed
 _DTYPES = {"float32": torch.float32, "float16": torch.float16}
 _TEXTS, _TOKENS = 16, 32  # of the check of a classifier of texts
 _RUNTIMES = {"onnx": "ONNX Runtime", "pt2": "torch.export"}  # what runs a format
-
-
-Run = Callable[..., Arrays]  # what a graph computes: the values of its inputs -> the values of its outputs
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,37 @@ def _timings(
             run = open_unverified(path, config.threads or default_threads()).run
             rows.append(TimedModel("ONNX Runtime int8", _answer(run), path.stat().st_size))
         return time_table(rows, chosen)
+
+
+def eager_answer(network: nn.Module, preprocessing: Preprocessing, precision: str = "fp32") -> Answer:
+    """The probabilities of a network on the CPU for images (N, C, H, W), or for rows (N, F) that are not standardized.
+
+    The number of threads is PyTorch's.
+    """
+    cpu = torch.device("cpu")
+    normalizer, runtime = Normalizer(preprocessing, cpu), Runtime(cpu, precision, torch.get_num_threads())
+
+    @torch.no_grad()
+    def answer(samples: NDArray[Any]) -> NDArray[np.float32]:
+        if isinstance(preprocessing, TablePreprocessing):
+            samples = standardize(samples, preprocessing)
+        batches = torch.from_numpy(samples).split(inference_batch_size(samples.shape[1:]))
+        logits = [predict_logits(network, normalizer(batch), runtime) for batch in batches]
+        probabilities: NDArray[np.float32] = torch.cat(logits).softmax(1).numpy()
+        return probabilities
+
+    return answer
+
+
+def eager_step(network: nn.Module) -> Run:
+    """One step of a language model on the CPU, for arrays as its exported step takes them."""
+
+    @torch.no_grad()
+    def step(tokens: NDArray[np.int64], *states: NDArray[np.float32]) -> Arrays:
+        logits, after = network(torch.from_numpy(tokens)[:, None], tuple(map(torch.from_numpy, states)))
+        return (logits[:, 0].numpy(), *(state.numpy() for state in after))
+
+    return step
 
 
 def _text_probabilities(network: nn.Module) -> Run:

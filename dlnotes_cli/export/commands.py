@@ -2,7 +2,6 @@
 
 from dlnotes_cli.export.options import ExportConfig
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.shell.show import show
 
 
 @command(
@@ -20,6 +19,3 @@ def export(config: ExportConfig) -> None:
     The file runs on real samples first: where a class or a probability differs, no file is written, and the exit code
     is 3.
     """
-    from dlnotes_cli.export.export import export_model
-
-    show(export_model(config), config)

@@ -15,7 +15,7 @@ from dlnotes_cli.export.options import DEFAULT_OPSET, FORMATS, ExportConfig
 from dlnotes_cli.export.results import ExportResult, Latency, Parity
 from dlnotes_cli.export.timing import median_ms
 from dlnotes_cli.export.wrapper import ExportedGraph, ExportGraph
-from dlnotes_cli.inference.course_checkpoint import check_not_checkpoint, load_course_classifier
+from dlnotes_cli.inference.course_checkpoint import load_named_model
 from dlnotes_cli.inference.onnx_file import EXPORT_VERSION
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.cores import default_threads
@@ -39,7 +39,7 @@ def export_model(config: ExportConfig) -> ExportResult:
         raise InputError(config.model, "is an exported file", "name the run folder or the model file")
     if config.format == "onnx":
         onnx_format.check_packages()
-    model = _load(config)
+    model = load_named_model(config.model, config.arch, load_model)
     _check_kind(config, model)
     out = config.out or model.path.with_name(FORMATS[config.format].file)
     files.check_output_file("--out", out, overwrite=config.overwrite)
@@ -47,13 +47,6 @@ def export_model(config: ExportConfig) -> ExportResult:
     choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
     output.status("export", f"{model.path} to {config.format}")
     return _write(config, model, out, check_of(config, model, out))
-
-
-def _load(config: ExportConfig) -> AnyModel:
-    if config.arch is not None:
-        return load_course_classifier(config.model, config.arch)
-    check_not_checkpoint(config.model)
-    return load_model(config.model)
 
 
 def _write(config: ExportConfig, model: AnyModel, out: Path, check: ModelCheck) -> ExportResult:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.export.eager import Answer, StepFunction
 from dlnotes_cli.export.results import Parity
-from dlnotes_cli.export.wrapper import Arrays
+from dlnotes_cli.export.wrapper import Answer, Arrays, Run
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.metrics import softmax
 
@@ -43,7 +42,7 @@ def check_classifier(
 
 
 def check_language_model(
-    out: Path, step: StepFunction, eager: StepFunction, states: tuple[Arrays, ...], count: int, limits: Limits
+    out: Path, step: Run, eager: Run, states: tuple[Arrays, ...], count: int, limits: Limits
 ) -> Parity:
     """Compare the probabilities of a file, step by step, on text that the model itself writes.
 
@@ -72,7 +71,7 @@ def batch_bounds(samples: int, largest: int) -> Iterator[tuple[int, int]]:
 
 
 def _written(
-    step: StepFunction, eager: StepFunction, initial: Arrays, length: int, generator: np.random.Generator
+    step: Run, eager: Run, initial: Arrays, length: int, generator: np.random.Generator
 ) -> tuple[Probabilities, Probabilities]:
     """The expected and the answered probabilities (N, vocabulary) of each character of texts that are sampled."""
     expected, answered = [], []

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.export.eager import Answer
 from dlnotes_cli.export.results import ModelTiming
 from dlnotes_cli.export.samples import CheckSamples
-from dlnotes_cli.export.wrapper import silent
+from dlnotes_cli.export.wrapper import Answer, silent
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.training.metrics import inference_batch_size
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel
 
 Arrays = tuple[NDArray[Any], ...]
+Run = Callable[..., Arrays]  # what a graph computes: the values of its inputs -> the values of its outputs
+Answer = Callable[[NDArray[Any]], NDArray[np.float32]]  # samples (N, ...) -> probabilities (N, classes)
 BATCH_AXIS = "N"  # the name of the dynamic axis
 _OPERATOR = re.compile(r"torch\.ops\.(aten\.\w+)")  # in a message of PyTorch
 _MOST_SHOWN = 160  # characters of a message of PyTorch
@@ -64,7 +67,7 @@ class ExportedGraph:
     inputs: tuple[TensorShape, ...]
     outputs: tuple[TensorShape, ...]
     nodes: int
-    run: Callable[..., Arrays]  # the values of the inputs -> the values of the outputs
+    run: Run
     path: Path
 
 

@@ -1,7 +1,8 @@
 """Checkpoints of the course's notebooks: bare state dicts, whose networks `--arch` names, as classifiers."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -15,9 +16,10 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.foreign_weights import file_sha256, read_weights
-from dlnotes_cli.training.model_file import TextModel, TrainedModel, load_any_classifier, load_weights
+from dlnotes_cli.training.model_file import TrainedModel, load_weights
 from dlnotes_cli.training.options import CourseArch
 
+Loaded = TypeVar("Loaded")
 _PYTORCH_SUFFIXES = {".pt", ".pth"}
 _MLP_LAYERS = {"fc1": "linear1", "fc2": "linear2", "fc3": "output"}  # names in the notebook and in our network
 _CNN_LAYERS = ("conv1", "conv2", "conv3", "fc1", "fc2")  # in the order of the network
@@ -25,20 +27,20 @@ _MLP_HIDDEN, _MLP_DROPOUT = (512, 512), 0.2
 _CNN_NAME = "notes-cnn"
 
 
-def load_named_classifier(path: str | Path, arch: CourseArch | None) -> TrainedModel | TextModel:
-    """A classifier of dlnotes, or with `--arch` one of the course. Raises InputError as `load_classifier` does."""
+def load_named_model(
+    path: str | Path, arch: CourseArch | None, load: Callable[[Path], Loaded]
+) -> Loaded | TrainedModel:
+    """A model file of dlnotes, as `load` reads it, or with `--arch` a checkpoint of the course.
+
+    Raises InputError as `load` and `load_course_classifier` do, and for a checkpoint of PyTorch without `--arch`.
+    """
+    path = files.user_path(path)
     if arch is not None:
         return load_course_classifier(path, arch)
-    check_not_checkpoint(path)
-    return load_any_classifier(path)
-
-
-def check_not_checkpoint(path: str | Path) -> None:
-    """Raise InputError for a checkpoint of PyTorch, naming `--arch`."""
-    path = files.user_path(path)
     if path.suffix.lower() in _PYTORCH_SUFFIXES and path.is_file():
         fix = "use a model file that dlnotes trained, or for a state dict of the course --arch notes-mlp or notes-cnn"
         raise InputError(path, "is not a dlnotes model file", fix)
+    return load(path)
 
 
 def load_course_classifier(path: str | Path, arch: CourseArch) -> TrainedModel:

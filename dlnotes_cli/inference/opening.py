@@ -28,10 +28,10 @@ def open_any_classifier(options: ClassifierOptions, *, as_trained: bool = False)
     check_no_foreign_options(options)
     if options.precision == "auto" and not as_trained:
         options = replace(cast("Any", options), precision="fp32")
-    from dlnotes_cli.inference.course_checkpoint import load_named_classifier
-    from dlnotes_cli.training.model_file import TextModel
+    from dlnotes_cli.inference.course_checkpoint import load_named_model
+    from dlnotes_cli.training.model_file import TextModel, load_any_classifier
 
-    model = load_named_classifier(options.model, options.arch)
+    model = load_named_model(options.model, options.arch, load_any_classifier)
     if isinstance(model, TextModel):
         from dlnotes_cli.inference.text_classifier import open_text_classifier
 

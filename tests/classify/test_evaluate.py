@@ -41,54 +41,38 @@ def test_the_scores_of_each_class_follow_from_the_confusion_matrix(digits_run: P
     assert result["accuracy"] <= result["top"]["3"] <= result["top"]["5"] <= 1
 
 
-def test_classes_are_matched_by_name(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
-    make_images(tmp_path / "some", count=6, seed=5)
-    shutil.rmtree(tmp_path / "some" / "blue")
-    result = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "some", "--json").out)
-    assert result["accuracy"] == 1.0
-    assert result["split"] == "all"
-    assert [entry["support"] for entry in result["classes"]] == [0, 6, 6]
-
-
-def test_a_copy_of_the_training_folder_is_split_as_in_training(
-    images_run: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    shutil.copytree(images_run.parent / "images", tmp_path / "moved")
-    result = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "moved", "--json").out)
-    assert (result["split"], result["samples"]) == ("test", 12)
-
-
-def test_an_accuracy_below_min_accuracy_exits_with_4(digits_run: Path, dlnotes: Command) -> None:
-    outcome = dlnotes("evaluate", digits_run, "--min-accuracy", "0.9999")
-    assert outcome.code == 4
-    assert "macro average" in outcome.out
-    assert outcome.err.startswith("dlnotes: error: --min-accuracy: ")
-    assert dlnotes("evaluate", digits_run, "--min-accuracy", "0.1").code == 0
-
-
 def test_csv_is_written_to_stdout_or_to_a_file(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     rows = list(csv.DictReader(io.StringIO(dlnotes("evaluate", digits_run, "--csv", "-").out)))
     assert [row["class"] for row in rows] == list("0123456789")
     assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv").code == 0
     assert list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines())) == rows
     assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv").code == 2
-    assert dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv", "--overwrite").code == 0
+    low = dlnotes("evaluate", digits_run, "--csv", tmp_path / "scores.csv", "--overwrite", "--min-accuracy", "0.9999")
+    assert (low.code, low.err.startswith("dlnotes: error: --min-accuracy: ")) == (4, True)
+    gone = dlnotes("evaluate", digits_run, "--out", tmp_path / "other", "--csv", tmp_path / "gone" / "scores.csv")
+    assert (gone.code, (tmp_path / "other").exists()) == (2, False)
+
+
+def test_classes_are_matched_by_name_and_a_copy_is_split_as_in_training(
+    images_run: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    make_images(tmp_path / "some", count=6, seed=5)
+    shutil.rmtree(tmp_path / "some" / "blue")
+    result = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "some", "--json").out)
+    assert (result["accuracy"], result["split"]) == (1.0, "all")
+    assert [entry["support"] for entry in result["classes"]] == [0, 6, 6]
+    shutil.copytree(images_run.parent / "images", tmp_path / "moved")
+    result = json.loads(dlnotes("evaluate", images_run, "--data", tmp_path / "moved", "--json").out)
+    assert (result["split"], result["samples"]) == ("test", 12)
 
 
 @pytest.mark.draws
 def test_plots_are_those_of_the_training(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
-    result = json.loads(dlnotes("evaluate", digits_run, "--out", tmp_path / "plots", "--json").out)
+    words = ("--out", tmp_path / "plots", "--csv", tmp_path / "plots" / "scores.csv")
+    result = json.loads(dlnotes("evaluate", digits_run, *words, "--json").out)
+    assert (tmp_path / "plots" / "scores.csv").exists()
     assert [Path(path).name for path in result["plots"]] == ["confusion.png", "predictions.png"]
     assert (tmp_path / "plots" / "confusion.png").read_bytes() == (digits_run / "confusion.png").read_bytes()
-
-
-def test_the_csv_file_can_be_in_the_folder_of_the_plots(digits_run: Path, tmp_path: Path, dlnotes: Command) -> None:
-    folder = tmp_path / "plots"
-    assert dlnotes("evaluate", digits_run, "--out", folder, "--csv", folder / "scores.csv").code == 0
-    assert {path.name for path in folder.iterdir()} == {"confusion.png", "predictions.png", "scores.csv"}
-    outcome = dlnotes("evaluate", digits_run, "--out", tmp_path / "other", "--csv", tmp_path / "gone" / "scores.csv")
-    assert outcome.code == 2
-    assert not (tmp_path / "other").exists()
 
 
 def test_a_table_may_lack_classes_but_not_columns(table_run: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -150,18 +134,13 @@ def test_the_model_and_the_inputs_are_not_overwritten(
     assert folder_digest(tmp_path) == before
 
 
-@pytest.mark.parametrize("place", ["", "plots", "red/plots"])
+@pytest.mark.parametrize("place", ["", "red/plots"])
 def test_plots_are_not_written_among_the_images(place: str, images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     images = make_images(tmp_path / "images", count=2)
     before = folder_digest(images)
     outcome = dlnotes("evaluate", images_run, "--data", images, "--out", images / place, "--overwrite")
     assert (outcome.code, folder_digest(images)) == (2, before)
     assert "is inside the data" in outcome.err
-
-
-def test_an_image_of_the_data_is_not_overwritten(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
-    images = make_images(tmp_path / "images", count=2)
-    before = folder_digest(images)
     outcome = dlnotes("evaluate", images_run, "--data", images, "--csv", images / "red" / "0.png", "--overwrite")
     assert (outcome.code, folder_digest(images)) == (2, before)
     assert "is an input of the command" in outcome.err

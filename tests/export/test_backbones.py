@@ -11,7 +11,7 @@ from builders import write_model
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.export.export import export_model
 from dlnotes_cli.export.options import ExportConfig
-from dlnotes_cli.inference.onnx_file import load_onnx_classifier
+from dlnotes_cli.inference.onnx_classifier import load_onnx_classifier
 from dlnotes_cli.models.backbones import BackboneConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import load_classifier
@@ -73,15 +73,14 @@ def test_the_state_dict_of_a_backbone_loads_into_plain_torchvision(
         assert torch.allclose(names["model"](x), expected, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_the_bundled_network_has_no_state_dict_in_torchvision(tmp_path: Path) -> None:
-    model = trained(tmp_path / "model.safetensors", "small")
-    with pytest.raises(InputError, match="--format state-dict: torchvision has no network small, which is part of"):
-        export(model, format="state-dict")
-
-
-def test_squeezenet_has_no_state_dict_in_torchvision(tmp_path: Path) -> None:
-    model = trained(tmp_path / "model.safetensors", "squeezenet1_1")
-    with pytest.raises(
-        InputError, match="--format state-dict: torchvision's squeezenet1_1 applies ReLU after its last"
-    ):
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ("small", "torchvision has no network small, which is part of"),
+        ("squeezenet1_1", "torchvision's squeezenet1_1 applies ReLU after its last"),
+    ],
+)
+def test_networks_that_torchvision_lacks_have_no_state_dict(backbone: str, message: str, tmp_path: Path) -> None:
+    model = trained(tmp_path / "model.safetensors", backbone)
+    with pytest.raises(InputError, match=f"--format state-dict: {message}"):
         export(model, format="state-dict")

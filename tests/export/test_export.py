@@ -13,7 +13,7 @@ import torch
 from builders import Command, Outcome, folder_digest, make_images, write_model
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.data.preprocessing import Column, ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table
 from dlnotes_cli.data.table_columns import encode
 from dlnotes_cli.export import onnx_format, samples, wrapper
@@ -130,57 +130,29 @@ def test_a_table_is_standardized_inside(table_run: Path, dlnotes: Command, tmp_p
     assert probabilities(path, np.array(raw)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_wide_column_keeps_its_digits(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_column_keeps_its_digits_and_a_fixed_batch_has_one_sample(tmp_path: Path, dlnotes: Command) -> None:
     """Values around 1e9 that differ by 1 are equal in float32."""
-    table = tmp_path / "wide.csv"
-    table.write_text("x,label\n" + "".join(f"{1_000_000_000 + i},{'ab'[i % 2]}\n" for i in range(80)))
-    run = tmp_path / "run"
-    words = ["--data", table, "--target", "label", "--hidden", "4", "--epochs", "1", "--out", run, "-q"]
-    assert dlnotes("train-mlp", *words).code == 0
-    assert dlnotes("export", run, "-q").code == 0
-    answers = probabilities(run / "model.onnx", np.array([[1_000_000_000.0], [1_000_000_030.0]]))
+    preprocessing = TablePreprocessing("label", (Column("x", mean=1e9, std=10.0),))
+    model = write_model(tmp_path / "model.safetensors", "mlp", MlpConfig(1, 2, ()), preprocessing, ("a", "b"))
+    result = json.loads(dlnotes("export", model, "--no-dynamic", "--samples", "7", "--json", "-q").out)
+    assert (result["dynamic"], result["inputs"][0]["shape"], result["parity"]["batches"]) == (False, [1, 1], [1])
+    assert result["parity"]["data"] == "rows drawn at random"
+    answers = [probabilities(Path(result["out"]), np.array([[1e9 + shift]])) for shift in (0, 20)]
     assert abs(answers[0] - answers[1]).max() > 1e-3
-
-
-def test_a_run_is_checked_on_its_test_split(digits_run: Path, dlnotes: Command, tmp_path: Path) -> None:
-    outcome = dlnotes("export", digits_run, "--out", tmp_path / "digits.onnx", "--samples", "50", "--verbose")
-    assert outcome.code == 0, outcome.err
-    assert "50 samples of the test split of digits, batches of 1, 5 and 44: " in outcome.out
-    assert "same class 100.00%" in outcome.out
-    assert "ms per sample" in outcome.out
-
-
-def test_data_names_other_samples_for_the_check(cnn: Path, dlnotes: Command, tmp_path: Path) -> None:
-    make_images(tmp_path / "images", count=3)
-    for color, name in zip(("blue", "green", "red"), CLASSES, strict=True):
-        (tmp_path / "images" / color).rename(tmp_path / "images" / name)
-    outcome = dlnotes("export", cnn, "--data", tmp_path / "images")
-    assert "9 samples of " in outcome.out
-    assert "all samples, batches of 1, 5 and 3: " in outcome.out
-    assert "note" not in outcome.err
-
-
-def test_a_fixed_batch_has_one_sample(cnn: Path, dlnotes: Command) -> None:
-    result = json.loads(dlnotes("export", cnn, "--no-dynamic", "--samples", "7", "--json", "-q").out)
-    assert (result["dynamic"], result["inputs"][0]["shape"], result["parity"]["batches"]) == (False, [1, 3, 7, 9], [1])
     with pytest.raises(Exception, match="Got invalid dimensions"):
-        probabilities(Path(result["out"]), np.zeros((2, 3, 7, 9), np.uint8))
+        probabilities(Path(result["out"]), np.zeros((2, 1)))
 
 
 def test_half_precision_is_inside_the_file_only(cnn: Path, dlnotes: Command) -> None:
-    result = json.loads(dlnotes("export", cnn, "--dtype", "float16", "--json", "-q").out)
+    failed(
+        dlnotes("export", cnn, "-q", "--dtype", "float16", "--tolerance", "1e-9"), 3, "(--tolerance 1e-09)", "float32"
+    )
+    result = json.loads(dlnotes("export", cnn, "--dtype", "float16", "--opset", 25, "--json", "-q").out)
+    assert [entry.version for entry in onnx.load(cnn.with_name("model.onnx")).opset_import] == [result["opset"]] == [25]
     assert [tensor["dtype"] for tensor in result["inputs"] + result["outputs"]] == ["uint8", "float32"]
     types = {tensor.data_type for tensor in onnx.load(result["out"]).graph.initializer if len(tensor.dims) == 2}
     assert types == {onnx.TensorProto.FLOAT16}
     assert 0 < result["parity"]["largest_difference"] < result["parity"]["tolerance"] == 0.01
-
-
-@pytest.mark.parametrize(
-    "opset", [pytest.param(18, marks=pytest.mark.slow), pytest.param(22, marks=pytest.mark.slow), 25]
-)
-def test_operator_sets(opset: int, cnn: Path, dlnotes: Command) -> None:
-    assert json.loads(dlnotes("export", cnn, "--opset", opset, "--json", "-q").out)["opset"] == opset
-    assert [entry.version for entry in onnx.load(cnn.with_name("model.onnx")).opset_import] == [opset]
 
 
 def test_a_file_that_answers_differently_is_not_left_behind(
@@ -201,12 +173,6 @@ def test_an_earlier_file_survives_an_export_that_fails(
     texts = ("model.onnx: the exported file does not work (is damaged", "nothing was written")
     failed(dlnotes("export", cnn, "-q", "--overwrite"), 3, *texts)
     assert cnn.with_name("model.onnx").read_bytes() == b"an earlier file"
-
-
-def test_a_small_difference_fails_with_a_smaller_tolerance(cnn: Path, dlnotes: Command) -> None:
-    failed(
-        dlnotes("export", cnn, "-q", "--dtype", "float16", "--tolerance", "1e-9"), 3, "(--tolerance 1e-09)", "float32"
-    )
 
 
 def test_a_layer_that_cannot_be_exported_is_named(tmp_path: Path, dlnotes: Command) -> None:
@@ -232,9 +198,18 @@ def test_rows_are_drawn_where_the_table_is_gone(dlnotes: Command, tmp_path: Path
     assert (
         "note: the check uses rows drawn at random, as the training data is unavailable (the model was" in outcome.err
     )
-    failed(
-        dlnotes("export", tmp_path / "model.safetensors", "--overwrite", "--time"), 2, "--time: needs labeled samples"
-    )
+    failed(dlnotes("export", tmp_path / "model.safetensors", "--overwrite", "--time"), 2, "--time: needs labeled samp")
+
+
+def test_data_names_other_samples_for_the_check(cnn: Path, dlnotes: Command, tmp_path: Path) -> None:
+    make_images(tmp_path / "images", count=3)
+    for color, name in zip(("blue", "green", "red"), CLASSES, strict=True):
+        (tmp_path / "images" / color).rename(tmp_path / "images" / name)
+    outcome = dlnotes("export", cnn, "--data", tmp_path / "images", "--verbose")
+    assert "9 samples of " in outcome.out
+    assert "all samples, batches of 1, 5 and 3: " in outcome.out
+    assert "ms per sample" in outcome.out
+    assert "note" not in outcome.err
 
 
 def test_rows_that_are_drawn_have_the_statistics_of_the_training(table_run: Path) -> None:
@@ -260,23 +235,18 @@ def test_the_table_of_times_has_the_accuracy_of_each_way(digits_run: Path, dlnot
 
 BAD: list[tuple[Sequence[str], tuple[str, ...]]] = [
     (("--format", "torchscript"), ("--format torchscript: is deprecated in PyTorch", "use --format pt2")),
-    (("--format", "onix"), ("--format: unknown value 'onix'; did you mean 'onnx'?",)),
-    (("--opset", "11"), ("--opset: 11 is out of range; give a value of at least 18 and at most 25",)),
     (("--opset", "20", "--format", "pt2"), ("--opset: has no effect with --format pt2",)),
-    (("--dtype", "float16", "--format", "state-dict"), ("--dtype: has no effect with --format state-dict",)),
     (("--no-dynamic", "--format", "state-dict"), ("--dynamic: has no effect with --format state-dict",)),
     (("--time", "--no-dynamic"), ("--time: needs an exported graph with batches; drop --no-dynamic",)),
     (("--format", "dlnotes"), ("--format dlnotes: is for a state dict of the course; add --arch",)),
     (("--out", "model.pt"), ("--out: model.pt does not end in .onnx; give the name of a .onnx file",)),
     (("--out", "gone/model.onnx"), ("--out: no folder gone; make it first",)),
-    (("--tolerance", "0"), ("--tolerance: 0 is out of range",)),
-    (("--samples", "2"), ("--samples: 2 is out of range",)),
     (("--data", "nowhere"), ("--data: 'nowhere' is neither a named data set nor a folder",)),
     (("--data", "digits"), ("--data: digits has images of 1x8x8, but the model needs 3x7x9",)),
 ]
 
 
-@pytest.mark.parametrize(("words", "texts"), BAD, ids=lambda value: " ".join(value)[:40])
+@pytest.mark.parametrize(("words", "texts"), BAD)
 def test_what_can_be_checked_is_checked_first(
     words: Sequence[str], texts: tuple[str, ...], cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,24 +260,16 @@ def test_what_can_be_checked_is_checked_first(
     assert folder_digest(cnn.parent) == before
 
 
-def test_outputs_that_exist_and_inputs_are_not_replaced(cnn: Path, dlnotes: Command) -> None:
+def test_outputs_that_exist_and_inputs_are_not_replaced(
+    cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["export", cnn, "--format", "state-dict", "--out", cnn]
     failed(dlnotes(*words), 2, "--out: ", "exists; pass --overwrite")
     failed(dlnotes(*words, "--overwrite"), 2, "--out: ", "is an input of the command")
     failed(dlnotes("export", cnn.with_name("model.onnx")), 2, "model.onnx: is an exported file; name the run folder or")
 
-
-def test_a_missing_package_is_named_before_the_model_is_read(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(extras, "import_module", missing)
     failed(dlnotes("export", "gone"), 2, "--format onnx: needs the package onnx; run pip install 'dlnotes-cli[onnx]'")
-
-
-def test_an_mlp_without_hidden_layers(tmp_path: Path, dlnotes: Command) -> None:
-    preprocessing = ImagePreprocessing(1, 4, 4, "crop", (0.0,), (1.0,))
-    model = write_model(tmp_path / "m.safetensors", "mlp", MlpConfig(16, 3, ()), preprocessing, CLASSES)
-    assert dlnotes("export", model, "-q").out == f"{tmp_path / 'model.onnx'}\n"
-    props = {prop.key: prop.value for prop in onnx.load(tmp_path / "model.onnx").metadata_props}
-    assert props["Image.BitmapPixelFormat"] == "Gray8"

@@ -112,8 +112,9 @@ def test_a_step_in_half_precision_keeps_float32_states(tmp_path: Path, dlnotes: 
     assert {array.dtype for array in (logits, *states)} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("words", [("--no-dynamic",), ("--time",), ("--data", "digits")])
-def test_options_without_effect_on_a_language_model(words: tuple[str, ...], tmp_path: Path, dlnotes: Command) -> None:
-    outcome = dlnotes("export", language_model(tmp_path, "gru"), *words, "-q")
-    assert outcome.code == 2
-    assert outcome.err.startswith(f"dlnotes: error: {words[0]}: has no effect on a language model, which ")
+def test_options_without_effect_on_a_language_model(tmp_path: Path, dlnotes: Command) -> None:
+    model = language_model(tmp_path, "gru")
+    for words in (("--no-dynamic",), ("--time",), ("--data", "digits")):
+        outcome = dlnotes("export", model, *words, "-q")
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"dlnotes: error: {words[0]}: has no effect on a language model, which ")

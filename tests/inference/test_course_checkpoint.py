@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dlnotes_cli.data.named.published import NAMED
-from dlnotes_cli.inference.course_checkpoint import load_course_classifier, load_named_classifier
+from dlnotes_cli.inference.course_checkpoint import load_course_classifier, load_named_model
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import load_classifier
 
@@ -126,28 +126,4 @@ def test_other_checkpoints_are_refused(folder: Path, tmp_path: Path) -> None:
     ]
     for path, arch, message in cases:
         with pytest.raises(InputError, match=message):
-            load_named_classifier(path, arch)
-
-
-def test_export_names_the_option_for_a_checkpoint(folder: Path, dlnotes: Command) -> None:
-    outcome = dlnotes("export", folder / "model.pt")
-    assert outcome.code == 2
-    assert "for a state dict of the course --arch notes-mlp or notes-cnn" in outcome.err
-
-
-def test_evaluate_reads_a_checkpoint(folder: Path, dlnotes: Command, tmp_path: Path) -> None:
-    generator, counts = np.random.default_rng(1), {"3": 4, "7": 2}
-    images = {name: generator.integers(0, 256, (count, 28, 28), np.uint8) for name, count in counts.items()}
-    for name, pixels in images.items():
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for i, image in enumerate(pixels):
-            Image.fromarray(image).save(tmp_path / "images" / name / f"{i}.png")
-    words = ["evaluate", folder / "model.pt", "--arch", "notes-mlp", "--data", tmp_path / "images", "--json", "-q"]
-    outcome = dlnotes(*words)
-    assert outcome.code == 0, outcome.err
-    network = MnistNet().eval()
-    network.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
-    with torch.no_grad():
-        scores = network(torch.from_numpy(np.concatenate([images["3"], images["7"]])) / 255)
-    expected = F.cross_entropy(scores, torch.tensor([3] * 4 + [7] * 2)).item()
-    assert json.loads(outcome.out)["loss"] == pytest.approx(expected, rel=1e-5)
+            load_named_model(path, arch, load_classifier)
