@@ -102,6 +102,7 @@ from dlnotes_cli.series.results import SeriesTrainResult as SeriesTrainResult
 from dlnotes_cli.series.train import train_series as train_series
 from dlnotes_cli.serve.options import ServeConfig as ServeConfig
 from dlnotes_cli.serve.server import Server as Server
+from dlnotes_cli.shapes.report import NetworkReport as NetworkReport
 from dlnotes_cli.shapes.report import analyze as analyze
 from dlnotes_cli.shapes.solver import WindowSpec as WindowSpec
 from dlnotes_cli.shapes.solver import solve as solve

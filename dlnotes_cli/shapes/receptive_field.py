@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor, gcd, lcm
 from operator import ge
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dlnotes_cli.shell.codec import HIDDEN, in_json, named
 
@@ -107,7 +107,7 @@ class ReceptiveField:
 
     @property
     @in_json
-    def jump(self) -> "tuple[int | Fraction, ...] | None":
+    def jump(self) -> tuple[Any, ...] | None:  # of int and Fraction
         """The distance between neighboring outputs along each axis, in input positions."""
         return tuple(axis.jump for axis in self.axes) if self.axes else None
 
