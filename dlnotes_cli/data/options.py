@@ -20,14 +20,14 @@ EMBEDDED_TEXTS = "remarks"  # of train-text
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".gz", ".parquet", ".xlsx"})  # .gz: compressed CSV
 Missing = Literal["indicator", "refuse", "drop"]  # what is done with missing numbers of tables
 _NAMES = ", ".join(NAMED_SETS)
-IMAGES_HELP = f"A named set ({_NAMES}) or a folder with one subfolder of images per class."
+IMAGES_HELP = f"A folder with a subfolder of images per class, or {_NAMES}."
 IMAGES_METAVAR = "NAME|FOLDER"
 DATA_ROOT = option(
     None, "Folder of named data sets, searched before $DLNOTES_DATA and the cache.", panel="Data", metavar="FOLDER"
 )
 DATA = option(
     "digits",
-    f"A named set ({_NAMES}), a folder with one subfolder of images per class, or a CSV file.",
+    f"A folder with a subfolder per class, a CSV file, or {_NAMES}.",
     panel="Data",
     metavar="NAME|FOLDER|CSV",
     complete=lambda: list(NAMED_SETS),

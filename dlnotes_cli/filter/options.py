@@ -47,22 +47,21 @@ class FilterConfig(Config):
         shown_default="as the input", conflicts=("patch",),
     )  # fmt: skip
     patch: str | None = option(
-        None, 'Filter these numbers instead of images and print the result: "1 2; 3 4". Separate channels by |; their '
-        "results are summed.", panel="Data", metavar="NUMBERS",
+        None, 'Filter these numbers and print the result: "1 2; 3 4"; | separates channels, which are summed.',
+        panel="Data", metavar="NUMBERS",
     )  # fmt: skip
     skip_bad: bool = common.SKIP_BAD
     max_pixels: int = common.MAX_PIXELS_OPTION
     kernel: tuple[str, ...] = option(
-        (), 'Kernel: a name (see --list), numbers ("-1 0 1; -2 0 2; -1 0 1"), or a text, CSV or JSON file. Repeat it '
-        "for one result each.", panel="Model", metavar="KERNEL", shown_default=USUAL_KERNEL, complete=_kernel_names,
+        (), 'A name (see --list), numbers ("-1 0 1; -2 0 2; -1 0 1"), or a file of them; repeatable.',
+        panel="Model", metavar="KERNEL", shown_default=USUAL_KERNEL, complete=_kernel_names,
     )  # fmt: skip
     then: tuple[str, ...] = option(
         (), "Kernel to apply to the unrounded result of the one before; may be repeated.", panel="Model",
         metavar="KERNEL", complete=_kernel_names,
     )  # fmt: skip
     op: tuple[str, ...] = option(
-        (), "Operation in front of the kernels, or without one: median:N, erode:N, dilate:N, open:N, close:N (N odd), "
-        "bilateral:PIXELS:TONE, canny:LOW:HIGH:SIGMA; numbers may be left out. Repeat it for one after another.",
+        (), "First median:N, erode:N, dilate:N, open:N, close:N, bilateral:PX:TONE or canny:LOW:HIGH.",
         panel="Model", metavar="OPERATION", complete=_operation_names,
     )  # fmt: skip
     size: int | None = option(
@@ -77,19 +76,16 @@ class FilterConfig(Config):
         shown_default="set by --kernel-size",
     )
     edges: Literal["extend", "pad", "crop", "reflect", "wrap"] = option(
-        "extend", "Pixels beyond the edge: extend repeats the last pixel, pad takes 0, reflect mirrors without "
-        "repeating the last pixel, wrap continues at the opposite edge. crop leaves out the border, so the result is "
-        "smaller.",
+        "extend", "Pixels beyond the edge: extend the last one, pad (0), reflect, wrap, or crop the result.",
         panel="Model",
     )  # fmt: skip
     convolve: bool = option(
-        False, "Flip the kernel (180° rotation) first: convolution as in mathematics. Otherwise it is applied as "
-        "written (cross-correlation), as by torch.nn.Conv2d and cv2.filter2D.", panel="Model",
+        False, "Flip the kernel (180° rotation): convolution as in mathematics, not as in torch and OpenCV.",
+        panel="Model",
     )  # fmt: skip
     result: Literal["clip", "abs", "rescale", "signed", "raw"] | None = option(
-        None, "Map values to pixels: clip limits them to the range from black to white, abs takes absolute values "
-        "first, rescale stretches the values to that range, signed shows 0 as gray. raw keeps them: .npy files have "
-        "the numbers, --sheet shows them in colors with a scale, blue below 0 and red above.", panel="Model",
+        None, "Map values to pixels: clip, abs, rescale (to black and white), signed (0 is gray), or keep them raw.",
+        panel="Model",
         shown_default="clip; .npy and --patch: raw",
     )  # fmt: skip
     threshold: float | None = option(
@@ -107,8 +103,8 @@ class FilterConfig(Config):
         panel="Model",
     )
     out: str | None = option(
-        None, "File (shows the results of several kernels side by side), folder, pattern with {name}, {kernel} and "
-        "{index}, or - for standard output. PNG files are compressed lightly, for speed.", panel="Output",
+        None, "File (kernels side by side), folder, pattern with {name}, {kernel} and {index}, or - for stdout.",
+        panel="Output",
         metavar="PATH|-", shown_default="{name}-{kernel}.png", conflicts=("patch",),
     )  # fmt: skip
     format: FormatName | None = option(
@@ -128,8 +124,7 @@ class FilterConfig(Config):
     )
     explain: bool = option(
         False,
-        "Explain each kernel: sum, low-pass or high-pass, separable or not, direction. Without PATH, --patch, --out "
-        "and --sheet, do not filter.",
+        "Explain each kernel: sum, low-pass or high-pass, separable or not, direction.",
         panel="Output",
     )
     overwrite: bool = common.OVERWRITE

@@ -74,8 +74,8 @@ class PerceptronConfig(Config):
         None, "With --line: the class of the point, 0 or 1.", panel="Data", within="[0, 1]", needs=("line",)
     )
     rule: PredictionRule = option(
-        "step", "Update rule: step moves the line for misclassified points only; sigmoid takes a step of gradient "
-        "descent on the log-loss for each point.", panel="Training",
+        "step", "step moves the line for misclassified points; sigmoid takes a gradient step for each point.",
+        panel="Training",
     )  # fmt: skip
     lr: float | None = option(
         None, "Learning rate.", panel="Training", within="(0, 1e6]", shown_default="0.1; --rule sigmoid: 0.01"
@@ -89,8 +89,8 @@ class PerceptronConfig(Config):
         shown_default="until the point is classified correctly", needs=("line",),
     )  # fmt: skip
     init: tuple[float, ...] | None = option(
-        None, "Initial weights and bias: W,W,B, zeros, or random (normal with standard deviation 1/sqrt(inputs), bias "
-        "0).", panel="Training", parse=weights, within=_LARGEST, metavar="W,W,B", shown_default="random; --gate: zeros",
+        None, "Initial weights and bias: W,W,B, zeros, or random (normal, deviation 1/sqrt(inputs), bias 0).",
+        panel="Training", parse=weights, within=_LARGEST, metavar="W,W,B", shown_default="random; --gate: zeros",
         unused_with=("line",),
     )  # fmt: skip
     plot: Path | None = PLOT
@@ -130,8 +130,8 @@ class DescendConfig(Config):
     command: ClassVar[str] = "descend"
 
     surface: str = option(
-        "himmelblau", f"Surface: {', '.join(SURFACES)}, or a formula of x, or of x and y: numbers, pi, e, + - * / **, "
-        "sin, cos, exp, log, sqrt, abs.", panel="Data", metavar="NAME|FORMULA", complete=lambda: list(SURFACES),
+        "himmelblau", "bowl, ravine, saddle, hills, rosenbrock, beale, himmelblau, or a formula of x, or of x and y.",
+        panel="Data", metavar="NAME|FORMULA", complete=lambda: list(SURFACES),
     )  # fmt: skip
     start: tuple[float, ...] | None = option(
         None, "Starting point, one number for each variable.", panel="Data", parse=numbers, within=_LARGEST,
@@ -142,7 +142,7 @@ class DescendConfig(Config):
         within="[1, 1000]", conflicts=("start",),
     )  # fmt: skip
     optimizer: tuple[str, ...] = option(
-        ("sgd", "momentum", "adam"), f"Optimizers of torch.optim, side by side: {', '.join(OPTIMIZERS)}.",
+        ("sgd", "momentum", "adam"), "Side by side: sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw.",
         panel="Training", parse=items, metavar="NAME,NAME,…", choices=OPTIMIZERS,
     )  # fmt: skip
     lr: tuple[float, ...] | None = option(

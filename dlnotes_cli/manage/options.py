@@ -63,7 +63,7 @@ class DataPreviewConfig(Config):
 
     data: str = replace(
         data_options.DATA,
-        help=f"{data_options.IMAGES_HELP} Or a text file.",
+        help=f"A folder with a subfolder per class, a text file, or {', '.join(data_options.NAMED_SETS)}.",
         metavar=f"{data_options.IMAGES_METAVAR}|TEXT",
         is_argument=True,
     )
@@ -97,7 +97,7 @@ class DataPreviewConfig(Config):
     )
 
     numbers: Literal["bytes", "unit"] | None = option(
-        None, "Write the value of each pixel into it, without variants: bytes (0 to 255, also alone) or unit (0 to 1).",
+        None, "Write each pixel's value into it, without variants: bytes (0 to 255) or unit (0 to 1).",
         panel="Output", implied="bytes", metavar="[bytes|unit]",
     )  # fmt: skip
     out: Path = option(
@@ -232,8 +232,8 @@ class DoctorConfig(Config):
     verbose: bool = common.VERBOSE
 
     time: str | None = option(
-        None, "Time a batch of this network of torchvision (see transfer --list), and the training of a head, on every "
-        "device.", panel="Runtime", metavar="BACKBONE", complete=lambda: list(BACKBONES),
+        None, "Time a batch of this network (see transfer --list), and of training its head, on each device.",
+        panel="Runtime", metavar="BACKBONE", complete=lambda: list(BACKBONES),
     )  # fmt: skip
 
     def __post_init__(self) -> None:

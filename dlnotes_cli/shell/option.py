@@ -128,12 +128,6 @@ def option(
     return Option(default, help, panel, within=Range(within) if within else None, **details)
 
 
-def option_like(config_type: "type[Config]", name: str, *, default: Any = ..., **changes: Any) -> Any:
-    """Declare an option as `config_type` has it, but for its default and the `changes` to its `Option`."""
-    changes |= {} if default is ... else {"default": default}
-    return dataclasses.replace(config_type.__dataclass_fields__[name].metadata["option"], **changes)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The base of every command's options. Creating one converts every value to its field's type and validates it.

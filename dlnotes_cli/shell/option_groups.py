@@ -45,7 +45,6 @@ THREADS = option(
 DEVICE = option("auto", "auto (fastest available), cpu, cuda, cuda:N or mps.", panel="Runtime", metavar="DEVICE")
 PRECISION = option(
     "auto",
-    "fp32, bf16 or fp16 (mixed precision; fp16 on CUDA only), or auto: bf16 where the hardware makes it faster, "
-    "and fp16 for training on CUDA devices without bf16.",
+    "fp32, bf16, fp16 (mixed precision, on CUDA only) or auto: the fastest that is accurate enough.",
     panel="Runtime",
 )

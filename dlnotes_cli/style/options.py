@@ -32,12 +32,11 @@ class StyleTransferConfig(Config):
         panel="Data", metavar="FILE[:W]", shown_default="a generated image",
     )  # fmt: skip
     mask: tuple[str, ...] = option(
-        (), "Give a region of the content the style of a region of the style image, white in two masks; repeatable. "
-        "What no mask covers gets the rest of the style.", panel="Data", metavar="CONTENT.png:STYLE.png",
+        (), "Give a region of the content the style of a region of the style image, white in two masks.",
+        panel="Data", metavar="CONTENT.png:STYLE.png",
     )  # fmt: skip
     match_color: Literal["linear", "histogram"] | None = option(
-        None, "First give the style image the content's colors: linear (mean and covariance, as Gatys et al. 2016) or "
-        "histogram (values of each channel)", panel="Data",
+        None, "First give the style the content's colors: linear (mean and covariance) or histogram.", panel="Data",
     )  # fmt: skip
     size: int = option(384, "Pixels of the result's longer side.", panel="Data", within="[16, 16384]")
     style_scale: float = option(
@@ -52,8 +51,7 @@ class StyleTransferConfig(Config):
     offline: bool = common.OFFLINE
     backbone: StyleNet = option(
         "small",
-        "Network that computes the features: small (part of dlnotes), vgg16, vgg19 (the course's), squeezenet1_0 or "
-        "squeezenet1_1.",
+        "Network that computes the features: small (part of dlnotes), vgg16, vgg19 or squeezenet1_0/1.",
         panel="Model",
     )
     content_layer: str | None = option(
@@ -71,12 +69,12 @@ class StyleTransferConfig(Config):
         shown_default="avg; --recipe notes: max, but for small",
     )
     content_loss: Literal["mean", "half-sum"] = option(
-        "mean", "With --recipe notes: mean of the squared differences (the notebook) or half-sum, half of their sum "
-        "(Gatys et al. 2016)", panel="Model", needs=("recipe=notes",),
+        "mean", "With --recipe notes: mean of the squared differences, or half-sum (Gatys et al. 2016).",
+        panel="Model", needs=("recipe=notes",),
     )  # fmt: skip
     ratio: float | None = option(
-        None, "Content weight divided by style weight (alpha / beta); lower it for more style. The recipes scale the "
-        "losses differently, so their ratios are not comparable.", panel="Model", within="[1e-12, 1e12]",
+        None, "Content weight divided by style weight; lower it for more style. Recipes are not comparable.",
+        panel="Model", within="[1e-12, 1e12]",
         shown_default="squeezenet: 0.1, others: 0.03; --recipe notes: 1e-6",
     )  # fmt: skip
     sweep_ratio: tuple[float, ...] = option(
@@ -141,7 +139,7 @@ class StyleTransferConfig(Config):
     verbose: bool = common.VERBOSE
     fit: bool = option(False, "If --size does not fit in memory, use the largest size that does.", panel="Runtime")
     tile: int | None = option(
-        None, "Compute the features in overlapping tiles of N pixels: less memory, more time, the same loss, no seams.",
+        None, "Compute the features in tiles of N pixels: less memory, more time, the same loss, no seams.",
         panel="Runtime", metavar="N", within="[64, 16384]",
     )  # fmt: skip
     seed: int = common.SEED

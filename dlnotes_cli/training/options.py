@@ -23,7 +23,6 @@ from dlnotes_cli.training.recipes import (
     LengthDefaults,
     RunLength,
     defaults_text,
-    optimizer_defaults_text,
 )
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ LR = option(
 SCHEDULE = option(None, "Learning-rate schedule", panel="Training")
 OPTIMIZER = option(
     None,
-    "Optimizer. Default --lr and --weight-decay of each: " + optimizer_defaults_text() + "; "
-    "with --recipe notes, none has a weight decay.",
+    "Optimizer; it decides the default --lr and --weight-decay (docs/guide.md has a table).",
     panel="Training",
 )
 MOMENTUM = option(None, "Momentum of sgd and nesterov.", panel="Training", within="[0, 1)")
@@ -86,7 +84,7 @@ PATIENCE = option(
 )
 EMA = option(
     None,
-    "Decay of the moving average (EMA) of the weights; the EMA is used if its validation is better; 0 disables it.",
+    "Decay of the moving average (EMA) of the weights, used if it validates better; 0 disables it.",
     panel="Training",
     within="[0, 1)",
 )
@@ -105,8 +103,7 @@ BATCH_SIZE = option(
 )
 ACCUMULATE = option(
     1,
-    "Compute the gradient of a step in N parts of the batch, one after the other, which takes less memory; the "
-    "step is the same, unless the network has batch normalization, which then sees each part alone.",
+    "Compute the gradient of a step in N parts, for less memory; batch norm sees each part alone.",
     panel="Training",
     within="[1, 4096]",
 )
@@ -117,10 +114,7 @@ DROPOUT = option(None, "Dropout probability.", panel="Model", within="[0, 1)")
 
 AUGMENT = option(
     None,
-    "Augmentation of training images: none, notes, light, standard, strong, or a list of flip, vflip, shift:N, "
-    "crop:N (pixels), rotate:DEGREES, scale:A-B, resized-crop:A-B (of the area), perspective:X (up to 0.6), "
-    "color:X, blur:P, erase:P (0 to 1), trivial (TrivialAugment), rand:N:M (RandAugment) and one of mixup:A and "
-    "cutmix:A. 'dlnotes data preview' shows them.",
+    "Augmentation: none, notes, light, standard, strong, or a list such as flip,shift:4,mixup:0.2.",
     panel="Training",
     metavar="NAME|LIST",
 )
@@ -143,16 +137,14 @@ LABEL_SMOOTHING = option(
 )
 CLASS_WEIGHTS = option(
     "none",
-    "Weights of the classes in the loss: none, balanced (inversely proportional to their frequency), or a CSV or "
-    "JSON file of class and weight.",
+    "Class weights in the loss: none, balanced (inverse frequency), or a CSV or JSON file.",
     panel="Training",
     metavar="none|balanced|FILE",
     complete=lambda: list(_CLASS_WEIGHTS),
 )
 MONITOR = option(
     "auto",
-    "Metric of the validation split that chooses the best epoch and ends training with --patience: loss, accuracy, "
-    "macro-f1, or auto: accuracy from 5,000 validation samples on, else loss.",
+    "Validation metric that chooses the best epoch and that --patience watches; auto: by their number.",
     panel="Training",
 )
 
@@ -166,7 +158,7 @@ RESUME = option(
 
 DEVICES = option(
     1,
-    "Train on N GPUs of this machine, or with --device cpu in N processes, which share each batch and the threads.",
+    "Train on N GPUs, or with --device cpu in N processes, which share each batch and the threads.",
     panel="Runtime",
     within="[1, 1000]",
 )
@@ -354,7 +346,7 @@ MODEL = option(
 
 INIT_FROM = option(
     None,
-    "Start from the weights of this run or model file, of the same architecture; classes are matched by name.",
+    "Start from the weights of this run or model file; classes are matched by name.",
     panel="Model",
     metavar="RUN",
     complete=complete_models,
@@ -366,15 +358,12 @@ CourseArch = Literal["notes-mlp", "notes-cnn"]
 
 ARCH = option(
     None,
-    "MODEL is a state dict of the course's notebooks, as a .pt file: of notes-mlp (MNIST) or notes-cnn (CIFAR-10).",
+    "MODEL is a state dict (.pt) of the course's notebooks: notes-mlp (MNIST) or notes-cnn (CIFAR-10).",
     panel="Model",
 )
 
 
-WEIGHTS_HELP = (
-    "Pretrained weights: a torchvision weight name such as IMAGENET1K_V1, a .pth or .safetensors file, none (random), "
-    "or default (downloaded once)."
-)
+WEIGHTS_HELP = "Weights: default (downloaded once), a torchvision name, a .pth or .safetensors file, none (random)."
 
 
 WEIGHTS = option(

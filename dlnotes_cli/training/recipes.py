@@ -132,16 +132,6 @@ def with_recipe(options: AnyConfig, resolved: Any) -> AnyConfig:
     return replace(options, **{name: getattr(resolved, name) for name in names})
 
 
-def optimizer_defaults_text() -> str:
-    """Learning rate and weight decay of each optimizer that is not the recipe's."""
-    return "; ".join(_optimizer_text(name, values) for name, values in _OPTIMIZER_DEFAULTS.items())
-
-
-def _optimizer_text(name: str, values: Mapping[str, float]) -> str:
-    momentum = f" (momentum {value_text(values['momentum'])})" if "momentum" in values else ""
-    return f"{name} {value_text(values['lr'])}, {value_text(values['weight_decay'])}{momentum}"
-
-
 def defaults_text(recipes: Mapping[str, object], name: str) -> str:
     """The defaults of an option in several recipes, by the conditions under which they apply; empty if none has it.
 

@@ -21,20 +21,20 @@ class LossConfig(Config):
     command: ClassVar[str] = "loss"
 
     scores: str | None = option(
-        None, 'Scores (logits) or predictions: a row for each sample, as in "2 1 0; 0 3 1", a CSV file, or - for CSV '
-        "from standard input.", panel="Data", metavar=_SOURCE,
+        None, 'Scores (logits) or predictions, a row for each sample: "2 1 0; 0 3 1", a CSV file, or -.',
+        panel="Data", metavar=_SOURCE,
     )  # fmt: skip
     probabilities: str | None = option(
-        None, "Probabilities in place of --scores. Without --true: those of the observed outcomes; their product is "
-        "the likelihood.", panel="Data", metavar=_SOURCE, conflicts=("scores",),
+        None, "Probabilities in place of --scores; without --true, those of the observed outcomes.",
+        panel="Data", metavar=_SOURCE, conflicts=("scores",),
     )  # fmt: skip
     true: str | None = option(
-        None, "Targets: the class of each row, from 0; or one target for each score; or the column of the CSV file "
-        "that has them.", panel="Data", metavar="ROWS|COLUMN",
+        None, "Targets: the class of each row, from 0, one target for each score, or a column of the CSV file.",
+        panel="Data", metavar="ROWS|COLUMN",
     )  # fmt: skip
     loss: LossName | None = option(
-        None, "Loss: cross-entropy, nll (--scores are log-probabilities), bce (binary cross-entropy), mse, mae, huber "
-        "(delta 1), or hinge (classes, or signs -1 and 1).", panel="Model", needs=("true",),
+        None, "cross-entropy, nll (of log-probabilities), bce (binary), mse, mae, huber (delta 1) or hinge.",
+        panel="Model", needs=("true",),
         shown_default="cross-entropy; bce for one target per probability",
     )  # fmt: skip
     temperature: float | None = option(

@@ -28,8 +28,8 @@ class TraceConfig(Config):
         panel="Model", is_argument=True, metavar="LAYERS|MODEL",
     )  # fmt: skip
     input: str | None = option(
-        None, 'Numbers such as "1 2; 3 4": rows are samples, time steps or an image, with | between its channels; or a '
-        "shape such as 1x3 to draw standard normal numbers.", panel="Data", metavar="NUMBERS|SHAPE",
+        None, 'Numbers such as "1 2; 3 4" (rows are samples, steps or an image), or a shape such as 1x3 to draw.',
+        panel="Data", metavar="NUMBERS|SHAPE",
     )  # fmt: skip
     target: str | None = option(
         None, "Numbers to compare the output with; one for each sample with --loss cross-entropy: its class.",
@@ -39,8 +39,7 @@ class TraceConfig(Config):
         None, "With a char-rnn run: text to feed through the network; draw its gates.", panel="Data"
     )
     weights: str = option(
-        "init:0", "ones (biases 0), init:SEED (PyTorch's initialization), seed:SEED (standard normal, as the course's "
-        "notebook), a JSON file of names and numbers, or a run or model file of a classifier.",
+        "init:0", "ones, init:SEED (PyTorch's), seed:SEED (normal, as the notebook), a JSON file, or a run.",
         panel="Model", metavar="WEIGHTS",
     )  # fmt: skip
     state: str | None = option(
@@ -55,17 +54,17 @@ class TraceConfig(Config):
         False, "LSTM: the gates i, f and o also read the previous cell state (peephole connections).", panel="Model"
     )
     use_gate: UseGate = option(
-        "pytorch", "LSTM: formula of the hidden state (the course's use gate): pytorch, o tanh(c), or notes, "
-        "o tanh(W f c_old + b).", panel="Model",
+        "pytorch", "LSTM: the hidden state is o tanh(c) (pytorch) or o tanh(W f c_old + b) (notes, the use gate).",
+        panel="Model",
     )  # fmt: skip
     activation: tuple[str, ...] = option(
-        (), f"Without layers: draw these functions and their derivatives ({', '.join(ACTIVATIONS)}). With layers: "
-        "replace the activations with each function in turn, and compare the gradients.", panel="Model", parse=items,
+        (), "Without layers: functions to draw with their derivatives; with layers: to replace theirs by.",
+        panel="Model", parse=items,
         metavar="NAME,NAME,…", choices=tuple(ACTIVATIONS),
     )  # fmt: skip
     loss: TraceLossName | None = option(
-        None, "Scalar to differentiate: sum or mean of the output, or a loss against --target: mse, mae, huber, bce "
-        "(of scores, or of the output of a Sigmoid) or cross-entropy.", panel="Training",
+        None, "What to differentiate: sum or mean of the output, or mse, mae, huber, bce or cross-entropy.",
+        panel="Training",
         shown_default="sum; --target: mse",
     )  # fmt: skip
     mode: Literal["train", "eval"] = option(
