@@ -26,7 +26,7 @@ from dlnotes_cli.visualize.units import layer_title
 _STRIP = 6  # maps of each layer where all layers are shown
 _BLOCKS = 3  # of these strips next to each other
 _FEW_LAYERS = 6  # in one block
-_BRIGHTEST = 99.8  # percentile of a layer's values that has the end of the color scale
+_BRIGHTEST = 99.0  # percentile of the values shown that has the end of the color scale
 
 Maps = NDArray[np.float32]  # (C, H, W)
 
@@ -129,9 +129,9 @@ def _maps(output: NDArray[np.float32]) -> Maps:
 
 
 def _strongest(maps: Maps, top: int | None) -> tuple[UnitActivation, ...]:
-    """The units with the largest means, or all in their order."""
-    means = maps.mean(axis=(1, 2), dtype=np.float64)
-    order = range(len(maps)) if top is None else np.argsort(-means, kind="stable")[:top].tolist()
+    """The units with the largest mean magnitudes, or all in their order."""
+    means, magnitudes = (values.mean(axis=(1, 2), dtype=np.float64) for values in (maps, np.abs(maps)))
+    order = range(len(maps)) if top is None else np.argsort(-magnitudes, kind="stable")[:top].tolist()
     return tuple(_unit(unit, maps[unit], float(means[unit])) for unit in order)
 
 
@@ -156,11 +156,11 @@ def _sheet(
         )
     most = max(len(layer.units) for layer in result.layers)
     if any(len(layer.units) < len(layer.maps) for layer in result.layers) and has_maps:
-        squares += f" Of each layer, the {most} units with the largest mean are shown."
+        squares += f" Of each layer, the {most} units with the largest mean magnitude are shown."
     caption = (
         f"{squares} All units of a layer share the colors of its bar, so that layers do not compare. The ends of a bar "
-        f"are the layer's {_BRIGHTEST:g}th percentile: the few values beyond have the color of the end. White is 0 "
-        "where values are negative too, else black."
+        f"are the {_BRIGHTEST:g}th percentile of what is shown: the few values beyond have the color of the end. White "
+        "is 0 where values are negative too, else black."
     )
     name = layer_title(network, layers[0]) if len(layers) == 1 else f"{len(layers)} layers"
     title = f"{'Feature maps' if has_maps else 'Activations'} of {name}, {network.title}"
@@ -169,35 +169,34 @@ def _sheet(
 
 
 def _section(found: LayerActivations) -> Section:
-    heading, bar = f"{found.layer}  {found.type} {format_shape(found.shape)}", _bar(found.maps)
-    if found.maps[0].size == 1:
-        return Section(_value_panel(found.maps), heading, bar=bar)
-    return Section(_map_panels(found), heading, bar=bar)
+    heading = f"{found.layer}  {found.type} {format_shape(found.shape)}"
+    shown = found.maps if found.maps[0].size == 1 else found.maps[[unit.unit for unit in found.units]]
+    low, high = _scale(shown)
+    panels = _value_panel(shown, low, high) if shown[0].size == 1 else _map_panels(found, low, high)
+    return Section(panels, heading, bar=_bar(low, high))
 
 
-def _bar(maps: Maps) -> ColorBar:
-    low, high = _scale(maps)
+def _bar(low: float, high: float) -> ColorBar:
     if low < 0:
         limit = max(-low, high)
         return ColorBar(-limit, limit, f"≤ {short_number(-limit)}", f"≥ {short_number(limit)}")
     return ColorBar(0.0, high, "0", f"≥ {short_number(high)}")
 
 
-def _map_panels(found: LayerActivations) -> list[Panel]:
-    low, high = _scale(found.maps)
+def _map_panels(found: LayerActivations, low: float, high: float) -> list[Panel]:
     return [
         Panel(colored(found.maps[unit.unit], low, high), f"unit {unit.unit}", _range(unit.mean, unit.max))
         for unit in found.units
     ]
 
 
-def _value_panel(maps: Maps) -> list[Panel]:
+def _value_panel(maps: Maps, low: float, high: float) -> list[Panel]:
     """All values of a layer without positions, row by row in one image."""
     values = maps.ravel()
     columns = int(np.ceil(np.sqrt(len(values))))
     rows = -(-len(values) // columns)
     pixels = np.full((rows * columns, 3), 255, np.uint8)
-    pixels[: len(values)] = colored(values[None], *_scale(maps))[0]
+    pixels[: len(values)] = colored(values[None], low, high)[0]
     label = f"{len(values)} units, row by row"
     return [Panel(pixels.reshape(rows, columns, 3), label, _range(float(values.mean()), float(values.max())))]
 
@@ -208,6 +207,6 @@ def _range(mean: float, largest: float) -> str:
 
 
 def _scale(maps: Maps) -> tuple[float, float]:
-    """The values at the ends of the color scale of a layer."""
+    """The values at the ends of the color scale of the maps that are shown."""
     low = float(np.percentile(maps, 100 - _BRIGHTEST)) if maps.min() < 0 else 0.0
     return min(low, 0.0), max(float(np.percentile(maps, _BRIGHTEST)), 1e-12)

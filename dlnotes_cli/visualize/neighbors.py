@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.inference.inspected_network import NetworkInfo
 from dlnotes_cli.inference.inspection import PlacedImage, open_network, read_batches, upright_pixels
 from dlnotes_cli.plots.sheet import Panel, Section, Sheet, gray_to_rgb
@@ -22,6 +21,7 @@ from dlnotes_cli.visualize.sources import ImageSource, decode_settings, feature_
 _CHUNK = 1 << 14  # images of the data set that are compared at once
 _BATCH = 64
 _COLUMNS = 10
+_OWN_QUERIES = 3  # images of the data set that are looked up where none is given
 _MOST_COMPARED = 1000  # images of the data set whose own nearest neighbors are found
 _RARE = 99  # percentile of their distances, above which a query is unlike the data
 
@@ -108,14 +108,19 @@ def find_neighbors(config: NeighborsConfig) -> NeighborsResult:
     network = open_network(config)
     layer = feature_layer(network, config.layer)
     extractor = feature_extractor(network, layer)
-    paths = config.images or (str(sample_image("flower.jpg", "IMAGE")),)
-    queries = [
-        image for batch in read_batches(paths, network, decode_settings(config), _BATCH) for image in batch.images
-    ]
+    queries: list[PlacedImage] = []
+    if config.images:
+        batches = read_batches(config.images, network, decode_settings(config), _BATCH)
+        queries = [image for batch in batches for image in batch.images]
     source = open_source(config, network.preprocessing)
     found = source.features(extractor)
-    vectors = extractor.run(np.stack([query.pixels for query in queries]), range(len(queries)))
-    distances, rows = nearest(torch.from_numpy(vectors), found.features, config.count)
+    if config.images:
+        vectors = extractor.run(np.stack([query.pixels for query in queries]), range(len(queries)))
+        distances, rows = nearest(torch.from_numpy(vectors), found.features, config.count)
+    else:  # some images of the data set, without themselves among their neighbors
+        own = np.unique(np.linspace(0, len(found.positions) - 1, _OWN_QUERIES).round().astype(int))
+        queries = [_own_query(source, found.positions[row]) for row in own.tolist()]
+        distances, rows = nearest_others(found.features, own, config.count)
     typical = typical_distances(found.features)
     results = tuple(
         QueryNeighbors(
@@ -138,10 +143,21 @@ def typical_distances(features: NDArray[np.float32]) -> TypicalDistances | None:
     if count < 2:  # noqa: PLR2004  # there is no other one
         return None
     chosen = np.unique(np.linspace(0, count - 1, min(count, _MOST_COMPARED)).round().astype(int))
-    distances, rows = nearest(torch.tensor(np.asarray(features[chosen])), features, 2)
-    is_itself = rows == torch.from_numpy(chosen)[:, None]
-    others = distances.masked_fill(is_itself, torch.inf).amin(1).numpy()
+    others = nearest_others(features, chosen, 1)[0][:, 0].numpy()
     return TypicalDistances(float(np.median(others)), float(np.percentile(others, _RARE)))
+
+
+def nearest_others(features: NDArray[np.float32], chosen: NDArray[np.int64], count: int) -> tuple[Tensor, Tensor]:
+    """What `nearest` returns for some rows of the features, without these rows themselves."""
+    distances, rows = nearest(torch.tensor(np.asarray(features[chosen])), features, count + 1)
+    order = (
+        (rows == torch.from_numpy(chosen)[:, None]).int().argsort(dim=1, stable=True)[:, : max(rows.shape[1] - 1, 1)]
+    )
+    return distances.gather(1, order)[:, :count], rows.gather(1, order)[:, :count]
+
+
+def _own_query(source: ImageSource, position: int) -> PlacedImage:
+    return PlacedImage(Path(source.name_of(position)), *source.image(position))
 
 
 def nearest(queries: Tensor, features: NDArray[np.float32], count: int) -> tuple[Tensor, Tensor]:
@@ -180,15 +196,17 @@ def _sheet(title: str, result: NeighborsResult, source: ImageSource, max_pixels:
     sections = []
     for found in result.results:
         height, width = found.query.pixels.shape[1:]
-        panels = [
-            Panel(upright_pixels(found.query.path, max_pixels), "query", is_marked=True),
-            Panel(gray_to_rgb(found.query.pixels), "as the network", f"sees it, {width}x{height}"),
-        ]
+        seen = gray_to_rgb(found.query.pixels)
+        panels = [Panel(seen, "query", is_marked=True)]
+        if found.query.path.is_file():
+            original = Panel(upright_pixels(found.query.path, max_pixels), "query", is_marked=True)
+            panels = [original, Panel(seen, "as the network", f"sees it, {width}x{height}")]
         for neighbor in found.neighbors:
             pixels, _ = source.image(neighbor.position)
-            name = neighbor.class_name or Path(neighbor.file).name
-            panels.append(Panel(gray_to_rgb(pixels), name, f"distance {neighbor.distance:.3f}"))
-        heading = "/".join(found.query.path.parts[-2:])
+            label = neighbor.class_name or Path(neighbor.file).name
+            panels.append(Panel(gray_to_rgb(pixels), label, f"distance {neighbor.distance:.3f}"))
+        name = "/".join(found.query.path.parts[-2:])
+        heading = name if found.query.path.is_file() else f"image {name} of {result.data}"
         if found.unlike_data and result.typical is not None:
             heading += f" is {result.typical.explain_unlike(found.neighbors[0].distance)}"
         sections.append(Section(panels, heading))

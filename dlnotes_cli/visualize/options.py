@@ -1,6 +1,6 @@
 """The options of `dlnotes visualize ...`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -93,7 +93,7 @@ class ActivationsConfig(Config):
     weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("activations.png")
     top: int | None = option(
-        None, "Show the N units with the largest mean.", panel="Output", within="[1, 1e6]",
+        None, "Show the N units with the largest mean magnitude.", panel="Output", within="[1, 1e6]",
         shown_default="all units; 6 with --layer all",
     )  # fmt: skip
     out: Path | None = option(
@@ -214,7 +214,7 @@ class NeighborsConfig(Config):
     command: ClassVar[str] = "visualize neighbors"
 
     model: str = inspection.MODEL
-    images: tuple[str, ...] = inspection.IMAGES
+    images: tuple[str, ...] = replace(inspection.IMAGES, shown_default="three images of --data")
     data: str = IMAGES_DATA
     data_root: Path | None = data_options.DATA_ROOT
     offline: bool = common.OFFLINE

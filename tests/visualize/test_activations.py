@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import Command
 from PIL import Image
 from torch import Tensor
 
@@ -37,7 +36,7 @@ def test_maps_and_their_numbers_are_those_of_a_forward_hook(photo: Path, tmp_pat
         assert np.array_equal(stored["conv3"], expected)
     shown = result.layers[0].units
     means = expected.mean(axis=(1, 2))
-    assert [unit.unit for unit in shown] == np.argsort(-means)[:5].tolist()
+    assert [unit.unit for unit in shown] == np.argsort(-np.abs(expected).mean(axis=(1, 2)))[:5].tolist()
     for unit in shown:
         assert unit.mean == pytest.approx(means[unit.unit], abs=1e-5)
         assert expected[unit.unit][unit.position] == unit.max == expected[unit.unit].max()
@@ -49,24 +48,3 @@ def test_an_mlp_has_one_strip_of_values_for_each_layer(digits_run: Path, photo: 
     result = show_activations(ActivationsConfig(model=str(digits_run), image=str(photo), sheet=tmp_path / "mlp.png"))
     assert [found.layer for found in result.layers] == ["flatten", "linear1", "norm1", "activation1", "output"]
     assert [found.maps.shape for found in result.layers][-1] == (10, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("what", "words"),
-    [
-        ("bad.jpg: not an image", ("small", "{bad}")),
-        ("MODEL: {photo}", ("{photo}",)),
-        ("does not end in .npz", ("small", "{photo}", "--out", "maps.png")),
-        ("--sheet: maps.jpg does not end in .png", ("small", "{photo}", "--sheet", "maps.jpg")),
-        ("--layer: unknown layer", ("small", "{photo}", "--layer", "conv0")),
-    ],
-)
-def test_faults_name_the_option(
-    what: str, words: tuple[str, ...], photo: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(photo.parent)
-    Path("bad.jpg").write_bytes(b"no image")
-    outcome = dlnotes("visualize", "activations", *(word.format(photo=photo, bad="bad.jpg") for word in words))
-    assert outcome.code == 2
-    assert what.format(photo=photo) in outcome.err
-    assert {path.name for path in Path().iterdir()} == {"bad.jpg", photo.name}

@@ -85,18 +85,3 @@ def test_the_input_weights_of_an_mlp_are_images(digits_run: Path, tmp_path: Path
     document = json.loads(outcome.out)
     assert (document["layer"], document["kernel"], document["units"]) == ("linear1", [1, 8, 8], 16)
     assert Path(document["sheet"]).is_file()
-
-
-@pytest.mark.parametrize(
-    ("layer", "what"),
-    [
-        ("relu1", "relu1 is of type ReLU, which has no filters; name a layer with filters, such as conv1, conv2"),
-        ("linear1", "linear1 reads 320 values, not an image"),
-        ("conv9", "unknown layer 'conv9'; did you mean 'conv"),
-    ],
-)
-def test_a_layer_without_filters_is_refused(layer: str, what: str, tmp_path: Path, dlnotes: Command) -> None:
-    outcome = dlnotes("visualize", "filters", "small", "--layer", layer, "--sheet", tmp_path / "no.png")
-    assert outcome.code == 2
-    assert f"--layer: {what}" in outcome.err
-    assert not list(tmp_path.iterdir())

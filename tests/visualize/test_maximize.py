@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import Command
 from PIL import Image
 
 from dlnotes_cli.inference.inspection import open_network
@@ -57,13 +56,6 @@ def test_the_same_seed_gives_the_same_images(tmp_path: Path) -> None:
     assert image(0) == image(0) != image(1)
 
 
-def test_an_mlp_is_maximized_at_its_own_size(digits_run: Path, tmp_path: Path) -> None:
-    result = maximize(MaximizeConfig(model=str(digits_run), steps=40, top=3, sheet=tmp_path / "mlp.png"))
-    assert result.size == (8, 8)
-    assert [unit.name for unit in result.units] == ["0", "1", "2"]
-    assert all(unit.end > unit.start for unit in result.units)
-
-
 def test_a_spectrum_of_low_frequencies_gives_smooth_images_with_correlated_colors() -> None:
     images = FourierImages(1, (3, 32, 32), torch.Generator().manual_seed(0), torch.device("cpu"))
     with torch.no_grad():
@@ -84,20 +76,8 @@ def test_transformed_images_keep_their_size_and_differ() -> None:
     assert torch.allclose(transformed(torch.ones(1, 1, 8, 8), torch.Generator()), torch.ones(1, 1, 8, 8), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("words", "what"),
-    [
-        (("--unit", "10"), "--unit: linear1 has no unit 10; use 0 to 9, or the name of a class"),
-        (("--layer", "relu1", "--unit", "cat"), "--unit: relu1 has no unit cat; use 0 to 23, or top"),
-        (("--unit", "cats"), "--unit: unknown class 'cats'; did you mean 'cat'?"),
-        (("--unit", "cat", "--top", "3"), "--top: has no effect without --unit top; add it, or drop --top"),
-        (("--size", "1"), "--size: small does not accept images of 1x1"),
-    ],
-)
-def test_units_and_sizes_that_do_not_exist_are_refused(
-    words: tuple[str, ...], what: str, tmp_path: Path, dlnotes: Command
-) -> None:
-    outcome = dlnotes("visualize", "maximize", "small", *words, "--sheet", tmp_path / "sheet.png")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert what in outcome.err
-    assert not list(tmp_path.iterdir())
+def test_an_mlp_is_maximized_at_its_own_size(digits_run: Path, tmp_path: Path) -> None:
+    result = maximize(MaximizeConfig(model=str(digits_run), steps=40, top=3, sheet=tmp_path / "mlp.png"))
+    assert result.size == (8, 8)
+    assert [unit.name for unit in result.units] == ["0", "1", "2"]
+    assert all(unit.end > unit.start for unit in result.units)

@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from dlnotes_cli.training import projection
 from dlnotes_cli.visualize import neighbors as module
-from dlnotes_cli.visualize.neighbors import nearest, typical_distances
+from dlnotes_cli.visualize.neighbors import nearest, nearest_others, typical_distances
 
 
 def test_neighbors_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +38,11 @@ def test_typical_distances_are_those_of_scikit_learn_without_the_image_itself() 
     assert typical.median == pytest.approx(np.median(found), abs=1e-6)
     assert typical.percentile_99 == pytest.approx(np.percentile(found, 99), abs=1e-6)
     assert typical_distances(features[:1]) is None
+    own = np.array([7, 90, 150])
+    distances, rows = nearest_others(features, own, 5)
+    expected = NearestNeighbors(n_neighbors=6, metric="cosine").fit(features).kneighbors(features[own])[0][:, 1:]
+    assert distances.numpy() == pytest.approx(expected, abs=1e-6)
+    assert not (rows == torch.from_numpy(own)[:, None]).any()
 
 
 def test_a_query_unlike_the_data_is_flagged(tmp_path: Path, dlnotes: Command) -> None:
@@ -78,15 +83,6 @@ def test_an_image_is_its_own_nearest_neighbor_and_features_are_cached(tmp_path: 
     assert any("small" not in entry["preprocessing"] and "flatten1" in entry["preprocessing"] for entry in cached)
 
 
-def test_a_flat_folder_has_no_classes(tmp_path: Path, dlnotes: Command) -> None:
-    folder = make_images(tmp_path / "images", count=4) / "blue"
-    outcome = dlnotes(
-        "visualize", "neighbors", "small", folder / "1.png", "--data", folder, "--sheet", tmp_path / "s.png", "--json"
-    )
-    assert outcome.code == 0, outcome.err
-    assert {neighbor["class"] for neighbor in json.loads(outcome.out)["results"][0]["neighbors"]} == {None}
-
-
 def test_an_embedding_has_the_coordinates_of_scikit_learn(tmp_path: Path, dlnotes: Command, digits_run: Path) -> None:
     words = ("--sheet", tmp_path / "map.png", "--csv", tmp_path / "map.csv", "--out", tmp_path / "map.npz", "--json")
     outcome = dlnotes("visualize", "embedding", digits_run, *words)
@@ -100,23 +96,6 @@ def test_an_embedding_has_the_coordinates_of_scikit_learn(tmp_path: Path, dlnote
     rows = list(csv.DictReader((tmp_path / "map.csv").read_text().splitlines()))
     assert [float(row["x"]) for row in rows[:5]] == pytest.approx(arrays["points"][:5, 0], rel=1e-5)
     assert rows[0]["class"] == str(arrays["classes"][arrays["labels"][0]])
-
-
-def test_classes_of_a_folder_are_colored(tmp_path: Path, dlnotes: Command) -> None:
-    folder = make_images(tmp_path / "images", count=4)
-    words = ("--data", folder, "--sheet", tmp_path / "map.png")
-    outcome = dlnotes("visualize", "embedding", "small", *words, "--method", "tsne", "--json")
-    assert outcome.code == 0, outcome.err
-    assert json.loads(outcome.out)["classes"] == {"blue": 4, "green": 4, "red": 4}
-
-
-def test_a_missing_package_is_named_before_any_image_is_read(
-    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(projection, "find_spec", lambda _name: None)
-    outcome = dlnotes("visualize", "embedding", "small", "--data", tmp_path / "missing", "--method", "umap")
-    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "--method: UMAP needs the package umap-learn, which is not installed; run pip install umap" in outcome.err
 
 
 def test_umap_gets_the_features_and_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,21 +116,10 @@ def test_umap_gets_the_features_and_the_seed(monkeypatch: pytest.MonkeyPatch) ->
     assert axes == ("UMAP 1", "UMAP 2")
 
 
-@pytest.mark.parametrize(
-    ("model", "data", "what"),
-    [
-        ("small", "{rows}", "is a table, this command reads images"),
-        ("small", "empty", "has no images"),
-        ("{table}", "digits", "reads tables"),
-    ],
-)
-def test_data_that_is_no_images_is_refused(
-    model: str, data: str, what: str, tmp_path: Path, table_run: Path, dlnotes: Command,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    Path("empty").mkdir()
-    words = (word.format(table=table_run, rows=table_run.parent / "rows.csv") for word in (model, "--data", data))
-    outcome = dlnotes("visualize", "embedding", *words)
-    assert outcome.code == 2
-    assert what in outcome.err
+def test_a_flat_folder_has_no_classes(tmp_path: Path, dlnotes: Command) -> None:
+    folder = make_images(tmp_path / "images", count=4) / "blue"
+    outcome = dlnotes(
+        "visualize", "neighbors", "small", folder / "1.png", "--data", folder, "--sheet", tmp_path / "s.png", "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    assert {neighbor["class"] for neighbor in json.loads(outcome.out)["results"][0]["neighbors"]} == {None}

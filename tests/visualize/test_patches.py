@@ -75,13 +75,6 @@ def test_only_the_window_decides_the_activation(tmp_path: Path) -> None:
     assert activation(inside) != pytest.approx(patch.activation, abs=1e-2)
 
 
-def test_units_of_the_output_layer_see_whole_images(run: Path, tmp_path: Path) -> None:
-    config = PatchesConfig(model=str(run), layer="linear1", unit=("3",), sheet=tmp_path / "s.png", gradient="deconvnet")
-    (unit,) = find_patches(config).units
-    assert unit.name == "3"
-    assert all(patch.box == (0, 0, 8, 8) for patch in unit.patches)
-
-
 def test_a_patch_is_at_least_half_inside_the_image(tmp_path: Path) -> None:
     config = PatchesConfig(layer="relu4", top=6, gradient="none", sheet=tmp_path / "sheet.png")
     for unit in find_patches(config).units:
@@ -123,14 +116,6 @@ def test_a_gradient_reaches_only_the_receptive_field(tmp_path: Path) -> None:
     assert {*rows.tolist()} <= {9, 10, 11}
     assert {*columns.tolist()} <= {11, 12, 13}
     assert gradient.shape == samples.shape
-
-
-def test_a_layer_that_sees_more_than_an_image_is_refused(tmp_path: Path, dlnotes: Command) -> None:
-    words = ("--weights", "none", "--layer", "layer4", "--sheet", tmp_path / "sheet.png")
-    outcome = dlnotes("visualize", "patches", "resnet18", *words)
-    assert outcome.code == 2
-    what = "the receptive field of layer4.1, 435x435, is larger than an image, 224x224; name an earlier layer"
-    assert f"--layer: {what}" in outcome.err
 
 
 def test_a_damaged_image_in_a_folder_is_an_error_or_skipped(tmp_path: Path, dlnotes: Command) -> None:
