@@ -84,9 +84,9 @@ class _Recorder(TorchFunctionMode):
         self._network = network
         self._rows: list[TracedLayer] = []
         field = ReceptiveField.of_input(tuple(inputs[0].shape[1:]))
-        unknown = ReceptiveField(field.input_size, None, None)
+        self._unknown = ReceptiveField(field.input_size, None, None)
         self._values = {
-            id(x): _Value(x, INPUT, field if x.shape == inputs[0].shape else unknown) for x in inputs
+            id(x): _Value(x, INPUT, field if x.shape == inputs[0].shape else self._unknown) for x in inputs
         }  # by identity; each tensor is kept, so that no identity is used twice
         self._open_layers = 0
         self._running: tuple[nn.Module, object] | None = None  # the last layer that was called, and its input
@@ -172,17 +172,17 @@ class _Recorder(TorchFunctionMode):
         self._used |= {id(tensor) for tensor in new}
 
     def _record(self, layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str = "") -> None:
-        """Add a row for a call whose output depends on the input of the network."""
+        """Add a row for a call whose output depends on the input of the network, and for every call of a layer."""
         sources = [value for tensor in inputs if (value := self._values.get(id(tensor)))]
-        if not sources or not outputs:
+        if not outputs or (name and not sources):
             return
         if len(self._rows) == MAX_LAYERS:
             raise InputError("layers", f"there are more than {MAX_LAYERS:,} layers", "use fewer")
-        first, output = sources[0].tensor, tuple(outputs[0].shape)
+        first, output = (sources[0].tensor if sources else (*inputs, *outputs)[0]), tuple(outputs[0].shape)
         rule = _rule(layer, tuple(first.shape), output)
-        field = _field(layer, name, sources, output, rule)
+        field = _field(layer, name, sources, output, rule) if sources else self._unknown
         position = len(self._rows)
-        for tensor in outputs:
+        for tensor in outputs if sources else ():
             self._values[id(tensor)] = _Value(tensor, position, field)
         total = self.counter.get_total_flops()
         bias_adds = rule.bias_adds if rule else 0

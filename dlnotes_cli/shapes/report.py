@@ -1,20 +1,24 @@
 """The analysis of a stack of layers: totals, memory, and the numbers of each layer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype
-from dlnotes_cli.shapes.formulas import layer_formulas
 from dlnotes_cli.shapes.layer import INPUT, Layer, Shape
 from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
+from dlnotes_cli.shapes.sliding_window import SlidingWindow
 from dlnotes_cli.shapes.tracing import TracedLayer, trace
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, in_json, inlined
 from dlnotes_cli.shell.errors import InputError
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 OPTIMIZER_STATES: dict[AssumedOptimizer, int] = {  # state tensors for each parameter tensor
     "sgd": 0, "momentum": 1, "rmsprop": 1, "adagrad": 1, "adam": 2, "adamw": 2
@@ -211,7 +215,7 @@ class NetworkReport:
     def _formulas(self, traced: TracedLayer) -> dict[str, str]:
         read = next(iter(traced.inputs), INPUT)  # a constant reads nothing
         before = ReceptiveField.of_input(self.input) if read == INPUT else self.traced[read].receptive_field
-        return dict(layer_formulas(traced, before))
+        return dict(_layer_formulas(traced, before))
 
 
 def analyze(
@@ -268,3 +272,41 @@ def _largest_sum(input_bytes: int, outputs: list[int], inputs: list[tuple[int, .
 def _for_batch(shape: Shape, batch: int) -> Shape:
     """The shape of a recurrent state (layers, batch if there is one, features) for a batch of `batch`."""
     return (shape[0], batch, *shape[2:]) if len(shape) == 3 else shape  # noqa: PLR2004
+
+
+def _layer_formulas(traced: TracedLayer, before: ReceptiveField) -> Iterator[tuple[str, str]]:
+    """Yield quantity and formula: the size of each axis, parameters, MACs, receptive field.
+
+    `before` is the receptive field of the layer's input. Axes with the same formula share one entry.
+    """
+    sizes = traced.info.size_formulas or tuple(window.formula for window in traced.windows)
+    if len(set(sizes)) == 1:
+        yield "size", sizes[0]
+    else:
+        yield from zip(AXES.get(len(sizes), map(str, range(len(sizes)))), sizes, strict=False)
+    yield from traced.info.count_formulas
+    yield from _receptive_field_formulas(traced, before)
+
+
+def _receptive_field_formulas(traced: TracedLayer, before: ReceptiveField) -> Iterator[tuple[str, str]]:
+    """The recurrence r_out = r_in + dilation * (kernel - 1) * jump_in along each axis (Araujo et al. 2019)."""
+    windows = [window for window in traced.windows if isinstance(window, SlidingWindow)]
+    sizes, jumps, results = before.size, before.jump, traced.receptive_field.size
+    if not windows or not sizes or not jumps or not results or len(windows) != len(sizes):
+        return
+    texts = [
+        f"{size} + {_dilation_factor(window)}({window.kernel} - 1)*{_text(jump)} = {result}"
+        for window, size, jump, result in zip(windows, sizes, jumps, results, strict=True)
+    ]
+    if len(set(texts)) == 1:
+        yield "receptive field", texts[0]
+    else:
+        yield from ((f"receptive field, {axis}", text) for axis, text in zip(AXES[len(texts)], texts, strict=True))
+
+
+def _dilation_factor(window: SlidingWindow) -> str:
+    return "" if window.dilation == 1 else f"{window.dilation}*"
+
+
+def _text(value: "int | Fraction") -> str:
+    return str(value) if value.denominator == 1 else f"({value})"

@@ -64,4 +64,4 @@ def test_an_error_says_what_a_printed_model_leaves_out() -> None:
 )
 def test_other_lines_are_an_error(line: str) -> None:
     with pytest.raises(InputError, match=r"is not a line of a printed model|more than 10,000 layers"):
-        analyze(f"Net(\n  (a): ReLU()\n{line}\n)", (3, 8, 8))
+        parse_list(f"Net(\n  (a): ReLU()\n{line}\n)")
