@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from dlnotes_cli.manage.device_timing import BackboneTiming
 
 _PACKAGES = (
-    "torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "matplotlib", "typer", "rich", "onnx",
-    "onnxscript", "onnxruntime",
+    "torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "matplotlib", "pandas", "typer", "rich",
+    "onnx", "onnxscript", "onnxruntime",
 )  # fmt: skip
 
 
