@@ -66,10 +66,12 @@ class CacheIndex:
 
     def rows(self, listing: FolderListing) -> dict[int, int]:
         """The row of the sample of each listed image, by position, whose name, size, time and inode are unchanged."""
-        stored = zip(self.names, self.sizes, self.times, self.inodes, strict=True)
-        listed = zip(listing.names, listing.sizes, listing.times, listing.inodes, strict=True)
-        row_of = {image: row for row, image in enumerate(stored)}
-        return {i: row_of[image] for i, image in enumerate(listed) if image in row_of}
+        stored = (self.names, self.sizes, self.times, self.inodes)
+        listed = (listing.names, listing.sizes, listing.times, listing.inodes)
+        if stored == listed:  # several times as fast
+            return {i: i for i in range(len(self.names))}
+        row_of = {image: row for row, image in enumerate(zip(*stored, strict=True))}
+        return {i: row_of[image] for i, image in enumerate(zip(*listed, strict=True)) if image in row_of}
 
 
 class EntryWriter:
