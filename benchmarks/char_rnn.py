@@ -24,8 +24,8 @@ from dlnotes_cli.char_rnn.options import BEST, CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import TokenSampler
 from dlnotes_cli.char_rnn.train import CharRnnTask
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import read_and_build_vocabulary
-from dlnotes_cli.data.text_files import find_text_sources
+from dlnotes_cli.data.texts.characters import read_and_build_vocabulary
+from dlnotes_cli.data.texts.files import find_text_sources
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.shell.cores import default_threads

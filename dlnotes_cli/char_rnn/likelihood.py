@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.data.text import Text
+from dlnotes_cli.data.texts.characters import Text
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatch, SequenceBatches, forward_batch, initial_state

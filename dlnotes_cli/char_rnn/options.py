@@ -49,7 +49,9 @@ TEXTS = option(
     REQUIRED, "Text files, folders of text files, or - for standard input.", panel="Data", is_argument=True,
     metavar="TEXT",
 )  # fmt: skip
-ENCODING = option(None, "Encoding of the files, such as utf-8 or cp1252.", panel="Data", shown_default="utf-8")
+ENCODING = option(
+    None, "Encoding of the files, such as cp1252.", panel="Data", shown_default="that of a byte-order mark, else utf-8"
+)
 ON_UNKNOWN = option("error", "What to do with characters that the model does not know", panel="Data")
 
 

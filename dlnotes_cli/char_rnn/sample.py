@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn, IncrementalModel, LayerStates
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Tokenizer, decode_tokens, without_surrogates
+from dlnotes_cli.data.texts.characters import Tokenizer, decode_tokens, without_surrogates
 from dlnotes_cli.device import Runtime, RuntimeInfo, choose_runtime
 from dlnotes_cli.inference.onnx_file import OnnxLanguageModel, check_runtime_of_onnx, is_onnx, load_onnx_language_model
 from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays

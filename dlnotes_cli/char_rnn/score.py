@@ -13,8 +13,8 @@ from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, NegativeLogLikeliho
 from dlnotes_cli.char_rnn.options import CharRnnScoreConfig
 from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Text, decode_tokens, read_with_vocabulary
-from dlnotes_cli.data.text_files import TextSource, find_text_sources
+from dlnotes_cli.data.texts.characters import Text, decode_tokens, read_with_vocabulary
+from dlnotes_cli.data.texts.files import TextSource, find_text_sources
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.plots.heat_map import draw_heat_map
 from dlnotes_cli.shell import files

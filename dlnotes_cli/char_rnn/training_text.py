@@ -7,8 +7,8 @@ from pathlib import Path
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.data.paths import is_same
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Text, decode_tokens, read_and_build_vocabulary
-from dlnotes_cli.data.text_files import find_text_sources, python_help
+from dlnotes_cli.data.texts.characters import Text, decode_tokens, read_and_build_vocabulary
+from dlnotes_cli.data.texts.files import find_text_sources, python_help
 from dlnotes_cli.shell.errors import InputError
 
 

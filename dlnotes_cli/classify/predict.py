@@ -138,7 +138,7 @@ class Predictor:
         """The images or texts in batches, or the rows of one table after the other."""
         classifier = self.classifier
         if not isinstance(classifier, Classifier):
-            texts = read_texts(self._texts, self._config.text_column or classifier.preprocessing.text_column)
+            texts = read_texts(self._texts, self._config.text_column, classifier.preprocessing)
             while chunk := list(islice(texts, _CHUNK)):
                 yield self._text_batch(chunk)
         elif isinstance(classifier.preprocessing, TablePreprocessing):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.paths import check_regular
+from dlnotes_cli.data.texts.files import encoding_of
 from dlnotes_cli.shell.errors import InputError, unknown_choice, unreadable
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.shell.files import user_path
@@ -56,7 +57,7 @@ class Table:
         return cell_number(cell.replace(self.decimal, "."))
 
 
-def read_table(path: Path, *, has_header: bool | None = True) -> Table:
+def read_table(path: Path, *, has_header: bool | None = True, encoding: str | None = None) -> Table:
     """Read a CSV, Parquet or Excel file as `parse_table` does. Raises InputError, also where it cannot be read."""
     check_regular(path)
     try:
@@ -66,7 +67,7 @@ def read_table(path: Path, *, has_header: bool | None = True) -> Table:
         content = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
-    return parse_table(path, content, has_header=has_header)
+    return parse_table(path, content, has_header=has_header, encoding=encoding)
 
 
 def read_table_argument(argument: str, *, has_header: bool | None = True) -> Table:
@@ -87,19 +88,20 @@ def has_fewer_lines(path: Path, count: int) -> bool:
         return False
 
 
-def parse_table(path: Path, content: bytes, *, has_header: bool | None = True) -> Table:
+def parse_table(path: Path, content: bytes, *, has_header: bool | None = True, encoding: str | None = None) -> Table:
     """Parse CSV, also compressed by gzip, and by the ending of `path`, which names it in errors, Parquet and Excel.
 
     The separator is the most frequent of `, ; tab |` in the first line. In a file with semicolons, decimals may have a
     comma, unless some have a point. Without a header, the columns are named 1, 2, 3 and so on; None finds a header by a
     cell that is not a number. Raises InputError naming file and line for an empty file, a missing header, a row of
-    another length than the header or text that is not UTF-8.
+    another length than the header or text that is not in its encoding: the one that is named, else that of a byte-order
+    mark, else UTF-8.
     """
     if path.suffix.lower() in _BINARY:
         rows, lines, decimal = *_binary_rows(path, content), "."
     else:
         content = _decompressed(path, content)
-        rows, lines, decimal = _text_rows(path, _decoded(path, content))
+        rows, lines, decimal = _text_rows(path, _decoded(path, content, encoding))
     if rows and (has_header is False or (has_header is None and _are_numbers(rows[0], decimal))):
         rows.insert(0, tuple(str(position) for position in range(1, len(rows[0]) + 1)))
         lines.insert(0, 0)
@@ -131,13 +133,14 @@ def _too_long(path: Path, size: str) -> InputError:
     return InputError(path, what, "use a part of its rows")
 
 
-def _decoded(path: Path, content: bytes) -> str:
+def _decoded(path: Path, content: bytes, encoding: str | None) -> str:
+    used = encoding_of(content, encoding)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig" if used == "utf-8" else used)
     except UnicodeDecodeError as error:
         offset = len(content) - len(error.object) + error.start  # error.object lacks a byte order mark
         line = content.count(b"\n", 0, offset) + 1
-        what = f"line {line}: byte {content[offset]:#04x} at offset {offset} is not UTF-8"
+        what = f"line {line}: byte {content[offset]:#04x} at offset {offset} is not {used.upper()}"
         raise InputError(path, what, "save the file as UTF-8") from None
 
 

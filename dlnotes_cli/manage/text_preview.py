@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import Text, decode_tokens, read_and_build_vocabulary
-from dlnotes_cli.data.text_files import find_text_sources
+from dlnotes_cli.data.texts.characters import Text, decode_tokens, read_and_build_vocabulary
+from dlnotes_cli.data.texts.files import find_text_sources
 from dlnotes_cli.manage.options import DataPreviewConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError

@@ -150,7 +150,7 @@ class TextDescription(LabeledDescription[TextResult]):
         """The texts, split. Raises InputError for a gate without a test split, and for texts that cannot be used."""
         options = self.options
         rule = SplitRule(options.resolved().val_split, options.held_out, options.seed, options.limit)
-        dataset = load_training_texts(options.data, options.text_column, options.target, rule)
+        dataset = load_training_texts(options.data, options.text_column, options.target, rule, options.encoding)
         require_test_split(options.min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
         return dataset
 

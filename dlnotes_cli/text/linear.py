@@ -56,7 +56,8 @@ class LinearTask(TextDescription, DirectTask[TextResult]):
         started = time.monotonic()
         self._fitted = fit_linear(self.dataset, self._corpus, is_balanced=self.options.class_weights == "balanced")
         fitted_s = time.monotonic() - started
-        self.network, self.preprocessing = self._fitted.network, self._fitted.preprocessing
+        self.network = self._fitted.network
+        self.preprocessing = replace(self._fitted.preprocessing, encoding=self.options.encoding)
         self.network_config = self.network.config
         self.evaluated = [self.evaluate_all(fitted_s, poll)]
         training, validation = self.evaluate("train", poll).metrics, self.kept.scores.validation

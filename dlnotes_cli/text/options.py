@@ -75,6 +75,10 @@ class TrainTextConfig(training.TrainingConfig):
         data_options.TEXT_COLUMN, help="CSV: column of the texts.", shown_default="the only one besides --target"
     )
     target: str | None = data_options.TARGET
+    encoding: str | None = option(
+        None, "Encoding of the files, such as cp1252.", panel="Data", unused_with=(f"data={EMBEDDED_TEXTS}",),
+        shown_default="that of a byte-order mark, else utf-8",
+    )  # fmt: skip
     val_split: float | None = replace(
         data_options.VAL_SPLIT, help="Fraction of the training texts to hold out for validation.",
         within=Range("(0, 1)"),

@@ -71,6 +71,7 @@ class TextTask(TextDescription, Task[TextResult]):
         dataset = self.read_texts()
         self._corpus = read_corpus(dataset.texts)
         self.preprocessing, self._sequences = _tokens(self.recipe, dataset, self._corpus)
+        self.preprocessing = replace(self.preprocessing, encoding=self.options.encoding)
         self.describe(dataset, self._sequences.cut)
         self.network_config = _network_config(self.recipe, self.preprocessing, len(dataset.classes))
         self.training_samples, self.validation_samples = dataset.counts["train"], dataset.counts["val"]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.data.text import Text
+from dlnotes_cli.data.texts.characters import Text
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.models.char_rnn import RecurrentState
 

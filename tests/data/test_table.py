@@ -94,13 +94,16 @@ def test_rows_have_the_number_of_their_first_line(
         ("a,b\n1," + "x" * 140_000 + "\n", "line 2 has a cell of more than 131,072 characters; shorten it"),
         (b"a,b\n1,\x92\n", "line 2: byte 0x92 at offset 6 is not UTF-8; save the file as UTF-8"),
         (b"\xef\xbb\xbfa,b\n1,\x93\n", "line 2: byte 0x93 at offset 9 is not UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16"), "line 1: byte 0xff at offset 0 is not UTF-8"),
         (gzip.compress(b"a,b\n1,2\n")[:-9], r"is damaged \(Compressed file ended .*; compress it again"),
     ],
 )
 def test_an_invalid_table_is_refused_with_the_reason(text: str | bytes, reason: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"t.csv: {reason}"):
         table_of(tmp_path, text)
+
+
+def test_a_byte_order_mark_names_the_encoding(tmp_path: Path) -> None:
+    assert table_of(tmp_path, "a,b\n\u00e9,2\n".encode("utf-16")).rows == (("\u00e9", "2"),)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

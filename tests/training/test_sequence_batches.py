@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data.text import Text
+from dlnotes_cli.data.texts.characters import Text
 from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from dlnotes_cli.data.options import TABLE_SUFFIXES
 from dlnotes_cli.data.table import read_table
 from dlnotes_cli.data.texts.labeled import decode_text, read_text_file, texts_of_table
+from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
 from dlnotes_cli.data.walk import TEXTS, walk
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.files import user_path
@@ -49,10 +50,13 @@ def text_files(name: str) -> list[Path]:
     return files
 
 
-def read_texts(sources: Sequence[str | Path], column: str) -> Iterator[NamedText]:
+def read_texts(
+    sources: Sequence[str | Path], column: str | None, trained: DocumentPreprocessing
+) -> Iterator[NamedText]:
     """The texts of files, of arguments and of standard input, in order; `column` is that of CSV files.
 
-    A text that cannot be read or is empty has an error.
+    Without a column it is that of the training texts, as is the encoding of files. A text that cannot be read or is
+    empty has an error.
     """
     for source in sources:
         if source == STDIN:
@@ -60,9 +64,9 @@ def read_texts(sources: Sequence[str | Path], column: str) -> Iterator[NamedText
         elif isinstance(source, str):
             yield named_text(source)
         elif source.suffix.lower() in TABLE_SUFFIXES:
-            yield from _rows(source, column)
+            yield from _rows(source, column or trained.text_column, trained.encoding)
         else:
-            yield _of_file(source)
+            yield _of_file(source, trained.encoding)
 
 
 def _sources(argument: str) -> list[str | Path]:
@@ -95,15 +99,15 @@ def _checked(item: str, text: str, where: object = "TEXT") -> NamedText:
     return NamedText(item, "", InputError(where, "the text is empty", "drop it, or pass --skip-bad"))
 
 
-def _of_file(path: Path) -> NamedText:
+def _of_file(path: Path, encoding: str | None) -> NamedText:
     try:
-        return _checked(str(path), read_text_file(path), path)
+        return _checked(str(path), read_text_file(path, encoding), path)
     except DlnotesError as error:
         return NamedText(str(path), "", error)
 
 
-def _rows(path: Path, column: str) -> Iterator[NamedText]:
-    cells = read_table(path)
+def _rows(path: Path, column: str, encoding: str | None) -> Iterator[NamedText]:
+    cells = read_table(path, encoding=encoding)
     name = column if column in cells.header or len(cells.header) > 1 else cells.header[0]
     for line, text in zip(cells.lines, texts_of_table(cells, name), strict=True):
         item = f"{path}:{line}"

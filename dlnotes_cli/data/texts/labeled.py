@@ -14,6 +14,7 @@ from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.options import EMBEDDED_TEXTS, TABLE_SUFFIXES
 from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
 from dlnotes_cli.data.texts import remarks
+from dlnotes_cli.data.texts.files import encoding_of
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
 from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.shell import output
@@ -80,13 +81,15 @@ def texts_kind(data: str) -> TextsKind:
     raise InputError("--data", what, f"{hint}choose {EMBEDDED_TEXTS}, or {_LAYOUT}")
 
 
-def load_training_texts(data: str, text_column: str | None, target: str | None, rule: SplitRule) -> TextDataSet:
+def load_training_texts(
+    data: str, text_column: str | None, target: str | None, rule: SplitRule, encoding: str | None = None
+) -> TextDataSet:
     """Load and split the texts of a training run.
 
     Raises InputError for data that cannot be read, that has one class only, or a split without texts.
     """
     kind = texts_kind(data)
-    dataset = _load(data, kind, TextColumns(text_column, target))
+    dataset = _load(data, kind, TextColumns(text_column, target), encoding)
     if len(dataset.classes) < 2:  # noqa: PLR2004  # one class cannot be classified
         only = dataset.classes[0]
         raise InputError("--data", f"{data} has only one class, '{only}'", "give texts of two classes or more")
@@ -122,7 +125,7 @@ def load_texts_for_model(
     kind = texts_kind(data)
     if kind == "table":
         columns = TextColumns(columns.text or preprocessing.text_column, columns.target or preprocessing.target)
-    dataset = _load(data, kind, columns)
+    dataset = _load(data, kind, columns, preprocessing.encoding)
     unknown = next((name for name in dataset.classes if name not in classes), None)
     if unknown is not None:
         what = f"the model does not have the class '{unknown}'"
@@ -155,18 +158,22 @@ def texts_of_table(cells: table.Table, column: str) -> list[str]:
     return texts
 
 
-def read_text_file(path: Path) -> str:
-    """The text of a UTF-8 file without surrounding white space. Raises InputError naming line and byte of others."""
-    return decode_text(path, read_file(path, _MOST_BYTES, "give a shorter text, or split it"))
+def read_text_file(path: Path, encoding: str | None = None) -> str:
+    """The text of a file without surrounding white space, decoded as `decode_text` does. Raises InputError."""
+    return decode_text(path, read_file(path, _MOST_BYTES, "give a shorter text, or split it"), encoding)
 
 
-def decode_text(path: Path, content: bytes) -> str:
-    """The text of UTF-8 bytes. Raises InputError naming line and byte of others, and for a NUL character."""
+def decode_text(path: Path, content: bytes, encoding: str | None = None) -> str:
+    """The text of bytes in the encoding that `encoding_of` says.
+
+    Raises InputError naming line and byte of others, and for a NUL character.
+    """
+    used = encoding_of(content, encoding)
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode(used).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         where = content.count(b"\n", 0, error.start) + 1
-        what = f"line {where}: byte {error.object[error.start]:#04x} is not UTF-8"
+        what = f"line {where}: byte {error.object[error.start]:#04x} is not {used.upper()}"
         raise InputError(path, what, "save the file as UTF-8") from None
     if _NUL in text:
         line = text.count("\n", 0, text.index(_NUL)) + 1
@@ -174,16 +181,16 @@ def decode_text(path: Path, content: bytes) -> str:
     return text.strip()
 
 
-def _load(data: str, kind: TextsKind, columns: TextColumns) -> TextDataSet:
+def _load(data: str, kind: TextsKind, columns: TextColumns, encoding: str | None) -> TextDataSet:
     for name, value in (("--text-column", columns.text), ("--target", columns.target)):
         if value is not None and kind != "table":
             raise InputError(name, f"has no effect on {data}, which is no table", "drop it, or give a CSV file")
     if kind == "embedded":
         dataset = _embedded()
     elif kind == "table":
-        dataset = _of_table(user_path(data), columns)
+        dataset = _of_table(user_path(data), columns, encoding)
     else:
-        dataset = _of_folder(user_path(data))
+        dataset = _of_folder(user_path(data), encoding)
     return _without_empty(dataset)
 
 
@@ -196,8 +203,8 @@ def _embedded() -> TextDataSet:
     )  # fmt: skip
 
 
-def _of_table(path: Path, columns: TextColumns) -> TextDataSet:
-    cells, target = table.read_table(path), columns.target
+def _of_table(path: Path, columns: TextColumns, encoding: str | None) -> TextDataSet:
+    cells, target = table.read_table(path, encoding=encoding), columns.target
     labels, classes = table_columns.read_labels(cells, target)
     column = column_of_texts(cells, columns.text, target)
     items = tuple(f"{path}:{line}" for line in cells.lines)
@@ -207,9 +214,9 @@ def _of_table(path: Path, columns: TextColumns) -> TextDataSet:
     )  # fmt: skip
 
 
-def _of_folder(root: Path) -> TextDataSet:
+def _of_folder(root: Path, encoding: str | None) -> TextDataSet:
     listing = list_folder(root, TEXTS, "texts")
-    texts = [read_text_file(path) for path in listing.files]
+    texts = [read_text_file(path, encoding) for path in listing.files]
     splits = np.array(listing.splits)
     return TextDataSet(
         str(root), tuple(texts), np.array(listing.labels, np.int64), listing.classes,

@@ -29,10 +29,11 @@ class SequencePreprocessing:
     has_unknown: bool = True
     max_length: int = 512
     fixed_length: bool = False
+    encoding: str | None = None  # of the training texts
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
-        _check_names(self.text_column, self.target)
+        _check_names(self.text_column, self.target, self.encoding or "")
         if self.tokenization not in get_args(Tokenization) or self.punctuation not in get_args(Punctuation):
             raise ValueError("tokenization or punctuation")
         if type(self.has_unknown) is not bool or type(self.fixed_length) is not bool:
@@ -65,10 +66,11 @@ class TfidfPreprocessing:
     target: str
     words: tuple[str, ...]  # one or two words, separated by a space
     characters: tuple[str, ...]
+    encoding: str | None = None  # of the training texts
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
-        _check_names(self.text_column, self.target)
+        _check_names(self.text_column, self.target, self.encoding or "")
         _check_terms(self.words)
         _check_terms(self.characters)
 

@@ -60,7 +60,7 @@ def trace_text(config: TraceConfig) -> TextTrace:
     """Read a text with a trained model and rank its units. Raises InputError for another model or an unknown text."""
     from torch import nn
 
-    from dlnotes_cli.data.text import Tokenizer, decode_tokens, without_surrogates
+    from dlnotes_cli.data.texts.characters import Tokenizer, decode_tokens, without_surrogates
     from dlnotes_cli.lessons.trace.cells import Cell
     from dlnotes_cli.models.char_rnn import CharRnn
     from dlnotes_cli.training.model_file import load_language_model

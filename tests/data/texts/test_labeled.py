@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from dlnotes_cli.data.splits import SplitRule
-from dlnotes_cli.data.texts.labeled import TextDataSet, load_training_texts, texts_kind
+from dlnotes_cli.data.texts.labeled import (
+    TextColumns,
+    TextDataSet,
+    load_texts_for_model,
+    load_training_texts,
+    texts_kind,
+)
+from dlnotes_cli.data.texts.preprocessing import TfidfPreprocessing
 from dlnotes_cli.shell.errors import InputError
 
 RULE = SplitRule(val_split=0.25, test_split=0.25, seed=0)
@@ -118,3 +125,16 @@ def test_a_class_folder_without_texts_is_named(tmp_path: Path) -> None:
 def test_columns_have_no_effect_on_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--text-column: has no effect"):
         load(str(tmp_path), "text", None)
+
+
+@pytest.mark.parametrize(("written", "named"), [("cp1252", "cp1252"), ("utf-16", None), ("utf-8-sig", None)])
+def test_texts_are_read_in_their_encoding(written: str, named: str | None, tmp_path: Path) -> None:
+    path = table(tmp_path, f"text,label\ncaf\u00e9,c\n{rows(16)}".encode(written))
+    assert load_training_texts(path, "text", "label", RULE, named).texts[0] == "caf\u00e9"
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(8):
+            (tmp_path / name / f"{i}.txt").write_bytes(f"caf\u00e9 {i}".encode(written))
+    assert load_training_texts(str(tmp_path), None, None, RULE, named).texts[0] == "caf\u00e9 0"
+    stored = TfidfPreprocessing("text", "label", (), (), encoding=named)
+    assert load_texts_for_model(str(tmp_path), TextColumns(), stored, ("a", "b")).texts[0] == "caf\u00e9 0"

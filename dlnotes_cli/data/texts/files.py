@@ -21,6 +21,11 @@ from dlnotes_cli.shell.files import user_path
 _CHUNK = 1 << 20  # bytes per read
 _SURROGATES = 0xD800, 0xDFFF  # halves of the pairs of UTF-16; none is a character on its own
 _BOM = "\ufeff"
+_MARKED = {  # encodings by the byte-order mark that a text starts with, the longest first
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+_LONGEST_MARK = 4  # bytes
 _UNREADABLE_FIX = "name a readable text file"
 _MOST_BYTES = 1 << 31  # of all texts: they are held in memory, one to four bytes for each character
 
@@ -78,9 +83,9 @@ def read_code_points(
 ) -> Iterator[NDArray[np.uint32]]:
     """The preprocessed characters of a text as code points (N,), chunk by chunk.
 
-    Raises InputError at the first bytes that are not valid in `encoding` (default UTF-8).
+    Raises InputError at the first bytes that are not valid in the encoding, which is as `encoding_of` says.
     """
-    pieces = _decode(source, encoding or "utf-8")
+    pieces = _decode(source, encoding)
     if preprocessing.newline == "translate":
         pieces = _translate_newlines(pieces)
     for piece in pieces:
@@ -88,6 +93,17 @@ def read_code_points(
         _check_no_surrogates(codes, source)
         if len(codes):
             yield codes
+
+
+def encoding_of(start: bytes, encoding: str | None) -> str:
+    """The encoding of a text that starts with some bytes: the one that is named, that of a byte-order mark, or UTF-8.
+
+    Raises InputError for a name that is no encoding of text.
+    """
+    if encoding is None:
+        return next((name for mark, name in _MARKED.items() if start.startswith(mark)), "utf-8")
+    _decoder(encoding)
+    return encoding
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
@@ -120,11 +136,15 @@ def _sources(argument: str) -> list[TextSource]:
     return [TextSource(str(file), file) for file in files]
 
 
-def _decode(source: TextSource, encoding: str) -> Iterator[str]:
+def _decode(source: TextSource, named: str | None) -> Iterator[str]:
     """The text of a source, decoded chunk by chunk."""
+    chunks, start = source.chunks(), b""
+    while len(start) < _LONGEST_MARK and (more := next(chunks, b"")):
+        start += more
+    encoding = encoding_of(start, named)
     decoder = _decoder(encoding)
     offset = 0
-    for chunk in chain(source.chunks(), [b""]):
+    for chunk in chain([start] if start else [], chunks, [b""]):
         pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(chunk, final=not chunk)
@@ -168,6 +188,5 @@ def _decoding_error(source: TextSource, error: UnicodeError, chunk: bytes, offse
         return InputError(where, f"is not valid {encoding} ({error})", "pass another --encoding")
     byte = error.object[error.start] if error.start < len(error.object) else chunk[0]
     what = f"byte 0x{byte:02x} at offset {offset + error.start:,} is not valid {encoding}"
-    likely = "utf-16" if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "cp1252"
-    likely = "latin-1" if likely == encoding else likely
+    likely = "latin-1" if encoding == "cp1252" else "cp1252"
     return InputError(where, what, f"pass --encoding ({likely} for example), or train with --vocab bytes")

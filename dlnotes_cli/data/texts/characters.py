@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text_files import TextSource, code_points, lowercase, read_code_points
+from dlnotes_cli.data.texts.files import TextSource, code_points, lowercase, read_code_points
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 

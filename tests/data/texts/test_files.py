@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.data import text_files as module
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text_files import TextSource, find_text_sources, python_help, read_code_points
+from dlnotes_cli.data.texts import files as module
+from dlnotes_cli.data.texts.files import TextSource, find_text_sources, python_help, read_code_points
 from dlnotes_cli.shell.errors import InputError
 
 CHARS = TextPreprocessing("chars")
@@ -73,10 +73,10 @@ def test_bytes_that_cannot_be_decoded_are_an_error(
         read(content, CHARS, encoding, chunk=chunk)
 
 
-@pytest.mark.parametrize(("content", "likely"), [(b"\xff\xfea\0b\0", "utf-16"), (b"a\x92b", "cp1252")])
-def test_the_error_suggests_a_likely_encoding(content: bytes, likely: str) -> None:
-    with pytest.raises(InputError, match=f"--encoding \\({likely} for example"):
-        read(content, CHARS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("chunk", [1, 3, 1 << 20])
+def test_a_byte_order_mark_names_the_encoding(encoding: str, chunk: int) -> None:
+    assert read("h\u00e9\n".encode(encoding), CHARS, chunk=chunk) == "h\u00e9\n"
 
 
 def test_a_folder_gives_its_texts_sorted_by_name(tmp_path: Path) -> None:

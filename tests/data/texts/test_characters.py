@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.text import (
+from dlnotes_cli.data.texts.characters import (
     Tokenizer,
     decode_tokens,
     read_and_build_vocabulary,
     read_with_vocabulary,
     without_surrogates,
 )
-from dlnotes_cli.data.text_files import TextSource
+from dlnotes_cli.data.texts.files import TextSource
 from dlnotes_cli.shell.errors import InputError
 
 CHARS = TextPreprocessing("chars")
