@@ -70,7 +70,7 @@ def test_the_rows_of_a_file_follow_each_other(dlnotes: Command, tmp_path: Path) 
         (("--text", "ab", "--batch-size", 0), r"--batch-size: 0 is out of range"),
         (("--text", "ab", "--tokens", "bytes"), r"--tokens: unknown value 'bytes'"),
         (("gone.txt",), r"gone\.txt: no such file; check the path"),
-        (("bad.txt",), r"bad\.txt: byte 0xff at offset 0 is not valid utf-8"),
+        (("bad.txt",), r"bad\.txt: byte 0xfd at offset 0 is not valid utf-8"),
         (("photo.png",), r"photo\.png is neither a folder nor a CSV file"),
     ],
 )
@@ -79,7 +79,7 @@ def test_wrong_texts_and_options_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("bad.txt", "photo.png"):
-        Path(name).write_bytes(b"\xff\xfe\xfd")
+        Path(name).write_bytes(b"\xfd\xfe\xff")
     outcome = dlnotes("data", "preview", *arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert re.fullmatch(rf"dlnotes: error: .*{message}.*\n", outcome.err), outcome.err
