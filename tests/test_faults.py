@@ -228,7 +228,7 @@ FAULTS = [
     Fault("unknown device", _train("--device", "gpu"), r"--device: unknown device 'gpu'; use auto"),
     Fault("fp16 on a CPU", _train("--precision", "fp16", "--device", "cpu"), r"--precision: fp16 needs a CUDA device of compute capability 7\.0 or higher, not cpu; use bf16 or fp32"),
     Fault("fp16 for Gram matrices", _do("style-transfer", "--precision", "fp16", "--out", "@new.png"), r"--precision: Gram matrices exceed the range of fp16; use bf16 or fp32"),
-    Fault("compiled steps without steps", _do("transfer", "--weights", "none", "--compile", "--out", "@new"), r"--compile: has no effect on a frozen backbone"),
+    Fault("compiled steps without steps", _do("transfer", "--weights", "none", "--compile", "--out", "@new"), r"--compile: has no effect without --fine-tune or --recipe notes; add it"),
     # data
     Fault("unknown set", _train("--data", "fashon-mnist"), r"--data: 'fashon-mnist' is neither a named data set nor a folder; did you mean 'fashion-mnist'\?"),
     Fault("no such folder", _train("--data", "@gone/"), r"gone: no such file or folder; check the path"),

@@ -214,8 +214,10 @@ def test_data_names_other_samples_for_the_check(cnn: Path, dlnotes: Command, tmp
 
 def test_rows_that_are_drawn_have_the_statistics_of_the_training(table_run: Path) -> None:
     preprocessing: Any = load_classifier(table_run).preprocessing
-    rows = samples._random_rows(preprocessing, 4000, np.random.default_rng(0))
-    means, deviations = preprocessing.scales
+    rows, (means, deviations) = (
+        samples._random_rows(preprocessing, 4000, np.random.default_rng(0)),
+        preprocessing.scales,
+    )
     assert rows[:, :2].mean(0) == pytest.approx(means[:2], abs=0.1)
     assert rows[:, :2].std(0) == pytest.approx(deviations[:2], rel=0.1)
     assert (rows[:, 2:].sum(1) == 1).all()

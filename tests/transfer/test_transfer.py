@@ -338,8 +338,6 @@ def test_the_list_has_every_network_of_torchvision(dlnotes: Command) -> None:
     tensors, _ = read_tensors(Path(rows[0]["path"]))
     assert rows[0]["parameters"] == sum(tensor.numel() for tensor in tensors.values())
     assert (rows[0]["accuracy"], rows[0]["url"], rows[0]["available"]) == (None, None, True)
-    resnet = next(row for row in rows if row["backbone"] == "resnet18")
-    assert (resnet["parameters"], resnet["size"], resnet["accuracy"]) == (11_689_512, 224, 0.69758)
     printed = dlnotes("transfer", "--list").out
     assert re.search(r"resnet18 +11,689,512 +44\.7 +224 +0\.698 +(yes|no)", printed)
     assert re.search(r"small +740,250 +1\.4 +64 +- +included", printed)
@@ -564,22 +562,6 @@ def test_bad_input_is_reported_in_one_line_and_changes_no_file(
     assert (outcome.code, outcome.out) == (2, ""), outcome.err
     assert re.fullmatch(rf"dlnotes: error: .*{FAULTS[line]}.*\n", outcome.err), outcome.err
     assert sorted(home.rglob("*")) == before
-
-
-def test_a_resumed_run_that_is_stopped_keeps_its_results(
-    images: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert dlnotes(*words(images, tmp_path / "run")).code == 0
-    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    load = FrozenHeadTask.load
-
-    def signal_and_load(*arguments: Any) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        load(*arguments)
-
-    monkeypatch.setattr(FrozenHeadTask, "load", signal_and_load)
-    assert dlnotes("transfer", "--resume", tmp_path / "run", "-q").code == 130
-    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
 def test_a_warning_names_classes_with_few_images(tmp_path: Path, dlnotes: Command) -> None:
