@@ -105,16 +105,16 @@ def _origins(opened: Origin, folds: int) -> Rows:
     backward = np.arange(folds, 0, -1)[:, None] * horizon
     origins: Rows = np.array([group.stop for group in frames.groups])[None] - backward
     for index, group in enumerate(frames.groups):
-        where = f"group '{group.record.name}': " if group.record.name else ""
         first = max(group.start + opened.lookback, group.start + group.train_rows)
         room = (group.stop - first) // horizon
         if room < folds:
-            what = f"{where}{max(group.stop - first, 0):,} rows that the network was not trained on have room for "
-            what += f"{output.counted(max(room, 0), 'fold')} of {output.counted(horizon, 'row')}"
+            fresh = f"{max(group.stop - first, 0):,} rows that the network was not trained on"
+            needed = f"{output.counted(max(room, 0), 'fold')} of {output.counted(horizon, 'row')}"
+            what = f"{group.record.where}{fresh} have room for {needed}"
             raise InputError("--folds", what, "lower --folds or --horizon, or pass --data with newer rows")
         for origin in origins[:, index]:
             if not frames.is_complete[origin - opened.lookback : origin + horizon].all():
-                what = f"{where}the rows of a fold have missing values"
+                what = f"{group.record.where}the rows of a fold have missing values"
                 raise InputError(opened.data, what, "pass --data with --fill linear, or lower --folds")
     return origins
 

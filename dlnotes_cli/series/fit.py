@@ -163,17 +163,13 @@ def _check_length(data: str, series: Series, recipe: SeriesRecipe, season: int) 
         )
         raise _too_short(data, series, f"{what}{needed:,}")
     if train_rows <= season > 1:
-        what = f"{_where(series)}{season:,} rows, but {train_rows:,} for training"
+        what = f"{series.where}{season:,} rows, but {train_rows:,} for training"
         raise InputError("--season", what, "use a shorter one, or 1 for none")
 
 
 def _too_short(data: str, series: Series, what: str) -> InputError:
     fix = "lower them, or give more rows" if "--window" in what else "give more rows"
-    return InputError(data, f"{_where(series)}{output.counted(series.rows, 'row')}, {what}", fix)
-
-
-def _where(series: Series) -> str:
-    return f"group '{series.name}': " if series.name else ""
+    return InputError(data, f"{series.where}{output.counted(series.rows, 'row')}, {what}", fix)
 
 
 @dataclass(frozen=True)

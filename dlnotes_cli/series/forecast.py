@@ -96,8 +96,7 @@ def _check_groups(data: SeriesSet, model: SeriesModel) -> None:
         if series.name not in known:
             raise unknown_choice(data.name, series.name, known, kind="group")
         if series.rows < needed:
-            where = f"group '{series.name}': " if series.name else ""
-            what = f"{where}{series.rows:,} rows, but a forecast reads {needed:,}"
+            what = f"{series.where}{series.rows:,} rows, but a forecast reads {needed:,}"
             raise InputError(data.name, what, "give more rows")
 
 
@@ -224,13 +223,12 @@ def forecast_series(config: SeriesForecastConfig) -> ForecastResult:
 def _check_window(opened: Origin, group: FrameGroup, origin: int) -> None:
     """Refuse a last window with a missing value, and known inputs without a future. Raises InputError."""
     frames, window = opened.forecaster.frames, opened.model.network.config.window
-    where = f"group '{group.record.name}': " if group.record.name else ""
     if not frames.is_complete[origin - window : origin].all():
-        what = f"{where}the last {window} rows have missing values"
+        what = f"{group.record.where}the last {window} rows have missing values"
         raise InputError(opened.data, what, "fill them, or pass --fill linear")
     known = opened.model.preprocessing.known
     if known and not frames.has_future[origin : origin + opened.horizon].all():
-        what = f"{where}{', '.join(known)} must be known for the {opened.horizon} rows to forecast"
+        what = f"{group.record.where}{', '.join(known)} must be known for the {opened.horizon} rows to forecast"
         fix = f"pass --data with these rows at the end, with an empty '{opened.model.preprocessing.target}'"
         raise InputError("--data", what, fix)
 

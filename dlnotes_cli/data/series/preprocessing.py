@@ -5,6 +5,7 @@ from typing import ClassVar, get_args
 
 from dlnotes_cli.data.options import Fill
 from dlnotes_cli.data.series.read import SeriesColumns
+from dlnotes_cli.data.series.series_set import where
 from dlnotes_cli.data.series.time_axis import CYCLES, Cycle, TimeAxis, count_features
 
 _LARGEST = 1e30
@@ -35,6 +36,11 @@ class GroupRecord:
     naive_error: float | None  # mean absolute error of the seasonal naive forecast in the training rows; None: 0
     first: float  # the first target
     axis: TimeAxis  # row 0 is the group's first row
+
+    @property
+    def where(self) -> str:
+        """The group in front of an error's text; empty if there is only one."""
+        return where(self.name)
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""

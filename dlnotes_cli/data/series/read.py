@@ -206,8 +206,9 @@ def _filled(
     """The series with missing values filled, or refused, or left for windows to skip."""
     for series in data.series:
         if not series.rows:
-            where = f"group '{series.name}': " if series.name else ""
-            raise InputError(table.path, f"{where}column '{columns.target}' has no value", "name another --column")
+            raise InputError(
+                table.path, f"{series.where}column '{columns.target}' has no value", "name another --column"
+            )
     future = sum(len(series.values) - series.rows for series in data.series)
     if future:
         verb = "is" if future == 1 else "are"
@@ -228,8 +229,7 @@ def _filled(
         (series for series, mask in zip(filled, missing, strict=True) if np.isnan(series.values[mask]).any()), None
     )
     if still is not None:
-        where = f"group '{still.name}': " if still.name else ""
-        raise InputError(table.path, f"{where}the first value is missing", "fill the cell, or pass --fill linear")
+        raise InputError(table.path, f"{still.where}the first value is missing", "fill the cell, or pass --fill linear")
     return replace(data, series=filled, filled=count)
 
 

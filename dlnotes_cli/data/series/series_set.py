@@ -14,6 +14,15 @@ _HOURS = 24 * 7 * 60
 _MONDAY_2024 = 1704067200.0  # 2024-01-01, a Monday
 
 
+def where(group: str) -> str:
+    """The name of a group in front of an error's text; empty if there is only one.
+
+    >>> where("shop"), where("")
+    ("group 'shop': ", '')
+    """
+    return f"group '{group}': " if group else ""
+
+
 @dataclass(frozen=True)
 class Series:
     """The equally spaced rows of one group; nan where a value is missing and was not filled."""
@@ -23,6 +32,11 @@ class Series:
     rows: int  # with a target; those after them are the future
     axis: TimeAxis
     signal: NDArray[np.float64] | None = None  # (rows,): the target without its noise, where it is known
+
+    @property
+    def where(self) -> str:
+        """The group in front of an error's text; empty if there is only one."""
+        return where(self.name)
 
     @property
     def target(self) -> NDArray[np.float64]:
