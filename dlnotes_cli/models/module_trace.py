@@ -23,8 +23,8 @@ from dlnotes_cli.shell.errors import InputError
 
 _ARITHMETIC = {"add", "sub", "mul", "truediv", "div", "pow", "maximum", "minimum"}
 _ELEMENTWISE = _ARITHMETIC | {
-    "abs", "clamp", "clone", "contiguous", "cos", "double", "exp", "float", "half", "log", "long", "neg", "rsqrt",
-    "sin", "sqrt", "square", "to", "type",
+    "abs", "batch_norm", "clamp", "clone", "contiguous", "cos", "double", "exp", "float", "group_norm", "half",
+    "instance_norm", "log", "long", "masked_fill", "neg", "rsqrt", "sin", "sqrt", "square", "to", "type",
 }  # fmt: skip
 _CONCATENATIONS = {"cat", "concat", "concatenate"}
 _PARTS = {"getitem", "chunk", "split", "narrow"}
@@ -33,7 +33,7 @@ _VIEWS = {
     "T", "expand", "expand_as", "flatten", "movedim", "permute", "reshape", "squeeze", "swapaxes", "transpose",
     "unbind", "unflatten", "unsqueeze", "view",
 }  # fmt: skip
-_WITH_BIAS = {"linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
+_WITH_WEIGHTS = {"linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 _INDEX_FUNCTIONS = {"embedding", "embedding_bag", "one_hot"}
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _TYPE_OF_FUNCTION = {"interpolate": "Upsample"}  # whose name differs from that of the layer
@@ -94,6 +94,9 @@ class _Recorder(TorchFunctionMode):
         self._pending: list[Tensor] = []  # parameters and buffers that were used since the last row
         self._used: set[int] = set()  # parameters and buffers by identity
         self._weights = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
+        self._constants = {
+            id(value): value for one in network.modules() for value in vars(one).values() if isinstance(value, Tensor)
+        }  # tensors that do not depend on the input, by identity
         self._modules: dict[int, nn.Module] = {}  # those that ran, by identity
         self._fields: dict[nn.Module, ReceptiveField] = {}
 
@@ -173,7 +176,9 @@ class _Recorder(TorchFunctionMode):
 
     def _record(self, layer: Layer, inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str = "") -> None:
         """Add a row for a call whose output depends on the input of the network, and for every call of a layer."""
-        sources = [value for tensor in inputs if (value := self._values.get(id(tensor)))]
+        sources = self._sources(inputs)
+        if not sources:
+            self._constants |= {id(tensor): tensor for tensor in outputs}
         if not outputs or (name and not sources):
             return
         if len(self._rows) == MAX_LAYERS:
@@ -185,15 +190,11 @@ class _Recorder(TorchFunctionMode):
         for tensor in outputs if sources else ():
             self._values[id(tensor)] = _Value(tensor, position, field)
         total = self.counter.get_total_flops()
-        bias_adds = rule.bias_adds if rule else 0
-        if name in _WITH_BIAS and len(inputs) > 2:  # noqa: PLR2004  # input, weight and bias
-            bias_adds = outputs[0].numel()
         is_same = any(outputs[0] is tensor for tensor in inputs)
         info = (rule or LayerInfo(output))._replace(
             parameters=_count(self._pending, nn.Parameter),
             buffers=_count(self._pending) - _count(self._pending, nn.Parameter),
             macs=(total - self._flops) // 2,
-            bias_adds=bias_adds,
             is_view=rule.is_view if rule else is_same or name in _VIEWS | _PARTS,  # dropout is one only in evaluation
             states=(),
         )
@@ -201,6 +202,13 @@ class _Recorder(TorchFunctionMode):
         shapes = sample_shape(tuple(first.shape)), sample_shape(output)
         reads = tuple(dict.fromkeys(source.position for source in sources))
         self._rows.append(TracedLayer(layer, *shapes, info, field, reads))
+
+    def _sources(self, tensors: Sequence[Tensor]) -> list[_Value]:
+        """The tensors that depend on the input; one whose origin was not seen is taken for a result of the last row."""
+        for tensor in tensors:
+            if id(tensor) not in self._values.keys() | self._constants.keys() | self._weights:
+                self._values[id(tensor)] = _Value(tensor, len(self._rows) - 1, self._unknown)
+        return [self._values[id(tensor)] for tensor in tensors if id(tensor) in self._values]
 
     def _add_states(self, module: nn.Module, output: Any) -> None:
         """Keep the shapes of the states that a recurrent layer returns next to its output."""
@@ -211,7 +219,10 @@ class _Recorder(TorchFunctionMode):
 
     def result(self, output: object) -> ModuleTrace:
         """The trace after the run that returned `output`."""
-        values = [value for tensor in _tensors(output) if (value := self._values.get(id(tensor)))]
+        values = self._sources([next(_tensors(output))])
+        if values and sample_shape(tuple(values[0].tensor.shape)) != self._output_of(values[0].position):
+            self._record(Layer("output", text="output"), [values[0].tensor], [values[0].tensor], "output")
+            values = self._sources([values[0].tensor])
         if self._pending and self._rows:
             last = self._rows[-1].info
             parameters = _count(self._pending, nn.Parameter)
@@ -228,6 +239,9 @@ class _Recorder(TorchFunctionMode):
         end = values[0].position if values else len(self._rows) - 1
         unused = tuple(self._unused(self._network, ""))
         return ModuleTrace(tuple(self._rows), end, unused, trainable, tuple(unregistered), self._fields)
+
+    def _output_of(self, position: int) -> Shape | None:
+        return None if position == INPUT else self._rows[position].output
 
     def _unused(self, module: nn.Module, name: str) -> Iterator[UnusedPart]:
         """The outermost modules of which nothing ran, and parameters that nothing read."""
@@ -288,12 +302,29 @@ def _call_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Layer
     """A call of a function; one that a layer does too is that layer, as ReLU() for torch.relu."""
     lower = {one.lower(): one for one in layer_types()}
     kind = _TYPE_OF_FUNCTION.get(name, lower.get(name.replace("_", ""), name))
+    if name in _WITH_WEIGHTS:
+        return _call_with_weights(kind, name, args, kwargs)
     positional = tuple(arg for arg in args if not list(_tensors(arg)))
     keywords = {key: value for key, value in kwargs.items() if not list(_tensors(value))}
     if name == "pad" and keywords.get("mode", "constant") == "constant":
         amounts = tuple(positional[0] if positional else keywords["pad"])
         kind, positional, keywords = f"ConstantPad{len(amounts) // 2}d", (amounts, 0), {}
     return _without_defaults(kind, positional, keywords)
+
+
+def _call_with_weights(kind: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Layer:
+    """A convolution or linear layer whose weights the code passes, as the layer that has such weights."""
+    is_transposed = "transpose" in name
+    rest = ("output_padding", "groups", "dilation") if is_transposed else ("dilation", "groups")
+    names = ("input", "weight", "bias", "stride", "padding", *rest)
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    shape, groups = tuple(given["weight"].shape), given.get("groups", 1)
+    channels = (shape[0], shape[1] * groups) if is_transposed else (shape[1] * groups, shape[0])
+    keywords = {key: given[key] for key in names[3:] if key in given}
+    if given.get("bias") is None:
+        keywords["bias"] = False
+    kernel = (shape[2:],) if shape[2:] else ()
+    return _without_defaults(kind, (*channels, *kernel), keywords)
 
 
 def _without_defaults(kind: str, positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> Layer:
