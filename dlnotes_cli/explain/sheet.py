@@ -142,7 +142,8 @@ def _draw(row: Row, cells: "Sequence[Axes]", *, is_first: bool) -> None:
         found = f"rank correlation {rank:.2f}" if math.isfinite(rank) else "no map"
         _show(tests[0], row.randomized, f"map of random weights: {found}")
         _show_curves(tests[1], row.one.check)
-        heat.set_xlabel(plain(f"Check: {row.one.check.verdict}."), loc="left", fontsize=9)
+        verdict = heat.set_xlabel(plain(f"Check: {row.one.check.verdict}."), loc="left", fontsize=9)
+        verdict.set_in_layout(False)  # it is as wide as several columns
 
 
 def _show(axes: "Axes", pixels: NDArray[np.generic], label: str = "", weight: str = "normal") -> None:
