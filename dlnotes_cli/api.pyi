@@ -63,9 +63,11 @@ from dlnotes_cli.lessons.trace.text_trace import TextTrace as TextTrace
 from dlnotes_cli.lessons.trace.text_trace import trace_text as trace_text
 from dlnotes_cli.lessons.trace.trace import trace as trace
 from dlnotes_cli.manage.data import ImagesInfo as ImagesInfo
+from dlnotes_cli.manage.data import SetList as SetList
 from dlnotes_cli.manage.data import TableInfo as TableInfo
 from dlnotes_cli.manage.data import describe_data as describe_data
 from dlnotes_cli.manage.data import list_sets as list_sets
+from dlnotes_cli.manage.data_cache import CacheContent as CacheContent
 from dlnotes_cli.manage.data_cache import CachedFolder as CachedFolder
 from dlnotes_cli.manage.data_cache import clear_cache as clear_cache
 from dlnotes_cli.manage.data_cache import list_cache as list_cache
@@ -101,6 +103,7 @@ from dlnotes_cli.series.results import ForecastAccuracy as ForecastAccuracy
 from dlnotes_cli.series.results import SeriesTrainResult as SeriesTrainResult
 from dlnotes_cli.series.train import train_series as train_series
 from dlnotes_cli.serve.options import ServeConfig as ServeConfig
+from dlnotes_cli.serve.server import Listening as Listening
 from dlnotes_cli.serve.server import Server as Server
 from dlnotes_cli.shapes.report import NetworkReport as NetworkReport
 from dlnotes_cli.shapes.report import analyze as analyze
@@ -113,7 +116,7 @@ from dlnotes_cli.shell.errors import GateError as GateError
 from dlnotes_cli.shell.errors import InputError as InputError
 from dlnotes_cli.shell.errors import StoppedError as StoppedError
 from dlnotes_cli.shell.errors import UnfinishedError as UnfinishedError
-from dlnotes_cli.style.feature_network import layer_names as layer_names
+from dlnotes_cli.style.feature_network import LayerList as LayerList
 from dlnotes_cli.style.options import StyleTransferConfig as StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult as StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer as style_transfer

@@ -2,7 +2,6 @@
 
 from dlnotes_cli.lessons.options import DescendConfig, PerceptronConfig
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.show import check_outputs, show
 
 
@@ -33,8 +32,7 @@ def perceptron(config: PerceptronConfig) -> None:
 
 @command(
     panel="Learn",
-    task="lessons.descend:descend",
-    also=("lessons.descend:DescendResult",),  # with --verbose, its runs have more fields
+    task="lessons.descend:descend -> DescendResult",
     examples=(
         "dlnotes descend --surface ravine --optimizer sgd,momentum,adam",
         'dlnotes descend --surface "0.1*x**2 + sin(3*x)" --restarts 8',
@@ -52,5 +50,4 @@ def descend(config: DescendConfig) -> None:
     check_outputs(config)
     result = task(config)
     write_drawings(result, "descend_plot")
-    paths = [to_json(run) | {"path": run.path, "values": run.values} for run in result.runs] if config.verbose else []
-    show(result, config, **({"runs": paths} if paths else {}))
+    show(result, config)

@@ -1,7 +1,7 @@
 """`descend`: optimizers of torch.optim side by side on a surface."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import dist, isfinite
 from operator import attrgetter
 from typing import Literal
@@ -13,7 +13,7 @@ from dlnotes_cli.lessons.drawings import Animated
 from dlnotes_cli.lessons.expressions import Formula
 from dlnotes_cli.lessons.options import DescendConfig, RacingOptimizer
 from dlnotes_cli.lessons.surfaces import Surface
-from dlnotes_cli.shell.codec import HIDDEN, in_json, named, through
+from dlnotes_cli.shell.codec import HIDDEN, in_json, in_json_as, named, through
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.output import number
 from dlnotes_cli.shell.show import Table
@@ -40,6 +40,19 @@ class Run:
     kind: EndPoint = field(metadata=named("reached"))
     minimum: Point | None = None  # the known one that it reached
     steps: int | None = None
+    has_path: bool = field(default=False, metadata=HIDDEN)  # whether JSON has each point and its value
+
+    @property
+    @in_json_as("path", optional=True)
+    def shown_path(self) -> tuple[Point, ...] | None:
+        """The points, with `has_path`."""
+        return self.path if self.has_path else None
+
+    @property
+    @in_json_as("values", optional=True)
+    def shown_values(self) -> tuple[float, ...] | None:
+        """The values at the points, with `has_path`."""
+        return self.values if self.has_path else None
 
     @property
     @in_json
@@ -125,7 +138,7 @@ def descend(config: DescendConfig) -> DescendResult:
         for name, lr in zip(config.optimizer, rates, strict=True)
         for run in _runs(name, lr, starts, surface, config)  # type: ignore[arg-type]  # validated by the config
     ]
-    return DescendResult(config, surface, tuple(runs))
+    return DescendResult(config, surface, tuple(replace(run, has_path=config.verbose) for run in runs))
 
 
 def evaluate(formula: Formula, points: Tensor) -> Tensor:

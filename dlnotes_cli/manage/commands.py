@@ -15,15 +15,12 @@ from dlnotes_cli.shell.show import show
 
 @command(
     panel="Manage",
-    task="manage.data:list_sets",
+    task="manage.data:list_sets -> SetList",
     also=("data.named.named_sets:NamedSetInfo",),
     examples=("dlnotes data list", "dlnotes data list --json"),
 )
 def data_list(config: DataListConfig) -> None:
     """List the named data sets, and where each was found."""
-    from dlnotes_cli.manage.data import SetList, list_sets
-
-    show(SetList(list_sets(config)), config)
 
 
 @command(
@@ -63,27 +60,21 @@ def data_preview(config: DataPreviewConfig) -> None:
 
 @command(
     panel="Manage",
-    task="manage.data_cache:list_cache",
+    task="manage.data_cache:list_cache -> CacheContent",
     also=("manage.data_cache:CachedFolder",),
     examples=("dlnotes data cache list", "dlnotes data cache list --json"),
 )
 def cache_list(config: CacheListConfig) -> None:
     """List the image folders whose decoded images or features are cached."""
-    from dlnotes_cli.manage.data_cache import CacheContent, list_cache
-
-    show(CacheContent(list_cache(), "in total"), config)
 
 
 @command(
     panel="Manage",
-    task="manage.data_cache:clear_cache",
+    task="manage.data_cache:clear_cache -> CacheContent",
     examples=("dlnotes data cache clear", "dlnotes data cache clear --json"),
 )
 def cache_clear(config: CacheClearConfig) -> None:
     """Delete cached images and features of one folder or all, and print the space freed. The image files stay."""
-    from dlnotes_cli.manage.data_cache import CacheContent, clear_cache
-
-    show(CacheContent(clear_cache(config), "freed"), config)
 
 
 @command(
@@ -104,8 +95,7 @@ def early_stopping(config: EarlyStoppingConfig) -> None:
 
 @command(
     panel="Manage",
-    task="manage.doctor:examine",
-    also=("manage.doctor:DoctorReport",),
+    task="manage.doctor:examine -> DoctorReport",
     examples=("dlnotes doctor", "dlnotes doctor --time resnet18 --batch-size 2 --size 64"),
 )
 def doctor(config: DoctorConfig) -> None:

@@ -104,9 +104,9 @@ class TableInfo:
         yield output.counted(self.rows, "row")
 
 
-def list_sets(config: DataListConfig) -> list[NamedSetInfo]:
+def list_sets(config: DataListConfig) -> SetList:
     """All named sets and where they were found."""
-    return list_named(config.data_root)
+    return SetList(list_named(config.data_root))
 
 
 def describe_data(config: DataInfoConfig) -> ImagesInfo | TableInfo:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dlnotes_cli.data.cache import CacheEntry, list_entries
-from dlnotes_cli.manage.options import CacheClearConfig
+from dlnotes_cli.manage.options import CacheClearConfig, CacheListConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import HIDDEN, in_json
 from dlnotes_cli.shell.errors import InputError
@@ -50,12 +50,13 @@ class CacheContent:
         yield f"{output.size(self.bytes)} {self._what}"
 
 
-def list_cache() -> list[CachedFolder]:
+def list_cache(config: CacheListConfig | None = None) -> CacheContent:
     """All cached folders, the most recently used first."""
-    return [_describe(entry) for entry in list_entries()]
+    del config  # which has no options of its own
+    return CacheContent([_describe(entry) for entry in list_entries()], "in total")
 
 
-def clear_cache(config: CacheClearConfig) -> list[CachedFolder]:
+def clear_cache(config: CacheClearConfig) -> CacheContent:
     """Delete the cached samples of one folder or of all; returns what was deleted. Image files are never deleted.
 
     Raises InputError for a folder that is not cached.
@@ -66,7 +67,7 @@ def clear_cache(config: CacheClearConfig) -> list[CachedFolder]:
     cleared = [_describe(entry) for entry in entries]
     for entry in entries:
         entry.clear()
-    return cleared
+    return CacheContent(cleared, "freed")
 
 
 def _describe(entry: CacheEntry) -> CachedFolder:

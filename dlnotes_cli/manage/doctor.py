@@ -5,18 +5,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dlnotes_cli import __version__
 from dlnotes_cli.data.named.named_sets import list_named
 from dlnotes_cli.data.paths import cache_folder
 from dlnotes_cli.device import GpuReport, Hardware, describe_hardware, report_gpu
+from dlnotes_cli.manage.device_timing import BackboneTiming, time_backbone
 from dlnotes_cli.manage.options import DoctorConfig
 from dlnotes_cli.shell.codec import INLINE, to_json
 from dlnotes_cli.shell.show import Table
-
-if TYPE_CHECKING:
-    from dlnotes_cli.manage.device_timing import BackboneTiming
 
 _PACKAGES = (
     "torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "matplotlib", "pandas", "typer", "rich",
@@ -44,7 +41,7 @@ class DoctorReport:
     gpu: GpuReport
     cache: CacheLocation
     data_sets: dict[str, str | None]  # where each named set was found; None if it would have to be downloaded
-    timing: "BackboneTiming | None" = None  # of `--time`
+    timing: BackboneTiming | None = None  # of `--time`
 
     def table(self) -> Iterator[Table | str]:
         """A row for each field, or the timing."""
@@ -74,16 +71,8 @@ def examine(config: DoctorConfig, root: Path = Path("/")) -> DoctorReport:
         gpu=report_gpu(root),
         cache=CacheLocation(str(cache), cache.is_dir()),
         data_sets={one.name: one.found for one in list_named(config.data_root)},
-        timing=_timing(config),
+        timing=None if config.time is None else time_backbone(config),
     )
-
-
-def _timing(config: DoctorConfig) -> "BackboneTiming | None":
-    if config.time is None:
-        return None
-    from dlnotes_cli.manage.device_timing import time_backbone  # only timing needs torchvision
-
-    return time_backbone(config)
 
 
 def _version(package: str) -> str | None:

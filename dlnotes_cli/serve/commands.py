@@ -3,11 +3,13 @@
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
+from dlnotes_cli.shell.show import show
 
 
 @command(
     panel="Use",
     task="serve.server:Server",
+    also=("serve.server:Listening -> Listening",),
     examples=(
         "dlnotes serve runs/digits",
         "dlnotes serve runs/digits/model.onnx --port 8080 --top 1",
@@ -20,12 +22,9 @@ def serve(config: ServeConfig) -> None:
     answers as predict --json does. GET /health describes the model; /docs and /openapi.json describe the interface.
     Requests that are running when the server is stopped are finished.
     """
-    from dlnotes_cli.serve.server import Server
+    from dlnotes_cli.serve.server import Listening, Server
 
     with Server(config) as server:
-        if config.json:
-            output.document(config.command, {"url": server.url, "model_file": str(server.classifier.path)})
-        else:
-            output.line(server.url)
+        show(Listening(server.url, server.classifier.path), config)
         output.flush()
         server.run()

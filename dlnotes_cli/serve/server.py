@@ -4,7 +4,8 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from dlnotes_cli.inference.opening import open_classifier
@@ -20,6 +21,18 @@ _FINISH_S = 8  # for requests that run when the server is stopped; `docker stop`
 _PACKAGES = ("fastapi", "uvicorn", "python_multipart")
 _MEGABYTE = 1_000_000
 _LOOPBACK = ("127.", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server listens, and the model that answers there."""
+
+    url: str
+    model_file: Path
+
+    def table(self) -> tuple[str, ...]:
+        """The address."""
+        return (self.url,)
 
 
 class Server:

@@ -1,5 +1,6 @@
 """Load the feature network of `style-transfer`, with its weights, preprocessing and chosen layers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,7 +74,7 @@ def load_feature_network(config: StyleTransferConfig, pooling: Pooling, runtime:
 
     Raises InputError for unknown layers, and for weights that are unavailable or do not match the network.
     """
-    layers = _chosen_layers(config, layer_names(config))
+    layers = _chosen_layers(config, list_layers(config).layers)
     weights = find_weights(config.backbone, config.weights, offline=config.offline, seed=config.seed)
     truncated = TruncatedNetwork(
         _load_features(config, weights), {layers.content, *layers.style}, pooling=pooling, padding=_padding(config)
@@ -94,13 +95,25 @@ def load_feature_network(config: StyleTransferConfig, pooling: Pooling, runtime:
 def check_layers(config: StyleTransferConfig) -> None:
     """Raise InputError for a layer that the network of `--backbone` does not have."""
     if config.content_layer or config.style_layers:
-        _chosen_layers(config, layer_names(config))
+        _chosen_layers(config, list_layers(config).layers)
 
 
-def layer_names(config: StyleTransferConfig) -> list[str]:
-    """Names of a network's layers from first to last; no weights are loaded or downloaded."""
+@dataclass(frozen=True)
+class LayerList:
+    """The names of a network's layers from first to last."""
+
+    backbone: str
+    layers: tuple[str, ...]
+
+    def table(self) -> tuple[str, ...]:
+        """A line for each layer."""
+        return self.layers
+
+
+def list_layers(config: StyleTransferConfig) -> LayerList:
+    """List the layers of `config.backbone`; no weights are loaded or downloaded."""
     features = _convolutions(_build_network(config.backbone))
-    return [name for name, _ in named_layers(features) if name]
+    return LayerList(config.backbone, tuple(name for name, _ in named_layers(features) if name))
 
 
 def _padding(config: StyleTransferConfig) -> Padding:
@@ -150,7 +163,7 @@ def _initialize(features: nn.Sequential, seed: int) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _chosen_layers(config: StyleTransferConfig, known: list[str]) -> LossLayers:
+def _chosen_layers(config: StyleTransferConfig, known: Sequence[str]) -> LossLayers:
     """The layers of `--content-layer` and `--style-layers`, or the network's defaults, without those of weight 0."""
     default = DEFAULT_LAYERS[config.backbone]
     style = dict(default.style)

@@ -34,7 +34,7 @@ from dlnotes_cli.style.objective import TargetBuilder
 from dlnotes_cli.style.options import StyleTransferConfig
 from dlnotes_cli.style.plan import SAMPLE_CONTENT, ContentPlan, StylePlan, make_plan
 from dlnotes_cli.style.recipes import StyleRecipe, style_recipe
-from dlnotes_cli.style.results import StyleResult, StylizedImage
+from dlnotes_cli.style.results import StyleResult, StyleTiming, StylizedImage, WeightedStyle
 from dlnotes_cli.style.setup import StyleSetup, Stylization
 from dlnotes_cli.style.stylizer import Stylizer, checkpoint_file, pyramid_sizes, stored_options
 from dlnotes_cli.training.recipes import with_recipe
@@ -80,18 +80,19 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
     if config.sheet is not None:
         files.atomic_write(config.sheet, _contact_sheet(rows, setup.styles, config.size))
     return StyleResult(
-        runtime=setup.network.runtime,
+        runtime=setup.network.runtime.info,
         backbone=config.backbone,
         weights=setup.network.weights,
-        layers=setup.network.layers,
+        content_layer=setup.network.layers.content,
+        style_layers=dict(setup.network.layers.style),
         options=_reported_options(config, recipe),
         seed=config.seed,
-        styles=[(style.image.name, style.weight) for style in setup.styles],
+        styles=[WeightedStyle(style.image.name, style.weight) for style in setup.styles],
         images=[image for row in rows for image, _ in row.results],
         sheet=config.sheet,
         gram=config.gram,
         animation=config.animate if config.animate is not None and config.animate.exists() else None,
-        total_s=total_s,
+        timing=StyleTiming(round(total_s, 3)),
     )
 
 

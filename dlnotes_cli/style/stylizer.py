@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -51,13 +51,13 @@ class PyramidProgress:
     elapsed_s: float = 0.0  # on all scales
     scales: list[ScaleResult] = field(default_factory=list)  # finished
 
-    def as_json(self) -> dict[str, Any]:
+    def as_stored(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return vars(self) | {"scales": [scale.as_stored() for scale in self.scales]}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Rebuild from `as_json`."""
+    def from_stored(cls, stored: Mapping[str, Any]) -> Self:
+        """Rebuild from `as_stored`."""
         scales = [ScaleResult.from_stored(scale) for scale in stored["scales"]]
         return cls(stored["scale"], stored["scale_s"], stored["elapsed_s"], scales)
 
@@ -84,9 +84,8 @@ class Stylizer:
     def result(self) -> StylizedImage:
         """What was done, for the report."""
         job, progress = self._stylization, self.progress
-        return StylizedImage(
-            job.content.name, job.out, job.ratio, self.sizes[-1], progress.elapsed_s, tuple(progress.scales)
-        )
+        scales = tuple(replace(scale, has_curves=self._setup.config.verbose) for scale in progress.scales)
+        return StylizedImage(job.content.name, job.out, job.ratio, self.sizes[-1], round(progress.elapsed_s, 3), scales)
 
     def run(self) -> LoadedImage:
         """Optimize at each remaining size, write the image and delete the checkpoint.
@@ -112,7 +111,7 @@ class Stylizer:
             what = f"{self._stylization.out} was made from other images or options, or by another version"
             raise InputError("--continue", what, "use the same, or drop --continue")
         self.sizes = [(height, width) for height, width in metadata["sizes"]]
-        self.progress = PyramidProgress.from_json(metadata["progress"])
+        self.progress = PyramidProgress.from_stored(metadata["progress"])
         if _PREVIOUS_SCALE in tensors:
             self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.network.runtime.device)
         if metadata["optimization"] is not None:
@@ -152,7 +151,7 @@ class Stylizer:
             "identity": self._identity(),
             "sizes": [list(size) for size in self.sizes],
             "steps": self._setup.recipe.steps,
-            "progress": self.progress.as_json(),
+            "progress": self.progress.as_stored(),
             "optimization": metadata,
             "frames": frame_numbers,
         }
@@ -178,7 +177,9 @@ class Stylizer:
             self._poll()
         self._add_time()
         progress = self.progress
-        progress.scales.append(ScaleResult(self._size, optimization.steps, progress.scale_s, optimization.losses))
+        progress.scales.append(
+            ScaleResult(self._size, optimization.steps, round(progress.scale_s, 3), optimization.losses)
+        )
         self._previous, self._optimization = self._without_margin(optimization.best), None
         progress.scale, progress.scale_s = progress.scale + 1, 0.0
 

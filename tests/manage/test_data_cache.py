@@ -41,9 +41,9 @@ def test_cached_folders_are_listed_and_cleared_one_by_one_or_all(home: Path, dln
     assert str(home / "p") in dlnotes("data", "cache", "list").out
     cleared = json.loads(dlnotes("data", "cache", "clear", home / "q", "--json").out)["folders"]
     assert [entry["folder"] for entry in cleared] == [str(home / "q")]
-    assert [entry.folder for entry in list_cache()] == [str(home / "p")]
+    assert [entry.folder for entry in list_cache().folders] == [str(home / "p")]
     assert json.loads(dlnotes("data", "cache", "clear", "--json").out)["bytes"] > 36 * 3072
-    assert list_cache() == []
+    assert list_cache().folders == []
     assert len(list((home / "p").rglob("*.png"))) == 36
     outcome = dlnotes("data", "cache", "clear", home / "q")
     assert outcome.code == 2
@@ -51,9 +51,9 @@ def test_cached_folders_are_listed_and_cleared_one_by_one_or_all(home: Path, dln
 
 
 def test_a_damaged_entry_is_listed_and_cleared(home: Path, dlnotes: Command) -> None:
-    entry, _ = list_cache()
+    entry, _ = list_cache().folders
     os.truncate(Path(entry.path) / "samples.npy", 36 * 3072 + 1)
-    (damaged,) = (one for one in list_cache() if one.path == entry.path)
+    (damaged,) = (one for one in list_cache().folders if one.path == entry.path)
     assert (damaged.folder, damaged.shape, damaged.images) == (None, None, 0)
     assert damaged.bytes == 36 * 3072 + 1
     assert f"damaged: {damaged.path}" in dlnotes("data", "cache", "list").out
@@ -68,4 +68,4 @@ def test_training_and_evaluation_from_the_cache_equal_those_that_decoded(home: P
     one, two = ((home / run / "model.safetensors").read_bytes() for run in ("one", "two"))
     assert one == two
     assert dlnotes("evaluate", home / "two", "--data", home / "p").code == 0
-    assert sorted(entry.preprocessing for entry in list_cache()) == ["3x12x10-crop", *["3x32x32-squash"] * 2]
+    assert sorted(entry.preprocessing for entry in list_cache().folders) == ["3x12x10-crop", *["3x32x32-squash"] * 2]
