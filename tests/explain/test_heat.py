@@ -37,23 +37,6 @@ def test_the_largest_part_is_connected_by_sides() -> None:
     assert largest_part(values) == (4, 3, 6, 5)
 
 
-def test_box_and_center_are_in_pixels_of_the_stored_image() -> None:
-    values = np.zeros((8, 8), np.float32)
-    values[1, 6] = 1.0
-    region = top_region(values)
-    assert region is not None
-    shape = ImageShape(3, 8, 8, "crop")
-    # The central square of 40x80 pixels is rows 20 to 60; each pixel of the input shows 5x5.
-    assert region.in_stored(Geometry.of_file((40, 80), 1, shape)) == ((30, 25, 35, 30), (32.5, 27.5))
-    # Orientation 6: viewers rotate the stored 80x40 image clockwise; its rows are columns, from right to left.
-    assert region.in_stored(Geometry.of_file((40, 80), 6, shape)) == ((25, 5, 30, 10), (27.5, 7.5))
-
-
-def test_brightness_hides_what_speaks_against_the_class() -> None:
-    assert brightness(np.array([[-2.0, 0.0], [4.0, 4.0]], np.float32)).tolist() == [[0, 0], [1, 1]]
-    assert brightness(np.full((2, 2), -1.0, np.float32)).max() == 0.0
-
-
 def test_heat_lies_on_the_part_that_the_network_sees() -> None:
     bright = np.array([[0.0, 1.0], [0.0, 0.0]], np.float32)
     heat = spread(bright, Geometry.of_file((40, 20), 1, ImageShape(3, 2, 2, "crop")), (20, 40))
@@ -70,8 +53,8 @@ def test_heat_lies_on_the_part_that_the_network_sees() -> None:
 
 
 def test_the_overlay_is_gray_without_heat_colored_with_it_and_dark_where_nothing_is_seen() -> None:
-    pixels = np.full((1, 3, 3), 100, np.uint8)
-    shown = overlay(pixels, np.array([[0.0, 1.0, np.nan]], np.float32))
+    bright = brightness(np.array([[-2.0, 4.0, np.nan]], np.float32))  # what speaks against the class is not shown
+    shown = overlay(np.full((1, 3, 3), 100, np.uint8), bright)
     hottest = np.array(colormaps["inferno"](1.0)[:3]) * 255
     assert shown[0, 0].tolist() == [154, 154, 154]
     np.testing.assert_allclose(shown[0, 1], 0.2 * 154.25 + 0.8 * hottest, atol=1)
