@@ -1,5 +1,6 @@
 """`char-rnn train`, `sample` and `score` on short texts, through the command line."""
 
+import io
 import json
 import math
 import os
@@ -16,15 +17,17 @@ import torch
 from builders import Command, assert_same_run, stopped_after
 from PIL import Image
 
-from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
-from dlnotes_cli.char_rnn.sample import SamplingStrategy, TokenSampler
+from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnTrainConfig
+from dlnotes_cli.char_rnn.sample import CharRnnSampler, SamplingStrategy, TokenSampler
 from dlnotes_cli.char_rnn.train import CharRnnTask
 from dlnotes_cli.data.preprocessing import TextPreprocessing
+from dlnotes_cli.data.texts.characters import Tokenizer
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.distributed import ALONE, Processes
+from dlnotes_cli.training.model_file import load_language_model
 from dlnotes_cli.training.sequence_batches import initial_state
 from dlnotes_cli.training.task import Evaluated, StepLoss
 
@@ -64,42 +67,23 @@ def small_options_without(arguments: list[str]) -> list[object]:
 def test_a_small_network_memorizes_500_characters(tmp_path: Path, dlnotes: Command) -> None:
     text = "".join(chr(97 + i * i % 23 + i % 3) for i in range(500)) + "#" * 56
     (tmp_path / "text.txt").write_text(text)
-    options = [
-        "--hidden-size",
-        96,
-        "--num-layers",
-        1,
-        "--seq-len",
-        50,
-        "--batch-size",
-        8,
-        "--max-steps",
-        250,
-        "--lr",
-        0.01,
-    ]
-    run = dlnotes(
-        "char-rnn", "train", tmp_path / "text.txt", "--out", tmp_path / "run", *options, "--json", "--sample", 0
-    )
+    options = "--hidden-size 96 --num-layers 1 --seq-len 50 --batch-size 8 --max-steps 250 --lr 0.01 --sample 0 --json"
+    run = dlnotes("char-rnn", "train", tmp_path / "text.txt", "--out", tmp_path / "run", *options.split())
     fields = json.loads(run.out)
-    history = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert history[-1]["train"]["loss"] < 0.1
-    assert history[-1]["train"]["accuracy"] > 0.98
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert (last["train"]["loss"] < 0.1, last["train"]["accuracy"] > 0.98) == (True, True)
     assert fields["data"]["counts"] == {"train": 500, "val": 56}
     assert fields["validation"]["samples"] == 55
 
 
-def test_the_result_has_the_fields_of_every_training_result(trained: Path) -> None:
+def test_the_result_has_the_metrics_of_the_text(trained: Path) -> None:
     fields = json.loads((trained / "result.json").read_text())
-    assert fields["command"] == "char-rnn train"
     assert fields["data"]["counts"] == {"train": int(len(TEXT) * 0.9), "val": len(TEXT) - int(len(TEXT) * 0.9)}
     assert fields["data"]["vocabulary"] == len(set(TEXT))
     validation = fields["validation"]
     assert validation["bits_per_char"] == pytest.approx(validation["loss"] / math.log(2))
     assert validation["perplexity"] == pytest.approx(math.exp(validation["loss"]))
-    assert set(fields["timing"]) == {"data_s", "train_s", "eval_s", "total_s", "samples_per_s"}
-    with Image.open(fields["plots"][0]) as image:
-        assert image.size[0] > 300
+    assert all(Path(path).is_file() for path in fields["plots"])
 
 
 def test_the_same_command_gives_the_same_bytes(home: Path, trained: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -114,10 +98,8 @@ def uninterrupted() -> dict[str, Path]:
     return {}
 
 
-@pytest.mark.parametrize(
-    "options", ["--cell lstm", "--cell gru", "--cell rnn", "--optimizer rmsprop --precision bf16 --eval-every 7"]
-)
-@pytest.mark.parametrize("after", [1, 7, 23, 31])  # in the first epoch, at its end, in the second
+@pytest.mark.parametrize("options", ["--cell lstm", "--cell rnn --optimizer rmsprop --precision bf16 --eval-every 7"])
+@pytest.mark.parametrize("after", [1, 23, 31])  # in the first epoch, at its end, in the second
 def test_a_run_interrupted_after_any_step_and_resumed_equals_an_uninterrupted_run(
     home: Path, uninterrupted: dict[str, Path], tmp_path: Path, dlnotes: Command, options: str, after: int
 ) -> None:
@@ -246,34 +228,19 @@ def test_a_batch_size_of_one_trains_although_a_last_step_may_have_no_targets(
 
 
 def test_a_long_time_budget_prints_which_defaults_it_changes(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    small = [
-        "--hidden-size",
-        8,
-        "--num-layers",
-        1,
-        "--embed",
-        4,
-        "--sample",
-        0,
-        "--max-steps",
-        1,
-        "--out",
-        tmp_path / "run",
-    ]
-    run = dlnotes("char-rnn", "train", home / "text.txt", "--time-budget", "10m", *small, "--json")
+    small = "--hidden-size 8 --num-layers 1 --embed 4 --sample 0 --max-steps 1 --time-budget 10m --json"
+    run = dlnotes("char-rnn", "train", home / "text.txt", *small.split(), "--out", tmp_path / "run")
     assert "--dropout 0.3" in run.err
     assert json.loads(run.out)["model"]["configuration"]["dropout"] == 0.3
 
 
-def test_a_lowered_batch_size_is_printed(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*train(home, tmp_path / "run", "--batch-size", 5000, "--max-steps", 1))
-    assert re.search(r"note: the batch size is reduced to the \d+ sequences of --seq-len in the text", run.err)
-
-
-def test_a_sample_is_printed_after_each_validation(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*train(home, tmp_path / "run", "--sample", 30))
+def test_a_sample_is_printed_after_each_validation_and_a_lower_batch_size(
+    home: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    run = dlnotes(*train(home, tmp_path / "run", "--sample", 30, "--batch-size", 5000))
     assert run.err.count("  | ") >= 2
-    assert re.search(r"epoch 1, step 23: validation loss [\d.]+, [\d.]+ bits per char, perplexity", run.err)
+    assert re.search(r"epoch 1, step 1: validation loss [\d.]+, [\d.]+ bits per char, perplexity", run.err)
+    assert re.search(r"note: the batch size is reduced to the \d+ sequences of --seq-len in the text", run.err)
     assert "  | " not in run.out
 
 
@@ -297,18 +264,15 @@ def test_several_samples_differ_and_are_separated(trained: Path, dlnotes: Comman
 
 
 def test_greedy_sampling_does_not_depend_on_the_seed(trained: Path, dlnotes: Command) -> None:
-    greedy = [
-        dlnotes("char-rnn", "sample", trained, "--length", 30, *arguments).out
-        for arguments in (
-            ["--temperature", 0],
-            ["--temperature", 0, "--seed", 5],
-            ["--top-k", 1],
-            ["--top-p", 1e-9],
-            ["--temperature", 1e-40],
-            ["--top-p", 1e-50],
-        )
-    ]
-    assert len(set(greedy)) == 1
+    ways = (
+        "--temperature 0",
+        "--temperature 0 --seed 5",
+        "--top-k 1",
+        "--top-p 1e-9",
+        "--temperature 1e-40",
+        "--top-p 1e-50",
+    )
+    assert len({dlnotes("char-rnn", "sample", trained, "--length", 30, *way.split()).out for way in ways}) == 1
 
 
 def test_a_sample_ends_before_the_stop_text(trained: Path, dlnotes: Command) -> None:
@@ -319,6 +283,16 @@ def test_a_sample_ends_before_the_stop_text(trained: Path, dlnotes: Command) -> 
     assert dlnotes(*arguments, "--stop", stop).out == "the " + whole[:end] + "\n"
     samples = json.loads(dlnotes(*arguments, "--stop", stop, "--json").out)["samples"]
     assert samples == [{"text": whole[:end], "ended": "stop"}]
+
+
+@pytest.mark.parametrize(("text", "stop"), [("aaabc", "aab"), ("ababac", "abac"), ("abab", "abc"), ("abc", "abc")])
+def test_no_start_of_a_stop_text_is_streamed(
+    text: str, stop: str, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = CharRnnSampler(CharRnnSampleConfig(model=trained, stop=stop))
+    tokens = Tokenizer(load_language_model(trained).preprocessing).encode(text, "TEXT", "error")
+    monkeypatch.setattr(TokenSampler, "tokens", lambda *_: iter(torch.tensor(tokens)[:, None]))
+    assert "".join(sampler.stream()) == text.partition(stop)[0]
 
 
 def test_each_of_several_samples_ends_at_its_own_stop_text(trained: Path, dlnotes: Command) -> None:
@@ -437,18 +411,13 @@ def test_the_heat_map_is_written_once(home: Path, trained: Path, tmp_path: Path,
     assert dlnotes(*arguments).code == 2
 
 
-def test_the_default_text_needs_no_file(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("source", ["python-help", "stdin"])
+def test_a_text_needs_no_file(source: str, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = ["--hidden-size", 8, "--embed", 4, "--max-steps", 2, "--sample", 0]
-    fields = json.loads(dlnotes("char-rnn", "train", *arguments, "--json", "--val-split", 0.01).out)
-    assert (fields["data"]["name"], fields["out"]) == ("python-help", "runs/char-rnn-train-1")
-
-
-def test_a_text_is_read_from_standard_input(tmp_path: Path) -> None:
-    arguments = ["char-rnn", "train", "-", *SMALL, "--epochs", "1", "--out", tmp_path / "run", "--json", "-q"]
-    command = [sys.executable, "-m", "dlnotes_cli", *map(str, arguments)]
-    done = subprocess.run(command, input=TEXT.encode(), capture_output=True, check=True)
-    assert json.loads(done.stdout)["data"]["name"] == "stdin"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    words = ["--hidden-size", 8, "--embed", 4, "--max-steps", 2, "--sample", 0, "--json", "--val-split", 0.05]
+    fields = json.loads(dlnotes("char-rnn", "train", *(["-"] if source == "stdin" else []), *words).out)
+    assert (fields["data"]["name"], fields["out"]) == (source, "runs/char-rnn-train-1")
 
 
 TRAIN_FAULTS = {
@@ -456,6 +425,7 @@ TRAIN_FAULTS = {
     "{empty}": r"empty\.txt: is empty; give a text with content",
     "{one}": r"one\.txt: has one distinct character, 'a'",
     "{short}": r"short\.txt: has 8 characters for training, but --seq-len 16 needs 17 from one text; .*lower --seq-len",
+    "{edge}": r"edge\.txt: has 16 characters for training, but --seq-len 16 needs 17",
     "{byte}": r"byte\.txt: byte 0x92 at offset 1,000 is not valid utf-8; .*--encoding \(cp1252",
     "{folder}": r"folder: contains no text files",
     "{text} --encoding nonsense": r"--encoding: unknown encoding 'nonsense'",
@@ -476,7 +446,7 @@ TRAIN_FAULTS = {
 @pytest.mark.parametrize("fault", TRAIN_FAULTS)
 def test_a_fault_in_training_is_one_line_on_stderr(fault: str, tmp_path: Path, dlnotes: Command) -> None:
     contents = {
-        "text": TEXT.encode(), "empty": b"", "one": b"a" * 99, "short": b"123456789",
+        "text": TEXT.encode(), "edge": b"123456789" * 2, "empty": b"", "one": b"a" * 99, "short": b"123456789",
         "byte": b"ab" * 500 + b"\x92" + b"c" * 99, "half": rb"smile \ud83d\ude00 " * 30,
     }  # fmt: skip
     names = {name: tmp_path / f"{name}.txt" for name in contents}
@@ -547,11 +517,6 @@ def test_a_text_in_the_run_folder_is_refused(tmp_path: Path, dlnotes: Command) -
     run = dlnotes("char-rnn", *arguments)
     assert (run.code, (tmp_path / "run" / "metrics.jsonl").read_text()) == (2, TEXT)
     assert "contains the training text" in run.err
-
-
-def test_newlines_of_a_prime_are_translated_as_those_of_texts(trained: Path, dlnotes: Command) -> None:
-    arguments = ["char-rnn", "sample", trained, "--length", 9]
-    assert dlnotes(*arguments, "--prime", "dog\r\nthe").out == dlnotes(*arguments, "--prime", "dog\nthe").out
 
 
 def test_lines_are_refused_if_the_vocabulary_has_no_newline(tmp_path: Path, dlnotes: Command) -> None:
