@@ -221,7 +221,7 @@ def _columns(size: float, room: float) -> int:
 
 def _width(text: str, size: float) -> int:
     """The pixels of a text of a font size."""
-    return round(columns(output.printable(text)) * _COLUMN * size * _DPI / 72)
+    return int(columns(output.printable(text)) * _COLUMN * size * _DPI / 72) + 1
 
 
 def _heading_width(section: Section) -> int:

@@ -18,12 +18,13 @@ from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.show import Table, check_outputs
 from dlnotes_cli.visualize.fourier import FourierImages, transformed
-from dlnotes_cli.visualize.options import DEFAULT_TOP, MaximizeConfig
+from dlnotes_cli.visualize.options import DEFAULT_TOP, LARGE_TOP, MaximizeConfig
 from dlnotes_cli.visualize.units import active_units, layer_title, parse_units, unit_means, unit_name
 
-_LR = 0.05
+_LR = 0.1
 _SMOOTH = 24  # pixels per side from which an image is interpolated on the sheet
 _LARGER = 64  # pixels per side, to show the texture of a map in a network that was trained on smaller images
+_SMALLER = 128  # pixels per side of the images of networks that were trained on larger ones, to save time
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def maximize(config: MaximizeConfig) -> MaximizeResult:
     check_outputs(config)
     if config.out is not None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
-    units = units or active_units(network, layer, config.top or DEFAULT_TOP)
+    units = units or active_units(
+        network, layer, config.top or (DEFAULT_TOP if max(shape[1:]) <= _LARGER else LARGE_TOP)
+    )
     found = _optimized(network, layer, units, shape, config)
     if config.out is not None:
         found = _written(found, config.out)
@@ -93,7 +96,7 @@ def maximize(config: MaximizeConfig) -> MaximizeResult:
 
 
 def _size(network: InspectedNetwork, layer: NamedLayer, requested: int | None) -> tuple[int, int]:
-    """Height and width of the images: as requested, else the network's own; larger than small ones for maps."""
+    """Height and width of the images: as requested, else the network's own, within limits where it accepts others."""
     height, width = network.input_shape[1:]
     if requested is not None:
         if (height, width) != (requested, requested) and not network.accepts(requested, requested):
@@ -102,6 +105,8 @@ def _size(network: InspectedNetwork, layer: NamedLayer, requested: int | None) -
         return requested, requested
     if layer.is_spatial and max(height, width) < _LARGER and network.accepts(_LARGER, _LARGER):
         return _LARGER, _LARGER
+    if max(height, width) > _SMALLER and network.accepts(_SMALLER, _SMALLER):
+        return _SMALLER, _SMALLER
     return height, width
 
 

@@ -12,7 +12,7 @@ from dlnotes_cli.shell.parse import items
 
 ALL_LAYERS = "all"
 TOP_UNITS = "top"
-DEFAULT_TOP = 10  # units
+DEFAULT_TOP, LARGE_TOP = 10, 6  # units, of small and of large images
 IMAGE = option(
     None, "Image file.", panel="Data", is_argument=True, metavar="IMAGE", shown_default="an image from scikit-learn"
 )
@@ -119,15 +119,17 @@ class MaximizeConfig(Config):
     model: str = inspection.MODEL
     size: int | None = option(
         None, "Pixels per side of the optimized images.", panel="Data", within="[1, 4096]",
-        shown_default="the network's input size; for feature maps at least 64 where the network accepts it",
+        shown_default="the network's, at most 128; for feature maps at least 64",
     )  # fmt: skip
     offline: bool = common.OFFLINE
     layer: str | None = inspection.layer_option("the output layer, whose units are the classes")
     unit: tuple[str, ...] = UNIT
     weights: str | None = inspection.WEIGHTS
-    steps: int = option(256, "Steps of gradient ascent.", panel="Training", within="[1, 1e6]")
+    steps: int = option(128, "Steps of gradient ascent.", panel="Training", within="[1, 1e6]")
     sheet: Path = inspection.sheet_option("maximize.png")
-    top: int | None = TOP
+    top: int | None = replace(
+        TOP, shown_default=f"{DEFAULT_TOP}; {LARGE_TOP} where images have more than 64 pixels per side"
+    )
     out: Path | None = option(None, "Save each image in this folder.", panel="Output", metavar="FOLDER")
     json: bool = common.JSON
     quiet: bool = common.QUIET

@@ -10,9 +10,10 @@ import torch
 from builders import Command
 from PIL import Image
 
+from dlnotes_cli.inference.inspected_network import NamedLayer
 from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.shell.codec import to_json
-from dlnotes_cli.visualize.filters import show_filters
+from dlnotes_cli.visualize.filters import _weights, show_filters
 from dlnotes_cli.visualize.layers import list_layers
 from dlnotes_cli.visualize.options import FiltersConfig, LayersConfig
 
@@ -85,3 +86,10 @@ def test_the_input_weights_of_an_mlp_are_images(digits_run: Path, tmp_path: Path
     document = json.loads(outcome.out)
     assert (document["layer"], document["kernel"], document["units"]) == ("linear1", [1, 8, 8], 16)
     assert Path(document["sheet"]).is_file()
+
+
+def test_the_units_of_a_transposed_convolution_are_its_output_channels() -> None:
+    convolution = torch.nn.ConvTranspose2d(2, 5, 3)
+    weights = _weights(open_network(LayersConfig()), NamedLayer("up", convolution, (5, 6, 6)))
+    assert weights.shape == (5, 2, 3, 3)
+    assert torch.equal(weights[3, 1], convolution.weight[1, 3])

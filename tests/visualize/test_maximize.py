@@ -39,7 +39,7 @@ def test_an_inactive_unit_of_a_relu_becomes_active(tmp_path: Path) -> None:
 
 
 def test_units_of_a_relu_grow_tenfold_without_a_grid_of_pixels(tmp_path: Path) -> None:
-    result = maximize(MaximizeConfig(layer="relu3", top=4, steps=60, sheet=tmp_path / "sheet.png"))
+    result = maximize(MaximizeConfig(layer="relu3", top=4, steps=30, sheet=tmp_path / "sheet.png"))
     for unit in result.units:
         assert unit.end >= 10 * max(unit.start, 0.02)
         spectrum = np.abs(np.fft.fft2(unit.pixels - unit.pixels.mean((1, 2), keepdims=True))) ** 2
