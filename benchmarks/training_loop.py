@@ -7,10 +7,10 @@ from unittest import mock
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.checkpoint import RunProgress
 from dlnotes_cli.training.classifier import ClassifierTask
 from dlnotes_cli.training.fit import TrainingRun
 from dlnotes_cli.training.recipes import RunLength
+from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.task import Task
 
 
@@ -25,7 +25,7 @@ def training_steps(task: Task[Any], batch_size: int, steps: int) -> Callable[[],
     """`steps` training steps of a task with data, network and runtime; each call trains on, from the first batch."""
     task.prepare(batch_size)
     length = RunLength(batch_size, max_steps=steps)
-    run: TrainingRun[Any] = TrainingRun(task, length, StopRequest())
+    run = TrainingRun(task, length, StopRequest())
     model = run._callable()  # noqa: SLF001  # `train` also validates and saves
 
     def take() -> None:

@@ -19,6 +19,8 @@ def main() -> None:
     source, out = map(Path, sys.argv[1:])
     for file in sorted(source.iterdir()) if source.is_dir() else [source]:
         image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise SystemExit(f"{file} is no image")
         edges = cv2.filter2D(image, -1, KERNEL, borderType=cv2.BORDER_REPLICATE)
         cv2.imwrite(str(out / file.name if source.is_dir() else out), edges)
 
