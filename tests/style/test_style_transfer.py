@@ -6,8 +6,7 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +49,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(layers).save(home / "layers.png", icc_profile=profile)
     Image.new("RGBA", (40, 40), (1, 2, 3, 0)).save(home / "clear.png")
     Image.new("RGB", (1, 1)).save(home / "dot.png")
+    Image.new("RGB", (320, 32), (200, 100, 50)).save(home / "wide.png")
     Image.new("RGB", (4000, 5)).save(home / "long.png")
     Image.new("RGB", (1600, 20)).save(home / "thin.png")
     frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
     frames[0].save(home / "moving.gif", save_all=True, append_images=frames[1:])
     (home / "text.jpg").write_text("not an image")
-    (home / "cut.jpg").write_bytes((home / "noise.jpg").read_bytes()[:600])
     (home / "many").mkdir()
     for i in range(2):
         Image.fromarray(np.roll(content, 20 * i, 1)).save(home / "many" / f"{i}.jpg")
@@ -75,40 +74,59 @@ def without_quiet(call: list[str]) -> list[str]:
     return [argument for argument in call if argument != "-q"]
 
 
+@pytest.fixture
+def stylize(home: Path, dlnotes: Command) -> Callable[..., dict[str, Any]]:
+    """Make a quick call, which must succeed: its document."""
+
+    def run(out: Path, *more: object) -> dict[str, Any]:
+        outcome = dlnotes(*arguments(home, out, "--json", *more))
+        assert outcome.code == 0, outcome.err
+        return json.loads(outcome.out)  # type: ignore[no-any-return]
+
+    return run
+
+
 def read_pixels(path: Path) -> np.ndarray[Any, Any]:
     with Image.open(path) as image:
         return np.asarray(image)
 
 
 def test_an_image_is_stylized_and_its_losses_fall(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--steps", 25, "--sheet", tmp_path / "sheet.png"))
+    call = arguments(home, tmp_path / "a.png", "--steps", 25)
+    run = dlnotes(*call, "--json", "--sheet", tmp_path / "sheet.png")
     assert run.code == 0, run.err
-    result = json.loads(run.out)
+    document = json.loads(run.out)
+    assert (document["backbone"], document["weights"]) == ("small", "small")
     stylized = read_pixels(tmp_path / "a.png")
     assert stylized.shape == (32, 48, 3)
     assert stylized.std() > 10
-    (entry,) = result["results"]
-    assert [scale["size"] for scale in entry["scales"]] == [[32, 48]]  # 24 pixels would be too small
-    losses = entry["scales"][0]["losses"]
-    assert entry["scales"][0]["steps"] <= 25
+    (result,) = document["results"]
+    (scale,) = result["scales"]  # 24 pixels would be too small
+    losses = scale["losses"]
+    assert (scale["size"], scale["steps"] <= 25) == ([32, 48], True)
     assert losses["best"]["style"] < losses["first"]["style"] / 2
     assert read_pixels(tmp_path / "sheet.png").shape[1] > 800
-    assert (result["backbone"], result["weights"]) == ("small", "small")
+    lines = dlnotes(*call, "--overwrite").out.splitlines()
+    assert lines[0].split()[:5] == ["content", "ratio", "size", "steps", "seconds"]
+    content, ratio, size, steps, _, *shown = lines[2].split()
+    assert (content, ratio, size, steps) == (result["content"], f"{BEST_SMALL.ratio:g}", "48x32", str(scale["steps"]))
+    assert shown == [f"{losses['best'][term]:.4g}" for term in ("total", "content", "style")]
+    assert lines[-1] == str(tmp_path / "a.png")
+    assert np.array_equal(read_pixels(tmp_path / "a.png"), stylized)  # the same command, the same image
 
 
-def test_the_same_command_writes_the_same_bytes(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    for name in ("a.png", "b.png"):
-        assert dlnotes(*arguments(home, tmp_path / name, "--size", 96, "--start", "noise")).code == 0
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+@pytest.mark.parametrize(
+    ("content", "scales", "sizes"),
+    [("content.png", 3, [[43, 64], [85, 128], [171, 256]]), ("wide.png", 2, [[26, 256]])],
+)
+def test_scales_go_from_coarse_to_fine_and_are_not_too_thin(
+    content: str, scales: int, sizes: list[list[int]], home: Path, tmp_path: Path, stylize: Callable[..., Any]
+) -> None:
+    more = ("--content", home / content, "--size", 256, "--scales", scales, "--steps", 2)
+    assert [scale["size"] for scale in stylize(tmp_path / "a.png", *more)["results"][0]["scales"]] == sizes
 
 
-def test_scales_go_from_coarse_to_fine(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--size", 256, "--scales", 3, "--steps", 2))
-    scales = json.loads(run.out)["results"][0]["scales"]
-    assert [scale["size"] for scale in scales] == [[43, 64], [85, 128], [171, 256]]
-
-
-@pytest.mark.parametrize("backbone", ["small", "vgg16", "squeezenet1_0"])
+@pytest.mark.parametrize("backbone", ["small", "squeezenet1_0"])
 def test_a_reflected_margin_is_optimized_and_cropped(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, backbone: str
 ) -> None:
@@ -169,24 +187,12 @@ def test_an_output_folder_may_be_named_like_a_value_of_start(
     assert (tmp_path / "content" / "content.png").exists()
 
 
-def test_a_style_image_with_a_weight_is_not_overwritten(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    for name in ("a.png", "b.png"):
-        (tmp_path / name).write_bytes((home / "stripes.png").read_bytes())
-    styles = f"{tmp_path / 'a.png'}:1,{tmp_path / 'b.png'}:2"
-    options = ["--content", home / "content.png", "--style", styles, "--out", tmp_path / "b.png", "--overwrite"]
-    run = dlnotes("style-transfer", *options, *QUICK)
-    assert (run.code, (tmp_path / "b.png").read_bytes()) == (2, (home / "stripes.png").read_bytes())
-    assert "would overwrite an input" in run.err
-
-
-def test_several_style_images_are_blended(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_several_style_images_are_blended(home: Path, tmp_path: Path, stylize: Callable[..., Any]) -> None:
     both = f"{home / 'stripes.png'}:2,{home / 'noise.jpg'}:1"
-    run = dlnotes(*arguments(home, tmp_path / "a.png", "--style", both, "--json"))
-    assert run.code == 0, run.err
-    assert [entry["weight"] for entry in json.loads(run.out)["styles"]] == [1.0, 2.0, 1.0]
-    negligible = f"{home / 'noise.jpg'}:1e-9"
-    assert dlnotes(*arguments(home, tmp_path / "b.png", "--style", negligible)).code == 0
-    assert dlnotes(*arguments(home, tmp_path / "c.png")).code == 0
+    document = stylize(tmp_path / "a.png", "--style", both)
+    assert [entry["weight"] for entry in document["styles"]] == [1.0, 2.0, 1.0]
+    stylize(tmp_path / "b.png", "--style", f"{home / 'noise.jpg'}:1e-9")
+    stylize(tmp_path / "c.png")
     blended, nearly_one, one = (read_pixels(tmp_path / f"{name}.png").astype(int) for name in "abc")
     assert np.abs(one - nearly_one).mean() < np.abs(one - blended).mean()
 
@@ -207,70 +213,43 @@ def test_a_folder_is_stylized_with_one_network(
     assert len(loads) == 1
 
 
-def test_swept_ratios_are_shown_on_a_contact_sheet(home: Path, tmp_path: Path, dlnotes: Command) -> None:
+def test_swept_ratios_are_shown_on_a_contact_sheet(tmp_path: Path, stylize: Callable[..., Any]) -> None:
     ratios = ("--sweep-ratio", "1e-4,1", "--sheet", tmp_path / "sheet.png", "--steps", 20)
-    run = dlnotes(*arguments(home, tmp_path / "a.png", *ratios, "--json"))
-    assert run.code == 0, run.err
-    results = json.loads(run.out)["results"]
+    results = stylize(tmp_path / "a.png", *ratios)["results"]
     assert [Path(entry["out"]).name for entry in results] == ["a-ratio-0.0001.png", "a-ratio-1.png"]
-    content, style = (
-        [entry["scales"][-1]["losses"]["best"][part] for entry in results] for part in ("content", "style")
-    )
-    assert content[0] > content[1]
-    assert style[0] < style[1]
+    first, last = (entry["scales"][-1]["losses"]["best"] for entry in results)
+    assert first["content"] > last["content"]
+    assert first["style"] < last["style"]
     assert (tmp_path / "sheet.png").is_file()
 
 
 def test_without_images_a_sample_image_gets_a_generated_style(
-    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = dlnotes("style-transfer", "--size", "48", "--steps", "2", "--threads", "1", "--out", "a.png")
     assert run.code == 0, run.err
     assert read_pixels(tmp_path / "a.png").shape == (32, 48, 3)
     assert "china.jpg, a sample image of scikit-learn" in run.err
-    assert "a generated image" in run.err
+    assert "style: a generated image\n" in run.err
+    run = dlnotes("style-transfer", home / "content.png", *QUICK[:-1], "--out", "b.png")
+    assert run.err.startswith("style: a generated image; --style FILE sets another")
 
 
-def test_a_table_shows_the_best_losses_of_each_scale_and_then_the_files(
-    home: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    result = json.loads(dlnotes(*arguments(home, tmp_path / "a.png", "--json")).out)["results"][0]
-    run = dlnotes(*arguments(home, tmp_path / "b.png"))
-    assert run.code == 0, run.err
-    lines = run.out.splitlines()
-    assert lines[0].split()[:5] == ["content", "ratio", "size", "steps", "seconds"]
-    (scale,) = result["scales"]
-    losses = [f"{scale['losses']['best'][term]:.4g}" for term in ("total", "content", "style")]
-    content, ratio, size, steps, _, *shown = lines[2].split()
-    assert (content, ratio, size, steps) == (result["content"], f"{BEST_SMALL.ratio:g}", "48x32", str(scale["steps"]))
-    assert shown == losses
-    assert lines[-1] == str(tmp_path / "b.png")
-
-
-def test_the_recipe_of_the_course_starts_from_the_content(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*arguments(home, tmp_path / "a.png", "--recipe", "notes", "--scales", 1, "--steps", 4, "--json"))
-    assert run.code == 0, run.err
-    result = json.loads(run.out)["results"][0]
+def test_the_recipe_of_the_course_starts_from_the_content(tmp_path: Path, stylize: Callable[..., Any]) -> None:
+    (result,) = stylize(tmp_path / "a.png", "--recipe", "notes", "--scales", 1, "--steps", 4)["results"]
     assert result["ratio"] == 1e-6
     losses = result["scales"][0]["losses"]
     assert losses["first"]["content"] == 0  # the first image is the content
     assert losses["first"]["total"] == pytest.approx(1e6 * losses["first"]["style"])
 
 
-def test_a_network_with_random_weights_is_used_with_a_warning(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    call = arguments(home, tmp_path / "a.png", "--backbone", "squeezenet1_1", "--weights", "none")
-    run = dlnotes(*without_quiet(call))
-    assert run.code == 0, run.err
-    assert "warning: --weights none: squeezenet1_1 has random weights" in run.err
-
-
-@pytest.mark.parametrize("backbone", ["small", "vgg19", "squeezenet1_0"])
-def test_the_layers_are_listed(backbone: str, dlnotes: Command) -> None:
+@pytest.mark.parametrize(("backbone", "layer"), [("small", "relu3_2"), ("squeezenet1_0", "fire9")])
+def test_the_layers_are_listed(backbone: str, layer: str, dlnotes: Command) -> None:
     call = ("style-transfer", "--list-layers", "--backbone", backbone)
     layers = dlnotes(*call).out.split()
     assert json.loads(dlnotes(*call, "--json").out)["layers"] == layers
-    assert {"small": "relu3_2", "vgg19": "conv5_4", "squeezenet1_0": "fire9"}[backbone] in layers
+    assert layer in layers
 
 
 def chroma_of_red(path: Path) -> np.ndarray[Any, Any]:
@@ -321,19 +300,8 @@ def excess_at(columns: list[int], image: np.ndarray[Any, Any]) -> float:
 def test_tiles_give_the_losses_of_the_whole_image_without_seams(
     masked: bool, precision: str, rel: float, home: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    options = (
-        "--size",
-        160,
-        "--scales",
-        1,
-        "--steps",
-        5,
-        "--precision",
-        precision,
-        "--json",
-        "--match-color",
-        "linear",
-    )
+    sizes = ("--size", 160, "--scales", 1, "--steps", 5)
+    options = (*sizes, "--precision", precision, "--json", "--match-color", "linear")
     losses = []
     for name, tile in (("whole.png", ()), ("tiles.png", ("--tile", 64))):
         out, more = tmp_path / name, (*options, *tile)
@@ -348,43 +316,33 @@ def test_tiles_give_the_losses_of_the_whole_image_without_seams(
 
 
 def test_color_matching_gives_the_result_the_colors_of_the_content(
-    home: Path, tmp_path: Path, dlnotes: Command
+    home: Path, tmp_path: Path, stylize: Callable[..., Any]
 ) -> None:
-    content = read_pixels(home / "content.png").reshape(-1, 3)
+    content = read_pixels(home / "content.png").mean((0, 1))
     distance = {}
     for name in ("none", "linear", "histogram"):
-        more = () if name == "none" else ("--match-color", name)
-        call = arguments(home, tmp_path / f"{name}.png", "--steps", 30, "--ratio", 1e-4, *more)
-        assert dlnotes(*call).code == 0
-        distance[name] = np.abs(read_pixels(tmp_path / f"{name}.png").reshape(-1, 3).mean(0) - content.mean(0)).mean()
-    assert distance["linear"] < distance["none"] / 2
-    assert distance["histogram"] < distance["none"] / 2
+        out = tmp_path / f"{name}.png"
+        stylize(out, "--steps", 30, "--ratio", 1e-4, *(() if name == "none" else ("--match-color", name)))
+        distance[name] = np.abs(read_pixels(out).mean((0, 1)) - content).mean()
+    assert max(distance["linear"], distance["histogram"]) < distance["none"] / 2
 
 
-def test_half_of_the_sum_is_a_multiple_of_the_mean(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    losses = []
-    for name in ("mean", "half-sum"):
-        more = ("--recipe", "notes", "--steps", 1, "--scales", 1, "--start", "noise", "--content-loss", name, "--json")
-        run = dlnotes(*arguments(home, tmp_path / f"{name}.png", *more))
-        assert run.code == 0, run.err
-        losses.append(json.loads(run.out)["results"][0]["scales"][0]["losses"]["first"]["content"])
-    assert losses[1] == pytest.approx(losses[0] * 64 * 16 * 24 / 2, rel=1e-5)  # relu2_2 of a 32x48 image
+def test_half_of_the_sum_is_a_multiple_of_the_mean(tmp_path: Path, stylize: Callable[..., Any]) -> None:
+    more = ("--recipe", "notes", "--steps", 1, "--scales", 1, "--start", "noise", "--content-loss")
+    mean, half_sum = (
+        stylize(tmp_path / f"{name}.png", *more, name)["results"][0]["scales"][0]["losses"]["first"]["content"]
+        for name in ("mean", "half-sum")
+    )
+    assert half_sum == pytest.approx(mean * 64 * 16 * 24 / 2, rel=1e-5)  # relu2_2 of a 32x48 image
 
 
 def test_gram_matrices_of_the_style_are_approached(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stylize: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Any] = []
-
-    def draw(columns: Any, regions: Any) -> bytes:
-        drawn.append((columns, regions))
-        return b"png"
-
-    monkeypatch.setattr(task, "draw_grams", draw)
-    more = ("--sweep-ratio", "1e-4,100", "--sheet", tmp_path / "s.png", "--gram", tmp_path / "g.png", "--json")
-    run = dlnotes(*arguments(home, tmp_path / "a.png", *more, "--steps", 20))
-    assert run.code == 0, run.err
-    assert json.loads(run.out)["gram"] == str(tmp_path / "g.png")
+    monkeypatch.setattr(task, "draw_grams", lambda *values: drawn.append(values) or b"png")
+    more = ("--sweep-ratio", "1e-4,100", "--sheet", tmp_path / "s.png", "--gram", tmp_path / "g.png")
+    assert stylize(tmp_path / "a.png", *more, "--steps", 20)["gram"] == str(tmp_path / "g.png")
     ((columns, regions),) = drawn
     assert ([title for title, _ in columns], regions) == (["style", "content", "ratio 0.0001", "ratio 100"], [])
     style, content, near, far = (grams["conv1_1"] for _, grams in columns)
@@ -395,39 +353,33 @@ def test_gram_matrices_of_the_style_are_approached(
 # --- interrupted runs --------------------------------------------------------------------------------------------
 
 
-def interrupt(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send Ctrl-C after step `at` of the second scale."""
+def interrupted(dlnotes: Command, call: list[str], at: int = 2) -> str:
+    """Send Ctrl-C after step `at` of the second scale: the error of the call."""
     fraction = Stylizer._fraction
 
-    def interrupted(stylizer: Stylizer) -> float:
+    def stop(stylizer: Stylizer) -> float:
         optimization = stylizer._optimization
         if stylizer.progress.scale == 1 and optimization and optimization.steps == at:
             os.kill(os.getpid(), signal.SIGINT)
         return fraction(stylizer)
 
-    monkeypatch.setattr(Stylizer, "_fraction", interrupted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylizer, "_fraction", stop)
+        outcome = dlnotes(*call)
+    assert (outcome.code, outcome.out) == (130, "")
+    return outcome.err
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_ctrl_c_saves_the_current_image_and_a_resumed_run_equals_an_uninterrupted_one(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, optimizer: str
+    home: Path, tmp_path: Path, dlnotes: Command, optimizer: str
 ) -> None:
     more = ("--size", 128, "--steps", 10, "--optimizer", optimizer, "--start", "noise", "--json", "--verbose")
     call = arguments(home, tmp_path / "a.png", *more)
     whole = json.loads(dlnotes(*arguments(home, tmp_path / "whole.png", *more)).out)
-    interrupt(4, monkeypatch)
-    stopped = dlnotes(*call)
-    assert (stopped.code, stopped.out) == (130, "")
-    assert re.fullmatch(
-        r"dlnotes: error: interrupted: the current image is saved as .*a\.png; continue with .*--continue\n",
-        stopped.err,
-    )
+    message = r"dlnotes: error: interrupted: the current image is saved as .*a\.png; continue with .*--continue\n"
+    assert re.fullmatch(message, interrupted(dlnotes, call, 4))
     assert read_pixels(tmp_path / "a.png").shape == (85, 128, 3)
-    tensors, metadata = read_tensors(tmp_path / "a.png.state.safetensors")
-    assert {"image", "best", "previous_scale"} <= set(tensors)
-    assert {"identity", "sizes", "progress", "optimization"} <= set(metadata)
-    assert (metadata["identity"]["start"], metadata["identity"]["start_image"]) == ("noise", None)
-    monkeypatch.undo()
     resumed = dlnotes(*call, "--continue")
     assert resumed.code == 0, resumed.err
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
@@ -438,22 +390,21 @@ def test_ctrl_c_saves_the_current_image_and_a_resumed_run_equals_an_uninterrupte
 
 
 def test_a_run_with_every_option_is_resumed_to_the_same_image_and_animation(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
     def call(name: str) -> list[str]:
         more = ("--match-color", "histogram", "--tile", 64, "--animate", tmp_path / f"{name}.gif")
-        return with_masks(home, tmp_path, tmp_path / f"{name}.png", "--size", 128, "--steps", 5, *more)
+        explicit = ("--tv", 0.7, "--style-layers", "relu1_1:0.5,conv2_1", "--content-layer", "relu2_2")
+        return with_masks(home, tmp_path, tmp_path / f"{name}.png", "--size", 128, "--steps", 5, *more, *explicit)
 
     assert dlnotes(*call("whole")).code == 0
-    interrupt(3, monkeypatch)
-    assert dlnotes(*call("a")).code == 130
+    interrupted(dlnotes, call("a"), 3)
     assert not (tmp_path / "a.gif").exists()
-    monkeypatch.undo()
     other = [word for word in call("a") if word not in {"--match-color", "histogram"}]
     assert "was made from other images or options" in dlnotes(*other, "--continue").err
     unmasked = [word for word in call("a") if word != "--mask" and "top.png" not in word]
     assert "was made from other images or options" in dlnotes(*unmasked, "--continue").err
-    resumed = dlnotes(*call("a"), "--continue")
+    resumed = dlnotes(*call("a")[: call("a").index("--tv")], "--continue")  # which keeps the values it started with
     assert resumed.code == 0, resumed.err
     for suffix in ("png", "gif"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
@@ -462,16 +413,12 @@ def test_a_run_with_every_option_is_resumed_to_the_same_image_and_animation(
         assert (animation.size, 6 <= frames <= 12) == ((128, 85), True)  # start, 2 x 5 steps, result
 
 
-def test_an_interrupted_folder_is_resumed(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_folder_is_resumed(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     more = ("--content", home / "many", "--size", 128, "--steps", 5)
     call = arguments(home, tmp_path / "out", *more)
     assert dlnotes(*arguments(home, tmp_path / "whole", *more)).code == 0
-    interrupt(2, monkeypatch)
-    assert dlnotes(*call).code == 130
+    interrupted(dlnotes, call)
     assert not (tmp_path / "out" / "1.png").exists()
-    monkeypatch.undo()
     assert dlnotes(*call, "--continue").code == 0
     before = [(tmp_path / "out" / name).stat().st_mtime_ns for name in ("0.png", "1.png")]
     again = dlnotes(*without_quiet(call), "--continue", "--sheet", tmp_path / "sheet.png", "--json")
@@ -485,23 +432,31 @@ def test_an_interrupted_folder_is_resumed(
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_run_is_resumed_only_with_the_same_images_and_options(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_run_is_resumed_only_from_its_own_checkpoint(
+    optimizer: str, home: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    call = arguments(home, tmp_path / "a.png", "--size", 128, "--steps", 10)
-    nothing = dlnotes(*call, "--continue")
-    assert (nothing.code, "--continue: nothing to resume: no " in nothing.err) == (2, True)
-    interrupt(2, monkeypatch)
-    assert dlnotes(*call).code == 130
-    monkeypatch.undo()
+    call = arguments(home, tmp_path / "a.png", "--size", 128, "--steps", 4, "--optimizer", optimizer)
+
+    def refused(message: str, *more: object) -> None:
+        outcome = dlnotes(*call, "--continue", *more)
+        assert (outcome.code, outcome.err.count("\n"), message in outcome.err) == (2, 1, True), outcome
+
+    refused("--continue: nothing to resume: no ")
+    interrupted(dlnotes, call, 3)
     noise = home / "noise.jpg"
     for more in (["--ratio", 0.5], ["--lr", 0.7], ["--start", "noise"], ["--style", noise], ["--preserve-color"]):
-        other = dlnotes(*call, "--continue", *more)
-        assert (other.code, "was made from other images or options" in other.err) == (2, True), more
-    state = tmp_path / "a.png.state.safetensors"
-    state.write_bytes(state.read_bytes()[:-1])
-    damaged = dlnotes(*call, "--continue")
-    assert (damaged.code, "drop --continue, and start over" in damaged.err) == (2, True)
+        refused("was made from other images or options", *more)
+    path = checkpoint_file(tmp_path / "a.png")
+    tensors, metadata = read_tensors(path)
+    name = next(name for name, tensor in tensors.items() if tensor.numel() > 1 and name not in {"image", "best"})
+    for wrong in (torch.zeros(0), torch.zeros(7), tensors[name].long()):
+        write_tensors(path, tensors | {name: wrong}, metadata)
+        refused("is not a checkpoint of this image")
+    write_tensors(path, tensors, metadata | {"checkpoint_version": 1})
+    refused(f"{path}: is a checkpoint of format version 1; this dlnotes reads version 2; drop --continue")
+    path.write_bytes(path.read_bytes()[:-1])
+    refused("drop --continue, and start over")
 
 
 def test_the_current_image_is_saved_every_n_steps(
@@ -518,36 +473,15 @@ def test_the_current_image_is_saved_every_n_steps(
     assert len(written) == 4  # after steps 2, 4 and 6, and at the end
 
 
-KILLED_AT = """
-import os, signal, sys
-from pathlib import Path
-from dlnotes_cli.cli import main
-
-writes, rename, at = 0, Path.replace, int(sys.argv.pop(1))
-
-def replace(source, target):
-    global writes
-    writes += 1
-    if writes == at:  # half of the writes end before their rename, half after it
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(source, target)
-    if writes == -at:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Path.replace = replace
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 class KilledError(BaseException):
     """Ends the program in place of a kill."""
 
 
-def kill_in_this_process(at: int, folder: Path, copy: Path, call: list[str]) -> None:
-    """Leave in `folder` the files that a process with KILLED_AT has left, without the start of a process."""
+def kill(at: int, folder: Path, copy: Path, call: list[str]) -> None:
+    """Leave in `folder` the files that a process leaves that is killed at a rename."""
     writes, rename = 0, Path.replace
 
-    def kill() -> None:
+    def end() -> None:
         if not copy.exists():  # what the end of the program deletes, a killed process leaves
             shutil.copytree(folder, copy)
         raise KilledError
@@ -556,10 +490,10 @@ def kill_in_this_process(at: int, folder: Path, copy: Path, call: list[str]) -> 
         nonlocal writes
         writes += 1
         if writes == at:
-            kill()
+            end()
         rename(source, target)
         if writes == -at:
-            kill()
+            end()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "replace", replace)
@@ -570,14 +504,10 @@ def kill_in_this_process(at: int, folder: Path, copy: Path, call: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("at", "overwrites", "in_process"),
-    [
-        (1, False, False), (-1, False, True), (2, False, True), (-2, False, True), (3, False, True), (5, False, True),
-        (-5, False, True), (-1, True, True), (2, True, False),
-    ],
-)  # fmt: skip
+    ("at", "overwrites"), [(1, False), (-1, False), (2, False), (-2, False), (5, False), (-1, True), (2, True)]
+)  # negative: after this rename
 def test_a_killed_run_is_continued_to_the_same_image(
-    home: Path, tmp_path: Path, dlnotes: Command, at: int, overwrites: bool, in_process: bool
+    home: Path, tmp_path: Path, dlnotes: Command, at: int, overwrites: bool
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -586,11 +516,7 @@ def test_a_killed_run_is_continued_to_the_same_image(
     if overwrites:
         Image.new("RGB", (48, 32)).save(folder / "a.png")
     call = arguments(home, folder / "a.png", *more)
-    if in_process:
-        kill_in_this_process(at, folder, tmp_path / "copy", [*call, "--overwrite"])
-    else:
-        killed = subprocess.run([sys.executable, "-c", KILLED_AT, str(at), *call, "--overwrite"], check=False)
-        assert killed.returncode == -signal.SIGKILL
+    kill(at, folder, tmp_path / "copy", [*call, "--overwrite"])
     resumed = dlnotes(*call, "--overwrite" if at == 1 else "--continue")  # 1: nothing was written
     assert resumed.code == 0, resumed.err
     assert (folder / "a.png").read_bytes() == (folder / "whole.png").read_bytes()
@@ -609,61 +535,11 @@ def test_a_full_disk_leaves_no_image_without_a_checkpoint(
         outcome = dlnotes(*call)
     assert (outcome.code, list(tmp_path.iterdir())) == (3, [])
     assert "free space, then run again" in outcome.err
-    interrupt(2, monkeypatch)
-    assert dlnotes(*call).code == 130
-    monkeypatch.undo()
+    interrupted(dlnotes, call)
     monkeypatch.setattr(stylizer, "write_tensors", full)
     outcome = dlnotes(*call, "--continue")
     assert outcome.code == 3
     assert "free space, then continue with the same command and --continue" in outcome.err
-
-
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_a_checkpoint_with_another_optimizer_state_is_refused(
-    optimizer: str, home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    call = arguments(home, tmp_path / "a.png", "--size", 128, "--steps", 4, "--optimizer", optimizer)
-    interrupt(3, monkeypatch)
-    assert dlnotes(*call).code == 130
-    monkeypatch.undo()
-    path = checkpoint_file(tmp_path / "a.png")
-    tensors, metadata = read_tensors(path)
-    name = next(name for name, tensor in tensors.items() if tensor.numel() > 1 and name not in {"image", "best"})
-    for wrong in (torch.zeros(0), torch.zeros(7), tensors[name].long()):
-        write_tensors(path, tensors | {name: wrong}, metadata)
-        resumed = dlnotes(*call, "--continue")
-        assert resumed.code == 2, resumed
-        assert "is not a checkpoint of this image" in resumed.err
-
-
-def test_a_checkpoint_of_another_format_version_is_refused(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    call = arguments(home, tmp_path / "a.png", "--size", 128, "--steps", 4)
-    interrupt(2, monkeypatch)
-    assert dlnotes(*call).code == 130
-    monkeypatch.undo()
-    path = checkpoint_file(tmp_path / "a.png")
-    tensors, metadata = read_tensors(path)
-    write_tensors(path, tensors, metadata | {"checkpoint_version": 1})
-    refused = dlnotes(*call, "--continue")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert f"{path}: is a checkpoint of format version 1; this dlnotes reads version 2; drop --continue" in refused.err
-
-
-def test_a_resumed_run_keeps_the_defaults_that_it_started_with(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    more = ("--size", 128, "--steps", 4)
-    explicit = ("--tv", 0.7, "--ratio", 0.2, "--style-layers", "relu1_1:0.5,conv2_1", "--content-layer", "relu2_2")
-    assert dlnotes(*arguments(home, tmp_path / "whole.png", *more, *explicit)).code == 0
-    interrupt(2, monkeypatch)
-    assert dlnotes(*arguments(home, tmp_path / "a.png", *more, *explicit)).code == 130
-    monkeypatch.undo()
-    resumed = dlnotes(*arguments(home, tmp_path / "a.png", *more), "--continue", "--json")
-    assert resumed.code == 0, resumed.err
-    assert json.loads(resumed.out)["options"]["tv"] == 0.7
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
 
 
 def test_scales_that_are_left_out_are_noted_once(home: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -688,17 +564,11 @@ def test_images_are_arguments_too(home: Path, tmp_path: Path, dlnotes: Command) 
         assert (refused.code, message in refused.err) == (2, True), refused.err
 
 
-def test_a_missing_style_is_noted_before_the_work(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes("style-transfer", home / "content.png", *without_quiet([*QUICK]), "--out", tmp_path / "a.png")
-    assert run.err.startswith("style: a generated image; --style FILE sets another")
-
-
-def test_a_time_budget_is_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(
-        *arguments(home, tmp_path / "a.png", "--size", 200, "--steps", 100_000, "--time-budget", "2s", "--json")
-    )
-    assert run.code == 0, run.err
-    assert json.loads(run.out)["results"][0]["seconds"] < 30
+def test_images_share_the_time_budget(home: Path, tmp_path: Path, stylize: Callable[..., Any]) -> None:
+    more = ("--style", home / "noise.jpg", "--content", home / "many", "--time-budget", "1s", "--steps", 100_000)
+    document = stylize(tmp_path / "out", *more, "--size", 100)
+    assert [Path(entry["file"]).name for entry in document["styles"]] == ["stripes.png", "noise.jpg"]
+    assert all(scale["steps"] < 100_000 for result in document["results"] for scale in result["scales"])
 
 
 def test_a_size_that_does_not_fit_in_memory_is_refused_or_reduced(
@@ -725,16 +595,12 @@ def test_a_size_that_does_not_fit_in_memory_is_refused_or_reduced(
 FAULTS = {
     "--content gone.png": r"gone.png: no such file; check the path",
     "--content text.jpg": r"text.jpg: not an image; use another image",
-    "--content cut.jpg": r"cut.jpg: image is (truncated|damaged).*; use another image",
     "--content clear.png": r"clear.png: is fully transparent; use an image with visible pixels",
     "--content long.png": r"long.png: has 4000x5 pixels; use an image of at least 16 on each side",
     "--content thin.png": r"thin.png: 1600x20 would be 48x1, too thin for the feature network; crop it",
-    "--content dot.png": r"dot.png: has 1x1 pixels; use an image of at least 16",
-    "--style dot.png": r"dot.png: has 1x1 pixels",
     "--start dot.png": r"dot.png: has 1x1 pixels",
     "--content moving.gif": r"moving.gif: is animated \(2 frames\); save one frame",
     "--style :2": r"--style: ':2' is not FILE:WEIGHT",
-    "--style stripes.png:": r"--style: 'stripes.png:' is not FILE:WEIGHT",
     "--style-layers relu1_1:1,relu1_1:2": r"--style-layers: contains a layer twice; list each once",
     "--ratio 1 --sweep-ratio 1,2 --sheet s.png": r"--ratio: cannot be combined with --sweep-ratio; drop one",
     "--sweep-ratio 1,1 --sheet s.png": r"--sweep-ratio: contains a ratio twice; list each once",
@@ -742,52 +608,36 @@ FAULTS = {
     "--recipe notes --style-scale 2": r"--style-scale: has no effect with --recipe notes",
     "--out new.png --sheet new.png": r"--sheet: new.png is also an input or a result",
     "--out content.png --overwrite": r"--out: content.png would overwrite an input",
+    "--style stripes.png:1,noise.jpg:2 --out noise.jpg --overwrite": r"--out: noise.jpg would overwrite an input",
     "--content many --out many": r"--out: many/0.png would overwrite an input, or is in an input folder",
     "--content content.png --max-pixels 100": r"content.png: 90x60 = 5,400 pixels, over 100; raise --max-pixels",
     "--content empty": r"--content: empty contains no images; use another folder",
-    "--style gone.png": r"gone.png: no such file; check the path",
     "--style stripes.png:-1": r"--style: -1 is not a valid weight of stripes.png; use a number above 0",
     "--style stripes.png:x": r"stripes.png:x: no such file",
-    "--start gone.png": r"gone.png: no such file",
     "--out a.xyz": r"--out: '.xyz' is not a supported format; use .png, .jpg, .jpeg, .webp, or a folder",
     "--out there.png": r"--out: there.png exists; pass --overwrite",
     "--out no/such/a.png": r"--out: .*no/such",
     "--content many --out a.png": r"--out: a.png is one file for 2 images; use a folder",
-    "--content-layer conv9_9": r"--content-layer: unknown layer 'conv9_9'; .*choose from conv1_1, relu1_1",
     "--style-layers relu1_1:1,conv7_1:1": r"--style-layers: unknown layer 'conv7_1'",
     "--style-layers relu1_1:x": r"--style-layers: 'x' is not a valid weight of relu1_1; write for example conv1_1:1.0",
     "--style-layers relu1_1:0": r"--style-layers: every weight is 0; set one above 0",
-    "--steps 0": r"--steps: 0 is out of range",
-    "--size -3": r"--size: -3 is out of range",
     "--ratio 0": r"--ratio: 0 is out of range",
-    "--tv -1": r"--tv: -1 is out of range",
     "--sweep-ratio 1,2": r"--sweep-ratio: has no effect without --sheet; add it, or drop",
     "--sweep-ratio 1,-2 --sheet s.png": r"--sweep-ratio: -2.0 is out of range",
-    "--sweep-ratio 1,x --sheet s.png": r"--sweep-ratio: '1,x' is not a comma-separated list of numbers",
     "--weights vgg.pth": r"--weights: small has its own weights; drop it, or choose another --backbone",
-    "--backbone squeezenet1_1 --weights gone.pth": r"gone.pth: no such file",
     "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .* in squeezenet1_1, missing in the file",
-    "--backbone vgg18": r"--backbone: unknown value 'vgg18'; did you mean 'vgg19'",
     "--sheet s.jpg": r"--sheet: .*s.jpg",
-    "--gram g.jpg": r"--gram: g.jpg does not end in .png; give the name of a .png file",
-    "--gram new.png": r"--gram: new.png is also an input or a result; choose another name",
     "--gram there.png": r"--gram: there.png exists; pass --overwrite or another name",
     "--gram g.png --content many --out many2": r"--gram: shows one content image, and there are 2; name one",
     "--animate a.mp4": r"--animate: a.mp4 does not end in .gif; give the name of a .gif file",
     "--animate moving.gif": r"--animate: moving.gif exists; pass --overwrite",
     "--animate a.gif --sweep-ratio 1,2 --sheet s.png": r"--animate: shows one result, and 2 are made; drop it",
     "--content-loss half-sum": r"--content-loss: has no effect without --recipe notes; add it",
-    "--content-loss sum": r"--content-loss: unknown value 'sum'",
-    "--match-color rgb": r"--match-color: unknown value 'rgb'",
-    "--tile 8": r"--tile: 8 is out of range",
     "--mask content.png": r"--mask: 'content.png' is not CONTENT.png:STYLE.png; write two files",
-    "--mask content.png:gone.png": r"gone.png: no such file; check the path",
-    "--mask text.jpg:stripes.png": r"text.jpg: not an image",
     "--mask noise.jpg:stripes.png": r"noise.jpg: is a mask of 40x40 pixels, and the content image has 90x60; draw",
     "--mask content.png:noise.jpg": r"noise.jpg: is a mask of 40x40 pixels, and the style image has 90x60; draw",
     "--mask black.png:stripes.png": r"black.png: is a mask that is black everywhere; draw the region in white",
     "--mask content.png:stripes.png --style noise.jpg": r"--mask: fits one content and one style image, .* 1 and 2",
-    "--mask content.png:stripes.png --content many --out o": r"--mask: fits one content .* there are 2 and 1",
 }
 
 
@@ -805,15 +655,6 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert sorted(home.rglob("*")) == before
 
 
-def test_scales_that_are_too_thin_are_left_out(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    Image.new("RGB", (320, 32), (200, 100, 50)).save(tmp_path / "wide.png")
-    run = dlnotes(
-        *arguments(home, tmp_path / "a.png", "--content", tmp_path / "wide.png", "--size", 256, "--steps", 2, "--json")
-    )
-    assert run.code == 0, run.err
-    assert [scale["size"] for scale in json.loads(run.out)["results"][0]["scales"]] == [[26, 256]]
-
-
 def test_skip_bad_skips_damaged_images_of_a_folder(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "in").mkdir()
     Image.new("RGB", (40, 30), "red").save(tmp_path / "in" / "a.png")
@@ -825,14 +666,14 @@ def test_skip_bad_skips_damaged_images_of_a_folder(home: Path, tmp_path: Path, d
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize("backbone", ["small", "vgg16", "vgg19", "squeezenet1_0", "squeezenet1_1"])
+@pytest.mark.parametrize("backbone", ["small", "vgg16", "squeezenet1_0", "squeezenet1_1"])
 def test_the_smallest_size_is_stylized(backbone: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    side = MIN_SIDE[backbone]
-    Image.new("RGB", (64, side), (9, 200, 100)).save(tmp_path / "in.png")
+    Image.new("RGB", (64, MIN_SIDE[backbone]), (9, 200, 100)).save(tmp_path / "in.png")
     weights = [] if backbone == "small" else ["--weights", "none"]
-    sizes = ["--size", 64, "--steps", 2, "--scales", 3, "--backbone", backbone]
-    run = dlnotes(*arguments(home, tmp_path / "a.png", "--content", tmp_path / "in.png", *sizes, *weights))
+    more = ("--content", tmp_path / "in.png", "--size", 64, "--steps", 2, "--scales", 3, "--backbone", backbone)
+    run = dlnotes(*without_quiet(arguments(home, tmp_path / "a.png", *more, *weights)))
     assert run.code == 0, run.err
+    assert (f"warning: --weights none: {backbone} has random weights" in run.err) == (backbone != "small")
 
 
 @pytest.mark.parametrize(
@@ -842,22 +683,8 @@ def test_the_smallest_size_is_stylized(backbone: str, home: Path, tmp_path: Path
         "--weights none",
     ],
 )  # fmt: skip
-def test_every_recipe_and_optimizer_lowers_the_loss(more: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*arguments(home, tmp_path / "a.png", "--json", "--scales", 1, *more.split()))
-    assert run.code == 0, run.err
-    losses = json.loads(run.out)["results"][0]["scales"][0]["losses"]
+def test_every_recipe_and_optimizer_lowers_the_loss(more: str, tmp_path: Path, stylize: Callable[..., Any]) -> None:
+    document = stylize(tmp_path / "a.png", "--scales", 1, *more.split())
+    losses = document["results"][0]["scales"][0]["losses"]
     assert losses["best"]["total"] < losses["first"]["total"]
-    options = json.loads(run.out)["options"]
-    assert options["lr"] == (0.02 if "adam" in more else 1.0)
-
-
-def test_style_may_be_repeated_and_images_share_the_time_budget(home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    styles = ("--style", home / "noise.jpg", "--content", home / "many", "--time-budget", "1s", "--steps", 100_000)
-    run = dlnotes(
-        *arguments(home, tmp_path / "out", *styles, "--size", 100, "--sheet", tmp_path / "sheet.png", "--json")
-    )
-    assert run.code == 0, run.err
-    result = json.loads(run.out)
-    assert [Path(entry["file"]).name for entry in result["styles"]] == ["stripes.png", "noise.jpg"]
-    assert sum(entry["seconds"] for entry in result["results"]) < 15
-    assert (tmp_path / "sheet.png").is_file()
+    assert document["options"]["lr"] == (0.02 if "adam" in more else 1.0)
