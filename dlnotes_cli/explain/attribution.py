@@ -4,7 +4,7 @@ A score is a logit, the output for a class before the softmax. Every function re
 not depend on the other images of its batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -52,7 +52,7 @@ def gradient_cam(
         logits = network(x)
     classes = choose(logits.detach())
     features = outputs[layer.name]
-    maps = [formula(features.detach(), gradients) for gradients in _gradients(logits, classes, features)]
+    maps = [formula(features.detach(), gradients) for gradients in _gradients(logits, classes, features).unbind(1)]
     return Attribution(logits.detach(), classes, torch.stack(maps, 1).float())
 
 
@@ -103,8 +103,11 @@ def saliency(network: InspectedNetwork, x: Tensor, choose: ClassSelector) -> Att
 
     arXiv:1312.6034.
     """
-    logits, classes, gradients = _input_gradients(network, x, choose)
-    return Attribution(logits, classes, gradients.abs().amax(2))
+    inputs = x.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = network(inputs)
+    classes = choose(logits.detach())
+    return Attribution(logits.detach(), classes, _gradients(logits, classes, inputs).abs().amax(2))
 
 
 def smoothgrad(network: InspectedNetwork, x: Tensor, choose: ClassSelector, seed: int) -> Attribution:
@@ -190,27 +193,17 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def _gradients(logits: Tensor, classes: Tensor, inputs: Tensor) -> Iterator[Tensor]:
-    """For each of K columns of `classes` (N, K), the gradient of these scores with respect to `inputs` (N, ...)."""
-    last = classes.shape[1] - 1
-    for k in range(last + 1):
-        scores = logits.gather(1, classes[:, k : k + 1]).sum()
-        yield torch.autograd.grad(scores, inputs, retain_graph=k < last)[0]
+def _gradients(logits: Tensor, classes: Tensor, inputs: Tensor) -> Tensor:
+    """The gradients (N, K, ...) of the scores of some classes (N, K) with respect to `inputs` (N, ...)."""
+    scores = logits.gather(1, classes).sum(0)
+    return torch.stack([torch.autograd.grad(score, inputs, retain_graph=True)[0] for score in scores], 1)
 
 
-def _input_gradients(network: InspectedNetwork, x: Tensor, choose: ClassSelector) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits, chosen classes (N, K), and the gradients (N, K, C, H, W) of their scores with respect to the images."""
-    inputs = x.detach().requires_grad_()
-    with torch.enable_grad():
-        logits = network(inputs)
-    classes = choose(logits.detach())
-    return logits.detach(), classes, torch.stack(list(_gradients(logits, classes, inputs)), 1)
-
-
+@torch.enable_grad()
 def _mean_gradient(network: InspectedNetwork, images: Tensor, chosen: Tensor) -> Tensor:
     """The mean gradients (K, C, H, W) of the scores of K classes over images (N, C, H, W)."""
     total = torch.zeros((), device=images.device)
-    for part in images.split(batch_size(images)):
-        gradients = _input_gradients(network, part, lambda logits: chosen.expand(len(logits), -1))[2]
-        total = total + gradients.sum(0)
+    for part in images.detach().split(batch_size(images)):
+        inputs = part.requires_grad_()
+        total = total + _gradients(network(inputs), chosen.expand(len(part), -1), inputs).sum(0)
     return total / len(images)

@@ -191,3 +191,11 @@ def test_outputs_that_would_replace_each_other_or_an_input_are_refused(
     outcome = dlnotes("explain", "small", *words, "--overwrite")
     assert (outcome.code, what in outcome.err) == (2, True), outcome.err
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_has_maps_of_its_patches_and_none_of_its_tokens(dlnotes: Command) -> None:
+    words = ("explain", "vit_b_16", "--weights", "none", "--json")
+    assert json.loads(dlnotes(*words).out)["layer"] == "conv_proj"
+    refused = dlnotes(*words, "--layer", "encoder.layers.encoder_layer_11")
+    assert (refused.code, "is 197x768, which has no positions" in refused.err) == (2, True)
