@@ -64,9 +64,8 @@ def test_formulas_agree_with_numpy(text: str, x: float, y: float) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "__import__('os').system('true')", "x.__class__", "x if y else x", "[x for x in y]", "lambda: x", "open(x)",
-        "(x)(y)", "x < y", "x and y", "x @ y", "x % y", "x // y", "x << 2", "~x", "'x'", "x[0]", "f'{x}'", "sin(x, y)",
-        "sin(x=x)", "sin(*x)", "z", "True + x", "1j * x", "x; y", "x = y", "x := 1", "", "sin", "x +",
+        "__import__('os').system('true')", "x.__class__", "x if y else x", "open(x)", "(x)(y)", "x < y", "x % y", "~x",
+        "'x'", "x[0]", "sin(x, y)", "sin(x=x)", "sin(*x)", "z", "True + x", "1j * x", "x; y", "x = y", "", "sin", "x +",
         "(" * 300 + "x" + ")" * 300, "x" + "+x" * 400, "x\0", "9" * 400 + "*x", "1e999*x",
         "None*x", "...", "sin(sin)*x",
     ],
@@ -182,17 +181,12 @@ def test_the_table_names_the_lowest_minimum(dlnotes: Command) -> None:
     lines = dlnotes("descend", "--surface", "bowl", "--optimizer", "sgd", "--lr", "0.25").out.splitlines()
     assert lines[2].split()[0] == "sgd"
     assert lines[-1].startswith("lowest minimum: ")
+    several = dlnotes("descend", "--surface", "bowl", "--optimizer", "sgd,sgd", "--lr", "0.1,0.2", "--json")
+    assert [run["lr"] for run in json.loads(several.out)["runs"]] == [0.1, 0.2]
     assert dlnotes("descend", "--surface", "saddle").out.splitlines()[-1] == "no run reached a minimum"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "--surface saddle",
-        "--surface hills --restarts 3 --optimizer sgd",
-        "--surface log(x*y)*x --start 1,1",
-    ],
-)
+@pytest.mark.parametrize("words", ["--surface saddle", "--surface hills --restarts 3 --optimizer sgd"])
 def test_drawings(words: str, tmp_path: Path, dlnotes: Command) -> None:
     png, gif = tmp_path / "race.png", tmp_path / "race.gif"
     outcome = dlnotes("descend", *words.split(), "--steps", 4, "--plot", png, "--animate", gif)
@@ -206,32 +200,16 @@ def test_drawings(words: str, tmp_path: Path, dlnotes: Command) -> None:
     [
         ("--surface ravin", "--surface: unknown surface 'ravin'; did you mean 'ravine'"),
         ("--surface 3", "'3' is constant; use x, or x and y"),
-        ("--optimizer adma", "--optimizer: unknown value 'adma'; did you mean 'adam'"),
-        ("--optimizer ''", "--optimizer: is empty"),
         ("--lr 0.1,0.2", "--lr: 2 learning rates for 3 optimizers"),
         ("--optimizer sgd,adam,sgd", "--optimizer: sgd runs twice; drop one, or give each its own --lr"),
-        ("--optimizer sgd,sgd --lr 0.1", "--optimizer: sgd runs twice"),
         ("--optimizer sgd,sgd --lr 0.1,0.1", "--optimizer: sgd runs twice"),
-        ("--lr nan", "--lr: nan is out of range"),
         ("--start 1", "--start: 1 number for a surface of 2 variables; give x and y"),
-        ("--start 1,inf", "--start: inf is out of range"),
         ("--surface log(x) --start -1", "--start: log(x) has no finite value there"),
-        ("--surface 1/x --start 0", "--start: 1/x has no finite value there"),
-        ("--start 1,1 --restarts 2", "--restarts: cannot be combined with --start"),
-        ("--decay 0", "--decay: 0 is out of range"),
-        ("--momentum 1", "--momentum: 1 is out of range"),
         ("--momentum 0.5 --optimizer sgd,adam", "--momentum: has no effect without --optimizer momentum or nesterov"),
-        ("--steps 1e9", "--steps: '1e9' is not an integer"),
-        ("--animate race.mp4", "--animate: race.mp4 does not end in .gif"),
     ],
 )
 def test_invalid_input_is_one_line(arguments: str, message: str, refused: Callable[[str, str], None]) -> None:
     refused(f"descend {arguments}", message)
-
-
-def test_one_optimizer_runs_at_several_learning_rates(dlnotes: Command) -> None:
-    words = ("descend", "--surface", "bowl", "--optimizer", "sgd,sgd", "--lr", "0.1,0.2", "--json")
-    assert [run["lr"] for run in json.loads(dlnotes(*words).out)["runs"]] == [0.1, 0.2]
 
 
 def test_an_animation_keeps_the_color_of_every_line() -> None:

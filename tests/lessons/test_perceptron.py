@@ -14,6 +14,7 @@ import pytest
 from builders import Command
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, ImageSequence
 
 from dlnotes_cli.api import PerceptronConfig, PerceptronResult, perceptron
 from dlnotes_cli.lessons.perceptron import LineResult
@@ -149,28 +150,17 @@ def test_overlapping_classes_are_noted_and_the_table_is_short(tmp_path: Path, dl
 
 
 def test_drawings(tmp_path: Path, dlnotes: Command) -> None:
-    for i, words in enumerate(("--gate or", "--line 3,4,-10 --point 4,5 --label 0", "--gate and --init 0,0,-1 --lr 1")):
+    for i, words in enumerate(("--line 3,4,-10 --point 4,5 --label 0 --lr 0.1", "--gate and --init 0,0,-1 --lr 1")):
         png, gif = tmp_path / f"{i}.png", tmp_path / f"{i}.gif"
         outcome = dlnotes("perceptron", *words.split(), "--plot", png, "--animate", gif)
         assert outcome.out.splitlines()[-2:] == [str(png), str(gif)]
         assert png.read_bytes().startswith(b"\x89PNG")
         assert gif.read_bytes().startswith(b"GIF89a")
+    with Image.open(tmp_path / "0.gif") as image:
+        durations = [frame.info["duration"] for frame in ImageSequence.Iterator(image)]
+    assert durations == [pytest.approx(5000 / 7, abs=10)] * 6 + [2000]  # slow enough to follow
     (tmp_path / "one.csv").write_text("1,0\n2,1\n3,1\n")
     assert dlnotes("perceptron", tmp_path / "one.csv", "--plot", tmp_path / "one.png").code == 0
-
-
-def test_short_animations_are_slow_enough_to_follow(tmp_path: Path, dlnotes: Command) -> None:
-    from PIL import Image
-
-    path = tmp_path / "line.gif"
-    words = ("--line", "3,4,-10", "--point", "4,5", "--label", 0, "--lr", 0.1)
-    assert dlnotes("perceptron", *words, "--animate", path).code == 0
-    with Image.open(path) as image:
-        durations = []
-        for frame in range(getattr(image, "n_frames", 1)):
-            image.seek(frame)
-            durations.append(image.info["duration"])
-    assert durations == [pytest.approx(5000 / 7, abs=10)] * 6 + [2000]
 
 
 def test_xor_is_learned_as_the_error_says(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,33 +180,19 @@ def test_xor_is_learned_as_the_error_says(tmp_path: Path, dlnotes: Command, monk
     [
         ("", "CSV: no points; give a CSV file, --gate and, or --line"),
         ("--gate and --line 1,1,1", "--line: cannot be combined with --gate"),
-        ("--gate nxor", "unknown value 'nxor'; did you mean 'xor'"),
         ("--line 1,1,1", "--point: missing; --line needs --point and --label"),
-        ("--line 1,1,1 --point 1,1", "--label: missing"),
         ("--gate and --label 1", "--label: has no effect without --line"),
-        ("--gate and --steps 1", "--steps: has no effect without --line"),
         ("--line 1,1,1 --point 1,1 --label 1 --epochs 3", "--epochs: has no effect with --line"),
-        ("--line 1,1,1 --point 1,1 --label 1 --init zeros", "--init: has no effect with --line"),
         ("--gate and --target a", "--target: has no effect without CSV; add it"),
-        ("--gate and --no-header", "--header: has no effect without CSV; add it"),
         ("--line 1,1 --point 1,1 --label 1", "--line: 2 numbers for a point of 2 coordinates"),
         ("--line 1,nan,1 --point 1,1 --label 1", "--line: nan is out of range"),
-        ("--line 1,1,1 --point 1,inf --label 1", "--point: inf is out of range"),
-        ("--line 1,1,1 --point 1,1 --label 2", "--label: 2 is out of range"),
-        ("--line 1,a,1 --point 1,1 --label 1", "is not a comma-separated list of numbers"),
         ("--gate and --init 1,2", "--init: 2 numbers for 2 inputs"),
         ("--gate and --init ones", "--init: 'ones' is not a comma-separated list"),
-        ("--gate and --lr 0", "--lr: 0 is out of range"),
-        ("--gate and --plot x.jpg", "--plot: x.jpg does not end in .png"),
-        ("--gate and --animate x.png", "--animate: x.png does not end in .gif"),
-        ("missing.csv", "missing.csv: no such file"),
         ("{0}/three.csv", "--target: '3' has 3 classes, and a line separates 2"),
         ("{0}/words.csv", "line 3: column 'a': 'x' is not a number; fix the cell"),
         ("{0}/lonely.csv", "the target '1' is the only column"),
         ("{0}/nan.csv", "'nan' is not a number"),
-        ("{0}/empty.csv", "the file is empty"),
         ("{0}/ragged.csv", "line 2 has 2 cells, the header 3"),
-        ("{0}/words.csv --target c", "--target: unknown column 'c'"),
     ],
 )
 def test_invalid_input_is_one_line(
@@ -224,7 +200,7 @@ def test_invalid_input_is_one_line(
 ) -> None:
     for name, text in {
         "three": "1,2,0\n1,3,1\n2,2,2\n", "words": "a,b\n1,0\nx,1\n", "lonely": "0\n1\n", "nan": "a,b\nnan,0\n1,1\n",
-        "empty": "", "ragged": "1,2,0\n1,2\n",
+        "ragged": "1,2,0\n1,2\n",
     }.items():  # fmt: skip
         (tmp_path / f"{name}.csv").write_text(text)
     refused(f"perceptron {arguments.format(tmp_path)}", message)

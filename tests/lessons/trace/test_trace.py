@@ -73,11 +73,6 @@ def test_the_notebooks_network_of_seed_7(dlnotes: Command) -> None:
     assert document["layers"][-1]["output"][0][0] == pytest.approx(output.item(), abs=1e-6)
 
 
-def test_the_gradient_of_the_mean_of_squares(dlnotes: Command) -> None:
-    outcome = dlnotes("trace", "Identity()", "--input", "1 2; 3 4", "--target", 0, "--json")
-    assert json.loads(outcome.out)["input_gradient"] == [[0.5, 1.0], [1.5, 2.0]]
-
-
 def test_four_sigmoids_pass_at_most_a_256th_of_a_gradient(dlnotes: Command, tmp_path: Path) -> None:
     words = ("trace", "Sigmoid(); Sigmoid(); Sigmoid(); Sigmoid()", "--input")
     outcome = dlnotes(*words, 0)
@@ -91,14 +86,6 @@ def test_four_sigmoids_pass_at_most_a_256th_of_a_gradient(dlnotes: Command, tmp_
     path.write_text(json.dumps(weights))
     result = json.loads(dlnotes("trace", centered, "--input", 0, "--weights", path, "--json").out)
     assert result["input_gradient"] == [[1 / 256]]
-
-
-def test_the_quiz_about_gru(dlnotes: Command) -> None:
-    for layer, shape in (("GRU(100, 20, batch_first=True)", "3x7x100"), ("GRU(100, 20)", "7x3x100")):
-        outcome = dlnotes("trace", layer, "--input", shape)
-        assert re.search(r"state +1x3x20$", outcome.out, re.MULTILINE)
-        assert re.search(r"parameters +7,320$", outcome.out, re.MULTILINE)
-    assert sum(parameter.numel() for parameter in nn.GRU(100, 20).parameters()) == 3 * 20 * (100 + 20 + 2) == 7320
 
 
 # PyTorch
@@ -135,8 +122,9 @@ def test_forward_and_backward_agree_with_torch(layers: list[str], x: Any, seed: 
 
 
 def test_local_derivatives() -> None:
-    result = traced("Linear(2, 3)", "Sigmoid()", "Tanh()", "ReLU()", input="1 -2", weights="seed:1")
-    linear, sigmoid, tanh, relu = result.layers
+    linear, sigmoid, tanh, relu = traced(
+        "Linear(2, 3)", "Sigmoid()", "Tanh()", "ReLU()", input="1 -2", weights="seed:1"
+    ).layers
     assert_close(linear.derivative, linear.parameters[0].value)
     assert_close(sigmoid.derivative, sigmoid.output * (1 - sigmoid.output))
     assert_close(tanh.derivative, 1 - tanh.output**2)
@@ -175,12 +163,8 @@ def test_peephole_and_use_gate_agree_with_formulas(inputs: int, hidden: int, see
     x, h, c = torch.randn(inputs).double(), torch.randn(hidden).double(), torch.randn(hidden).double()
     _, (gates,) = cell(x[None, None], (h[None], c[None]))
     weights = {name: value.detach().numpy() for name, value in cell.named_parameters()}
-    total = (
-        weights["weight_ih_l0"] @ x.numpy()
-        + weights["bias_ih_l0"]
-        + weights["weight_hh_l0"] @ h.numpy()
-        + weights["bias_hh_l0"]
-    ).reshape(4, hidden)
+    total = weights["weight_ih_l0"] @ x.numpy() + weights["bias_ih_l0"]
+    total = (total + weights["weight_hh_l0"] @ h.numpy() + weights["bias_hh_l0"]).reshape(4, hidden)
     seen = (weights["weight_ch"] @ c.numpy()).reshape(3, hidden)
     i, f, o = (1 / (1 + np.exp(-(total[k] + seen[j]))) for j, k in enumerate((0, 1, 3)))
     u = np.tanh(weights["weight_u"] @ (f * c.numpy()) + weights["bias_u"])
@@ -283,12 +267,9 @@ def test_weights_from_a_file_and_a_run(tmp_path: Path, table_run: Path) -> None:
 
 
 def test_curves_and_comparison_of_activations(dlnotes: Command) -> None:
-    document = json.loads(dlnotes("trace", "--activation", "sigmoid,tanh,relu", "--json").out)
-    at_zero = {curve["name"]: curve["at"][1] for curve in document["activations"]}
-    assert [at_zero[name]["value"] for name in ("sigmoid", "tanh", "relu")] == [0.5, 0, 0]
-    assert [curve["largest_slope"] for curve in document["activations"]] == [0.25, 1, 1]
-    softplus = json.loads(dlnotes("trace", "--activation", "softplus", "--json").out)["activations"][0]
-    assert softplus["largest_slope"] == pytest.approx(1, abs=1e-9)  # that of 1 / (1 + exp(-x)), far from 0
+    curves = json.loads(dlnotes("trace", "--activation", "sigmoid,tanh,relu,softplus", "--json").out)["activations"]
+    assert [curve["at"][1]["value"] for curve in curves[:3]] == [0.5, 0, 0]
+    assert [curve["largest_slope"] for curve in curves] == pytest.approx([0.25, 1, 1, 1], abs=1e-9)
     layers = "; ".join(["Linear(8, 8); Sigmoid()"] * 6)
     words = ("trace", layers, "--input", "1x8", "--activation", "sigmoid,relu", "--json")
     sigmoid, relu = json.loads(dlnotes(*words).out)["comparisons"]
@@ -353,8 +334,6 @@ def test_gates_of_a_character_model(
     [
         "'Linear(3, 2); Sigmoid(); Linear(2, 1)' --input 1x3",
         "'LSTM(2, 3)' --input '1 2; 3 4' --peephole --use-gate notes",
-        "'GRU(1, 1)' --input '1; 2'",
-        "'RNN(1, 1); Linear(1, 1)' --input 1",
         "'Conv2d(1, 1, 2); ReLU()' --input '1 2; 3 4'",
         "'Linear(2, 2); Sigmoid(); Linear(2, 2); Sigmoid()' --input 1x2 --activation sigmoid,relu",
         "--activation sigmoid,gelu",
@@ -373,6 +352,8 @@ def test_text_output_fits_80_columns(dlnotes: Command) -> None:
     assert max(map(len, outcome.out.splitlines())) <= 80
     assert "0.weight: autograd and finite differences" in outcome.out
     assert re.search(r"^loss \S+, after 2 updates \S+$", outcome.out, re.MULTILINE)
+    quiet = dlnotes("trace", "Linear(3, 2); Tanh()", "--input", "1x3", "--target", "0 0", "--quiet")
+    assert [line.split()[0] for line in quiet.out.splitlines()] == ["mse", "parameters"]
 
 
 def test_numbers_of_a_row_do_not_touch(dlnotes: Command) -> None:
@@ -383,11 +364,6 @@ def test_numbers_of_a_row_do_not_touch(dlnotes: Command) -> None:
     assert "-0" not in dlnotes("trace", "ReLU()", "--input", "-1 0", "--target", 0).out.split()
 
 
-def test_quiet_prints_the_loss_only(dlnotes: Command) -> None:
-    outcome = dlnotes("trace", "Linear(3, 2); Tanh()", "--input", "1x3", "--target", "0 0", "--quiet")
-    assert [line.split()[0] for line in outcome.out.splitlines()] == ["mse", "parameters"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -395,47 +371,34 @@ def test_quiet_prints_the_loss_only(dlnotes: Command) -> None:
         ("'Linear(3, 2)'", "--input: missing; add numbers"),
         ("'Linear(3, 2)' --input '1 2'", "expects 3 values, got 2"),
         ("'Linear(3, 2)' --input '1 nan 2'", "--input: row 1, column 2: nan is not a finite number"),
-        ("'Linear(3, 2)' --input '1 2 3; 4'", "row 2 has 1 number"),
-        ("'Linear(3, 2)' --input 0x3", "--input: 0x3 has 0 numbers"),
         ("'Linear(3, 2)' --input 99999x99999", "has 9,999,800,001 numbers"),
         ("'Linear(3000, 3000)' --input 1x3000", "more than 1,000,000 parameters"),
         ("'Linera(3, 2)' --input 1x3", "unknown layer 'Linera'; did you mean Linear?"),
-        ("'__import__(1)' --input 1", "unknown layer"),
         ("'LazyLinear(2)' --input 1x3", "is not followed by trace"),
-        ("'Residual(Linear(2, 2))' --input 1x2", "is not followed by trace"),
         ("'Conv3d(1, 1, 1)' --input 1x1x1x1", "at most 2 spatial axes"),
         ("'Conv2d(1, 1, 5)' --input '1 2; 3 4'", "does not fit into"),
         ("'LSTM(1, 1, num_layers=2)' --input 1", "has several layers or directions"),
-        ("'LSTM(1, 1, bidirectional=True)' --input 1", "has several layers or directions"),
         ("'RNN(1, 2)' --input 1 --state '1 2 3'", "--state: 1x3 numbers for 2 units"),
         ("'Linear(1, 1)' --input 1 --state 1", "--state: has no effect without a recurrent layer"),
         ("'GRU(1, 1)' --input 1 --memory 1", "--memory: has no effect without an LSTM"),
-        ("'GRU(1, 1)' --input 1 --peephole", "--peephole: has no effect without an LSTM"),
         ("'Linear(1, 1)' --input 1 --text abc", "--text: needs a run of char-rnn"),
         ("'Linear(1, 1)' --input 1 --weights twos", "--weights: twos is neither a name nor a weights file"),
         ("'Linear(1, 1)' --input 1 --weights seed:x", "--weights: 'seed:x' has no seed"),
-        ("'Linear(1, 1)' --input 1 --weights missing.json", "missing.json: no such file"),
         ("'Linear(1, 1)' --input 1 --weights {0}/bad.json", "is no JSON object of numbers"),
         (
             "'Linear(1, 1)' --input 1 --weights {0}/shape.json",
             "0.weight: shape (1, 2) in the file, (1, 1) in the layers",
         ),
         ("'Linear(1, 1)' --input 1 --weights {0}/nan.json", "0.weight has numbers that are not finite"),
-        ("'Linear(1, 1)' --input 1 --weights {0}", "model.safetensors"),
         ("{0} --text abc", "model.safetensors"),
         ("'Linear(1, 1)' --input 1 --loss mse", "--target: missing: mse compares with it"),
         ("'Linear(1, 1)' --input 1 --loss sum --target 1", "--target: has no effect with --loss sum"),
         ("'Linear(1, 2)' --input 1 --target '1 2 3'", "--target: 3 numbers for an output of 2"),
         ("'Linear(1, 2)' --input 1 --target 2 --loss cross-entropy", "--target: a class outside 0 to 1"),
-        ("'Linear(1, 2)' --input 1 --target 0.5 --loss cross-entropy", "give the class of each output row"),
         ("'Linear(1, 1)' --input 1 --target 2 --loss bce", "bce needs targets from 0 to 1"),
-        ("'Linear(1, 1)' --input 1 --steps 3", "--steps: has no effect without --lr"),
         ("'ReLU()' --input 1 --lr 1", "--lr: the layers have no weights"),
-        ("'Linear(1, 1)' --input 1 --activation sigmod", "unknown value 'sigmod'; did you mean 'sigmoid'"),
         ("'BatchNorm1d(2)' --input '1 2' --mode train", "Expected more than 1 value per channel"),
-        ("'Embedding(3, 2)' --input 5", "index out of range"),
         ("'Linear(60, 60); Linear(60, 60)' --input 1x60 --check", "--check: more than 5,000 numbers"),
-        ("'Linear(1, 1)' --input 1 --plot x.gif", "--plot: x.gif does not end in .png"),
     ],
 )
 def test_invalid_input_is_one_line(
