@@ -16,44 +16,32 @@ SMALL = ("doctor", "--time", "squeezenet1_1", "--batch-size", 3, "--size", 33, "
 CPU = torch.device("cpu")
 
 
-class Clock:
-    """A clock that a run of `count` images moves on, by `overhead` and a time for each."""
+@pytest.mark.parametrize(
+    ("overhead", "each", "batch", "limit", "expected"),
+    [
+        (0.02, 0.01, 8, 60.0, (8, 10, 0.02 + 8 * 0.01)),  # fits: measured whole and several times
+        (0.0, 0.5, 64, 10.0, (10, 1, 64 * 0.5)),  # beyond the limit: extrapolated from fewer images
+        (0.0, 1000.0, 64, 1.0, (1, 1, 64_000.0)),  # one image, however slow it is
+    ],
+)
+def test_a_batch_is_measured_within_the_limit(
+    overhead: float,
+    each: float,
+    batch: int,
+    limit: float,
+    expected: tuple[int, int, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
 
-    def __init__(self, overhead: float, each: float) -> None:
-        self.now, self.overhead, self.each = 0.0, overhead, each
-        self.counts: list[int] = []
+    def run(count: int) -> None:
+        nonlocal now
+        now += overhead + each * count
 
-    def run(self, count: int) -> None:
-        self.counts.append(count)
-        self.now += self.overhead + self.each * count
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock(0.0, 0.5)
-    monkeypatch.setattr("dlnotes_cli.manage.device_timing.time.perf_counter", lambda: found.now)
-    return found
-
-
-def test_a_batch_that_fits_is_measured_whole_and_several_times(clock: Clock) -> None:
-    clock.overhead, clock.each = 0.02, 0.01
-    found = _measure(clock.run, 8, 60.0, CPU)
-    assert found.seconds == pytest.approx(0.02 + 8 * 0.01)
-    assert (found.images, found.runs) == (8, 10)
-    assert clock.counts == [1, 1, *[8] * 10]
-
-
-def test_a_batch_beyond_the_limit_is_extrapolated_from_fewer_images(clock: Clock) -> None:
-    found = _measure(clock.run, 64, 10.0, CPU)
-    assert (found.images, found.runs) == (10, 1)
-    assert found.seconds == pytest.approx(64 * 0.5)
-    assert clock.now <= 10.0
-
-
-def test_one_image_is_measured_however_slow_it_is(clock: Clock) -> None:
-    clock.each = 1000.0
-    found = _measure(clock.run, 64, 1.0, CPU)
-    assert (found.images, found.runs, found.seconds) == (1, 1, 64_000.0)
+    monkeypatch.setattr("dlnotes_cli.manage.device_timing.time.perf_counter", lambda: now)
+    found = _measure(run, batch, limit, CPU)
+    assert (found.images, found.runs, found.seconds) == (*expected[:2], pytest.approx(expected[2]))
+    assert now <= max(limit, 3 * each)
 
 
 def test_every_device_is_timed_and_reported(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +95,6 @@ def test_cuda_devices_are_listed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (("--time", "resnet19"), 2, "--time: unknown network of torchvision 'resnet19'; did you mean 'resnet1"),
         (("--batch-size", 4), 2, "--batch-size: has no effect without --time; add it, or drop --batch-size"),
-        (("--time", "squeezenet1_1", "--batch-size", 0), 2, "--batch-size: 0 is out of range"),
-        (("--time", "squeezenet1_1", "--time-budget", "soon"), 2, "--time-budget: "),
         (("--time", "alexnet", "--size", 16), 2, "--size: alexnet cannot read 16x16 pixels ("),
         (("--time", "squeezenet1_1", "--size", 33), 3, "--batch-size: 64 images of 33x33 do not fit into"),
     ],

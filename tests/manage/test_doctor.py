@@ -44,33 +44,28 @@ def test_the_report_of_this_machine(dlnotes: Command) -> None:
 
 def test_a_machine_without_a_gpu_gets_no_advice(tmp_path: Path) -> None:
     report = report_gpu(tmp_path)
-    assert report == GpuReport((), usable=False, advice=None)
-    assert str(report) == "none found"
+    assert (report, str(report)) == (GpuReport((), usable=False, advice=None), "none found")
 
 
-@pytest.mark.parametrize("name", ["dev/nvidia0", "proc/driver/nvidia/version", "usr/bin/nvidia-smi"])
-def test_an_nvidia_gpu_needs_a_cuda_build(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "cuda", "present", "advice"),
+    [
+        *(
+            (name, None, "NVIDIA", "torch 2.99 is built without CUDA; install a torch build for CUDA, see")
+            for name in ("dev/nvidia0", "proc/driver/nvidia/version", "usr/bin/nvidia-smi")
+        ),
+        ("dev/nvidia0", "12.8", "NVIDIA", "torch 2.99 is built for CUDA 12.8 but finds no device; check CUDA_"),
+        ("dev/kfd", None, "AMD", "torch 2.99 is built without ROCm; install a torch build for ROCm"),
+    ],
+)
+def test_a_gpu_needs_a_build_for_it(
+    name: str, cuda: str | None, present: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin")
+    monkeypatch.setattr(torch.version, "cuda", cuda)
     report = report_gpu(touch(tmp_path, name))
-    assert (report.present, report.usable) == (("NVIDIA",), False)
-    assert report.advice == (
-        "torch 2.99 is built without CUDA; install a torch build for CUDA, "
-        "see the selector at pytorch.org/get-started/locally"
-    )
-    assert str(report) == f"NVIDIA, not usable: {report.advice}"
-
-
-def test_a_cuda_build_without_device_points_to_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.version, "cuda", "12.8")
-    advice = report_gpu(touch(tmp_path, "dev/nvidia0")).advice
-    assert advice is not None
-    assert advice.startswith("torch 2.99 is built for CUDA 12.8 but finds no device; check CUDA_VISIBLE_DEVICES")
-
-
-def test_an_amd_gpu_needs_a_rocm_build(tmp_path: Path) -> None:
-    report = report_gpu(touch(tmp_path, "dev/kfd"))
-    assert report.present == ("AMD",)
-    assert "built without ROCm; install a torch build for ROCm" in str(report)
+    assert (report.present, report.usable) == ((present,), False)
+    assert str(report).startswith(f"{present}, not usable: {advice}")
 
 
 def test_apple_silicon_needs_mps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,8 +79,7 @@ def test_apple_silicon_needs_mps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_gpu_in_use_gets_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "present_devices", lambda: ["cpu", "cuda"])
     report = report_gpu(touch(tmp_path, "dev/nvidia0"))
-    assert report == GpuReport(("NVIDIA",), usable=True, advice=None)
-    assert str(report) == "usable"
+    assert (report, str(report)) == (GpuReport(("NVIDIA",), usable=True, advice=None), "usable")
 
 
 def test_the_advice_is_in_the_table_and_the_json(tmp_path: Path) -> None:
