@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.style.losses import GramSums, LossNormalization, LossWeights, StyleTransferLoss, style_grams
+from dlnotes_cli.style.losses import GramSums, LossNormalization, LossWeights, StyleTransferLoss
 from dlnotes_cli.style.masks import MaskFiles, RegionMasks, mask_files, read_masks
 
 SIZES = {"a": (12, 20), "b": (6, 10)}
@@ -31,16 +31,13 @@ def test_what_no_mask_covers_is_the_last_region() -> None:
     torch.testing.assert_close(regions["b"][:, 0, :].mean(1), torch.tensor([0.25, 0.25, 0.5]))
 
 
-def test_masks_that_cover_the_content_have_no_rest() -> None:
+def test_masks_that_cover_an_image_have_no_rest() -> None:
     masks = RegionMasks([half(24, 40, 10), 255 - half(24, 40, 10)], [half(24, 40, 8)] * 2)
     assert masks.names() == ["region 1", "region 2"]
     assert masks.content_regions((12, 20), 4, SIZES)["a"].shape == (2, 12, 20)
     assert masks.style_regions((12, 20), SIZES)["a"].shape == (2, 12, 20)
-
-
-def test_the_rest_of_a_style_that_is_covered_is_the_whole_style() -> None:
-    masks = RegionMasks([half(24, 40, 10)], [half(16, 16, 16)])
-    assert masks.style_regions((16, 16), SIZES)["a"].unique().tolist() == [1.0]
+    covered = RegionMasks([half(24, 40, 10)], [half(16, 16, 16)])  # the rest is the whole style
+    assert covered.style_regions((16, 16), SIZES)["a"].unique().tolist() == [1.0]
 
 
 @pytest.mark.parametrize("normalization", ["relative", "notes"])
@@ -65,18 +62,6 @@ def test_the_style_loss_of_regions_is_that_of_each_weighted_by_its_area(normaliz
         else:
             expected += share * squared.sum() / (grams[1] ** 2).sum()
     assert float(loss({"a": image}, image).style) == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("normalization", ["relative", "notes"])
-def test_a_region_that_is_the_whole_image_changes_nothing(normalization: LossNormalization) -> None:
-    image, content, style = (torch.rand(1, 3, 4, 5, dtype=torch.float64) for _ in range(3))
-    settings = LossWeights(1.0, 1.0, 0.1, {"a": 1.0})
-    targets = style_grams({"a": style}, ["a"], normalization)
-    losses = [
-        StyleTransferLoss("a", content, targets, settings, normalization, regions)({"a": image}, image)
-        for regions in (None, {"a": torch.ones(1, 4, 5, dtype=torch.float64)})
-    ]
-    torch.testing.assert_close(torch.stack(losses[0]), torch.stack(losses[1]))
 
 
 def test_the_two_files_of_a_mask_may_contain_colons(tmp_path: Path) -> None:

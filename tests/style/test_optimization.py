@@ -98,7 +98,7 @@ def test_lbfgs_restarts_from_the_best_image_when_a_step_diverges() -> None:
 
 
 @OPTIMIZERS
-@pytest.mark.parametrize("steps", [0, 1, 2, 9, 30])
+@pytest.mark.parametrize("steps", [0, 2, 30])
 def test_a_resumed_run_equals_an_uninterrupted_one(optimizer: StyleOptimizer, steps: int) -> None:
     target, initial = torch.rand(SHAPE), torch.rand(SHAPE)
     settings = OptimizationSettings(optimizer, 0.3, 40, stops_early=False)
@@ -118,13 +118,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(optimizer: StyleOptimizer, st
         pass
     assert torch.equal(resumed.best, whole.best)
     assert resumed.losses == whole.losses
-
-
-def test_a_state_has_the_image_and_what_the_optimizer_keeps() -> None:
-    optimization = optimized(torch.rand(SHAPE), torch.rand(SHAPE), OptimizationSettings("adam", 0.1, 3))
-    tensors, metadata = optimization.state()
-    assert set(tensors) == {"image", "best", "step", "exp_avg", "exp_avg_sq"}
-    assert set(metadata) == {"losses", "steps", "restarts", "optimizer"}
 
 
 def test_the_result_of_the_last_step_is_evaluated() -> None:

@@ -10,9 +10,7 @@ from torchvision import models
 from dlnotes_cli.style.feature_layers import DEFAULT_LAYERS, TruncatedNetwork
 from dlnotes_cli.style.losses import LossNormalization, LossWeights, StyleTransferLoss, style_grams
 from dlnotes_cli.style.objective import ImageObjective
-from dlnotes_cli.style.optimization import ImageOptimization, OptimizationSettings
-from dlnotes_cli.style.recipes import StyleOptimizer
-from dlnotes_cli.style.tiles import Tile, features_by_tile, make_tiles
+from dlnotes_cli.style.tiles import features_by_tile, make_tiles
 
 LAYERS = {
     "vgg": {"conv1_1", "relu1_2", "conv2_1"},
@@ -36,14 +34,6 @@ def network_of(name: str) -> TruncatedNetwork:
     return network.double()
 
 
-def assert_partition(tiles: list[Tile], name: str, count: tuple[int, int]) -> None:
-    """Each position of a layer belongs to exactly one tile."""
-    owners = torch.zeros(count)
-    for tile in tiles:
-        owners[tile.positions[name]] += 1
-    assert bool((owners == 1).all())
-
-
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize(("height", "width", "side"), [(70, 101, 64), (131, 67, 40), (64, 97, 33), (90, 90, 500)])
 def test_tiles_have_the_features_of_the_whole_image(name: str, height: int, width: int, side: int) -> None:
@@ -54,26 +44,14 @@ def test_tiles_have_the_features_of_the_whole_image(name: str, height: int, widt
     tiles = make_tiles(height, width, side, network.windows())
     assert len(tiles) == -(-height // side) * -(-width // side)
     for layer, features in whole.items():
-        assert_partition(tiles, layer, (features.shape[2], features.shape[3]))
+        owners = torch.zeros(features.shape[2:])
+        for tile in tiles:
+            owners[tile.positions[layer]] += 1
+        assert bool((owners == 1).all())  # each position belongs to one tile
     for tile, own in features_by_tile(network, image, tiles):
         for layer, features in own.items():
             expected = whole[layer][:, :, *tile.positions[layer]]
             torch.testing.assert_close(features, expected, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_feature_depends_on_the_pixels_of_its_window_only(name: str) -> None:
-    network = network_of(name)
-    image = torch.rand(1, 3, 140, 140, dtype=torch.float64, requires_grad=True)
-    for layer, features in network(image).items():
-        window = network.windows()[layer]
-        position = 64 // window.jump
-        (gradient,) = torch.autograd.grad(features[..., position, position].square().sum(), image, retain_graph=True)
-        rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten().tolist()
-        assert position * window.jump + window.low <= rows[0]
-        assert rows[-1] <= position * window.jump + window.high
-        if name == "vgg" or layer == "conv1":
-            assert (rows[0], rows[-1]) == tuple(position * window.jump + edge for edge in window[1:])
 
 
 def test_the_windows_of_vgg19_are_its_receptive_fields() -> None:
@@ -120,21 +98,6 @@ def test_losses_and_gradient_of_tiles_equal_those_of_the_whole_image(
         gradient, expected_gradient, rtol=1e-8, atol=1e-10 * float(expected_gradient.abs().max())
     )
     assert float(gradient.abs().max()) > 0
-
-
-@pytest.mark.parametrize("optimizer", get_args(StyleOptimizer))
-def test_an_image_that_is_optimized_in_tiles_is_that_of_the_whole(optimizer: StyleOptimizer) -> None:
-    network, loss = losses_of("vgg", "relative", regions=True)
-    initial = torch.rand(1, 3, 83, 77, dtype=torch.float64)
-    settings = OptimizationSettings(optimizer, 1.0 if optimizer == "lbfgs" else 0.02, 12, stops_early=False)
-    images = []
-    for side in (None, 40):
-        objective = ImageObjective(network, loss, make_tiles(83, 77, side, network.windows()))
-        optimization = ImageOptimization(objective, initial, (torch.zeros(1), torch.ones(1)), settings)
-        assert [*optimization.run()][-1] == 12
-        images.append(optimization.best * 255)
-    assert float((images[0] - initial * 255).abs().max()) > 10
-    assert float((images[0] - images[1]).abs().max()) < 0.01  # of 255 gray levels
 
 
 def test_without_gradient_only_the_first_pass_is_computed() -> None:
