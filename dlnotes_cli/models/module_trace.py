@@ -5,7 +5,7 @@ in torchinfo; a TorchFunctionMode sees the functions between them, and PyTorch's
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -103,13 +103,15 @@ class _Recorder(TorchFunctionMode):
     @contextmanager
     def hooks(self) -> Iterator[None]:
         """Observe every module while the block runs, also those that are not registered."""
-        with ExitStack() as stack:
-            for handle in (
-                nn.modules.module.register_module_forward_pre_hook(self._before),
-                nn.modules.module.register_module_forward_hook(self._after, with_kwargs=True),
-            ):
-                stack.callback(handle.remove)
+        before = nn.modules.module.register_module_forward_pre_hook(self._before)
+        after = nn.modules.module.register_module_forward_hook(self._after, with_kwargs=True)
+        try:
             yield
+        finally:
+            before.remove()
+            after.remove()
+            # PyTorch 2.13 keeps this entry, for which torch.compile warns of global hooks.
+            vars(nn.modules.module).get("_global_forward_hooks_with_kwargs", {}).pop(after.id, None)
 
     def _before(self, module: nn.Module, inputs: tuple[object, ...]) -> None:
         if _is_layer(module):

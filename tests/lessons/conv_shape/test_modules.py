@@ -81,6 +81,7 @@ def test_written_modules(code: str, sizes: list[str], tmp_path: Path, dlnotes: C
     kind = torch.long if "Embedding" in code else torch.float32
     inputs = [torch.zeros(1, *map(int, size.split("x")), dtype=kind) for size in sizes]
     check(json.loads(outcome.out), build(code), inputs)
+    assert not torch.nn.modules.module._has_any_global_hook()
 
 
 def check_torchvision(name: str) -> None:
