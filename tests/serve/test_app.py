@@ -162,7 +162,7 @@ BAD_ROWS: dict[str, tuple[bytes, str]] = {
     "no rows": (b'{"rows": []}', "is not a list of rows"),
     "list": (b"[1]", "is not a list of rows"),
     "row is text": (b'{"rows": ["a"]}', "is not a list of rows"),
-    "missing column": (b'{"rows": [{}]}', "rows: line 1: column "),
+    "missing column": (b'{"rows": [{}]}', "rows: line 1: column 'length' is missing"),
     "nested cell": (b'{"rows": [{"COLUMN": [1]}]}', "is neither text nor a number"),
     "null": (b'{"rows": [{"COLUMN": null}]}', "is neither text nor a number"),
     "half a character": (

@@ -333,6 +333,8 @@ def test_texts_from_files_folders_tables_and_standard_input(
 
 def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) -> None:
     (tmp_path / "rows.csv").write_text('text,more\n"",x\ngood,y\n')
+    refused = dlnotes("predict", rnn_run, tmp_path / "rows.csv")
+    assert (refused.code, "rows.csv:2: the text is empty" in refused.err) == (2, True), refused.err
     outcome = dlnotes("predict", rnn_run, tmp_path / "rows.csv", "--skip-bad", "--json")
     assert outcome.code == 0, outcome.err
     predictions = json.loads(outcome.out)["predictions"]
