@@ -17,7 +17,6 @@ from builders import Command
 from PIL import Image, ImageCms
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.images.image_io import save_image
 from dlnotes_cli.shell.errors import DiskFullError
 from dlnotes_cli.style import memory_forecast, stylizer
 from dlnotes_cli.style import style_transfer as task
@@ -199,17 +198,6 @@ def test_several_style_images_are_blended(home: Path, tmp_path: Path, stylize: C
     stylize(tmp_path / "c.png")
     blended, nearly_one, one = (read_pixels(tmp_path / f"{name}.png").astype(int) for name in "abc")
     assert np.abs(one - nearly_one).mean() < np.abs(one - blended).mean()
-
-
-def test_a_folder_is_stylized_with_one_network(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loads: list[Any] = []
-    monkeypatch.setattr(task, "load_feature_network", lambda *values: loads.append(1) or load_feature_network(*values))
-    run = dlnotes(*arguments(home, tmp_path / "out", "--content", home / "many"))
-    assert run.code == 0, run.err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
-    assert len(loads) == 1
 
 
 def test_without_images_a_sample_image_gets_a_generated_style(
@@ -418,15 +406,6 @@ def test_a_run_is_resumed_only_from_its_own_checkpoint(
     refused("drop --continue, and start over")
 
 
-def test_the_current_image_is_saved_every_n_steps(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: list[Any] = []
-    monkeypatch.setattr(stylizer, "save_image", lambda *values: written.append(save_image(*values)))
-    assert dlnotes(*arguments(home, tmp_path / "a.png", "--save-every", 2)).code == 0
-    assert len(written) == 4  # after steps 2, 4 and 6, and at the end
-
-
 class KilledError(BaseException):
     """Ends the program in place of a kill."""
 
@@ -518,11 +497,17 @@ def test_images_are_arguments_too(home: Path, tmp_path: Path, dlnotes: Command) 
         assert (refused.code, message in refused.err) == (2, True), refused.err
 
 
-def test_images_share_the_time_budget(home: Path, tmp_path: Path, stylize: Callable[..., Any]) -> None:
+def test_images_share_the_network_and_the_time_budget(
+    home: Path, tmp_path: Path, stylize: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Any] = []
+    monkeypatch.setattr(task, "load_feature_network", lambda *values: loads.append(1) or load_feature_network(*values))
     more = ("--style", home / "noise.jpg", "--content", home / "many", "--time-budget", "1s", "--steps", 100_000)
     document = stylize(tmp_path / "out", *more, "--size", 100)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
     assert [Path(entry["file"]).name for entry in document["styles"]] == ["stripes.png", "noise.jpg"]
     assert all(scale["steps"] < 100_000 for result in document["results"] for scale in result["scales"])
+    assert len(loads) == 1
 
 
 def test_a_size_that_does_not_fit_in_memory_is_refused_or_reduced(
