@@ -22,6 +22,7 @@ from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
 
 LIMIT = 200_000
+PNG = {"content-type": "image/png"}
 
 
 def client_of(model: Path, **options: Any) -> TestClient:
@@ -101,8 +102,9 @@ def test_the_health_and_the_interface_are_described(images: TestClient, images_r
 
 
 BOMB = png((3000, 2000))
+FORM = {"content-type": 'multipart/form-data; boundary="x"'}
+CUT = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n' + png() + b"\r\n--x\r\n"
 BAD_UPLOADS: dict[str, tuple[dict[str, Any], int, str]] = {
-    "text": ({"files": {"file": ("a.png", b"text")}}, 400, "a.png: not an image"),
     "empty": ({"files": {"file": ("a.png", b"")}}, 400, "a.png: not an image"),
     "cut": ({"files": {"file": ("a.png", png((64, 64))[:60])}}, 400, "a.png: image is "),
     "second of two": ({"files": [("f", ("a.png", png())), ("f", ("b.png", b"?"))]}, 400, "b.png: not an image"),
@@ -110,32 +112,14 @@ BAD_UPLOADS: dict[str, tuple[dict[str, Any], int, str]] = {
     "terminal escape": ({"files": {"file": ("\x1b[31m.png", b"?")}}, 400, "not an image"),
     "huge": ({"files": {"file": ("a.png", b"0" * (LIMIT + 1))}}, 413, "the request is larger than 200.0 kB"),
     "huge, in pieces": (
-        {"content": iter([b"0" * LIMIT, b"0"]), "headers": {"content-type": "image/png"}},
+        {"content": iter([b"0" * LIMIT, b"0"]), "headers": PNG},
         413,
         "larger",
     ),
     "field": ({"data": {"a": "b"}, "files": {"f": ("a.png", png())}}, 422, "the form field 'a' is not a file"),
-    "no file": (
-        {"content": b"--x--\r\n", "headers": {"content-type": "multipart/form-data; boundary=x"}},
-        422,
-        "no image",
-    ),
+    "no file": ({"content": b"--x--\r\n", "headers": FORM}, 422, "no image"),
     "no boundary": ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "boundary"),
-    "no form": (
-        {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=x"}},
-        400,
-        "invalid multipart data",
-    ),
-    "form, cut short": (
-        {
-            "content": b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n'
-            + png()
-            + b"\r\n--x\r\n",
-            "headers": {"content-type": 'multipart/form-data; boundary="x"'},
-        },
-        422,
-        "body: is cut short: the form has no end",
-    ),
+    "form, cut short": ({"content": CUT, "headers": FORM}, 422, "body: is cut short: the form has no end"),
     "no type": ({"content": b"x"}, 415, "content type missing: send multipart/form-data"),
     "rows": ({"json": {"rows": [{"a": 1}]}}, 422, "the model reads images, not table rows"),
 }
@@ -158,13 +142,10 @@ def test_a_bad_upload_is_refused_in_one_sentence(case: str, images_run: Path, ca
 BAD_ROWS: dict[str, tuple[bytes, str]] = {
     "not JSON": (b"{", "is not valid JSON"),
     "deep": (b"[" * 100_000, "is not valid JSON"),
-    "nan": (b'{"rows": [{"x": NaN}]}', "is not valid JSON"),
     "no rows": (b'{"rows": []}', "is not a list of rows"),
-    "list": (b"[1]", "is not a list of rows"),
     "row is text": (b'{"rows": ["a"]}', "is not a list of rows"),
     "missing column": (b'{"rows": [{}]}', "rows: line 1: column 'length' is missing"),
     "nested cell": (b'{"rows": [{"COLUMN": [1]}]}', "is neither text nor a number"),
-    "null": (b'{"rows": [{"COLUMN": null}]}', "is neither text nor a number"),
     "half a character": (
         b'{"rows": [{"length": "\\ud800", "width": 1, "kind": "a"}]}',
         "rows: line 1: column 'length': '\\xd800' is not a number",
@@ -183,7 +164,7 @@ def test_bad_rows_are_refused_in_one_sentence(case: str, rows: TestClient, table
 
 
 def test_each_request_is_one_line_on_stderr(images: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
-    images.post("/predict", content=png(), headers={"content-type": "image/png"})
+    images.post("/predict", content=png(), headers=PNG)
     images.get("/%1b[31m" + "x" * 200)
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("POST /predict: 200, ")
@@ -220,15 +201,14 @@ def run_app(client: TestClient, messages: list[dict[str, Any]], *, cancel: bool 
     return int(sent[0]["status"])
 
 
-def test_a_client_that_leaves_in_mid_body_is_no_bug(images_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_body_that_does_not_end_is_answered_when_the_client_leaves_or_the_server_stops(
+    images_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     begun = {"type": "http.request", "body": b"\x89PNG", "more_body": True}
-    assert run_app(client_of(images_run), [begun, {"type": "http.disconnect"}]) == 400
-    assert re.fullmatch(r"POST /predict: 400, [\d.]+ ms\n", capsys.readouterr().err)
-
-
-def test_a_body_that_does_not_end_is_answered_when_the_server_stops(images_run: Path) -> None:
     client = client_of(images_run)
-    assert run_app(client, [{"type": "http.request", "body": b"\x89PNG", "more_body": True}], cancel=True) == 503
+    assert run_app(client, [begun, {"type": "http.disconnect"}]) == 400
+    assert re.fullmatch(r"POST /predict: 400, [\d.]+ ms\n", capsys.readouterr().err)
+    assert run_app(client, [begun], cancel=True) == 503
     assert cast("LoggedApp", client.app).unanswered == 1
 
 
@@ -245,7 +225,7 @@ def test_a_bug_is_one_sentence_for_the_client_and_a_traceback_for_the_log(
 
     monkeypatch.setattr(PredictionService, "predict", fail)
     with TestClient(client_of(images_run).app, raise_server_exceptions=False) as client:
-        answer = client.post("/predict", content=png(), headers={"content-type": "image/png"})
+        answer = client.post("/predict", content=png(), headers=PNG)
     assert (answer.status_code, answer.json()) == (500, {"error": "the server failed, as its log says"})
     log = capsys.readouterr().err
     assert "ZeroDivisionError: secret" in log
@@ -256,11 +236,8 @@ def test_a_bug_is_one_sentence_for_the_client_and_a_traceback_for_the_log(
 def test_outputs_that_are_not_finite_are_an_error(images_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dlnotes_cli.inference import torch_classifier
 
-    def logits(*_: object) -> Any:
-        return torch.full((1, 3), np.nan)
-
-    monkeypatch.setattr(torch_classifier, "predict_logits", logits)
+    monkeypatch.setattr(torch_classifier, "predict_logits", lambda *_: torch.full((1, 3), np.nan))
     with client_of(images_run) as client:
-        answer = client.post("/predict", content=png(), headers={"content-type": "image/png"})
+        answer = client.post("/predict", content=png(), headers=PNG)
     assert answer.status_code == 400
     assert "its outputs are not finite" in answer.json()["error"]
