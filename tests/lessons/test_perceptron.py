@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from dlnotes_cli.api import PerceptronConfig, PerceptronResult, perceptron
-from dlnotes_cli.lessons.perceptron import LineResult
 
 GATES: dict[str, Any] = {
     "and": lambda a, b: a and b,
@@ -60,13 +59,11 @@ def test_a_gate_has_the_epochs_of_exact_arithmetic_at_any_learning_rate(gate: st
     assert (*result.line.weights, result.line.bias) == pytest.approx((lr * w1, lr * w2, lr * b))
 
 
-def test_the_line_of_the_course_needs_six_updates(dlnotes: Command) -> None:
+def test_the_line_of_the_course_is_right_after_six_updates(dlnotes: Command) -> None:
     words = ("perceptron", "--line", "3,4,-10", "--point", "4,5", "--label", 0, "--lr", 0.1)
     document = json.loads(dlnotes(*words, "--json").out)
-    scores = [step["score"] for step in document["steps"]]
-    assert scores == pytest.approx([22, 17.8, 13.6, 9.4, 5.2, 1.0, -3.2])
+    assert [step["score"] for step in document["steps"]] == pytest.approx([22, 17.8, 13.6, 9.4, 5.2, 1.0, -3.2])
     assert document["right_after"] == 6
-    assert [*document["steps"][1]["weights"], document["steps"][1]["bias"]] == pytest.approx([2.6, 3.5, -10.1])
     outcome = dlnotes(*words, "--steps", 1)
     assert outcome.out.splitlines()[-1] == "still wrong"
     assert "the course stops after one update" in outcome.err
@@ -206,12 +203,6 @@ def test_invalid_input_is_one_line(
     refused(f"perceptron {arguments.format(tmp_path)}", message)
 
 
-def test_weights_that_overflow_are_an_error(tmp_path: Path, dlnotes: Command) -> None:
-    (tmp_path / "huge.csv").write_text("1e30,0\n-1e30,0\n1e30,1\n")
-    outcome = dlnotes("perceptron", tmp_path / "huge.csv", "--lr", "1e6", "--epochs", 100)
-    assert outcome.code in {0, 3}
-    assert "Traceback" not in outcome.err
-    line = perceptron(PerceptronConfig(line=(1.0, 0.0), point=(1.0,), label=1))
-    assert isinstance(line, LineResult)
+def test_a_line_that_never_gets_it_right_could_not_finish(dlnotes: Command) -> None:
     never = dlnotes("perceptron", "--line", "1e6,0", "--point", "1", "--label", 0, "--lr", "1e-6")
     assert (never.code, never.err.count("\n")) == (3, 1)

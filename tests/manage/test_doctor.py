@@ -13,7 +13,6 @@ from dlnotes_cli import device
 from dlnotes_cli.device import GpuReport, report_gpu
 from dlnotes_cli.manage.doctor import examine
 from dlnotes_cli.manage.options import DoctorConfig
-from dlnotes_cli.shell.codec import to_json
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +64,8 @@ def test_a_gpu_needs_a_build_for_it(
     monkeypatch.setattr(torch.version, "cuda", cuda)
     report = report_gpu(touch(tmp_path, name))
     assert (report.present, report.usable) == ((present,), False)
+    shown: Any = next(iter(examine(DoctorConfig(), tmp_path).table()))
+    assert dict(shown.rows)["gpu"] == str(report)
     assert str(report).startswith(f"{present}, not usable: {advice}")
 
 
@@ -80,10 +81,3 @@ def test_a_gpu_in_use_gets_no_advice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(device, "present_devices", lambda: ["cpu", "cuda"])
     report = report_gpu(touch(tmp_path, "dev/nvidia0"))
     assert (report, str(report)) == (GpuReport(("NVIDIA",), usable=True, advice=None), "usable")
-
-
-def test_the_advice_is_in_the_table_and_the_json(tmp_path: Path) -> None:
-    report = examine(DoctorConfig(), touch(tmp_path, "dev/nvidia0"))
-    assert to_json(report)["gpu"] == {"present": ["NVIDIA"], "usable": False, "advice": report.gpu.advice}
-    shown: Any = next(iter(report.table()))
-    assert dict(shown.rows)["gpu"] == str(report.gpu)

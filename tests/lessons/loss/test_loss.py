@@ -69,13 +69,10 @@ def assert_close(have: Any, want: torch.Tensor) -> None:
 # The course
 
 
-def test_softmax_of_the_course_and_its_mistake(dlnotes: Command) -> None:
-    outcome = dlnotes("loss", "--scores", "2 1 0", "--true", 0)
-    rows = [line.split() for line in outcome.out.splitlines()[2:5]]
-    assert [row[4] for row in rows] == ["0.6652", "0.2447", "0.0900"]
-    assert [row[3] for row in rows] == ["0.6667", "0.3333", "0"]
-    assert "0.67, 0.33, 0" in outcome.err
-    assert "no softmax" in outcome.err
+def test_the_mistake_of_the_course_is_noted(dlnotes: Command) -> None:
+    note = dlnotes("loss", "--scores", "2 1 0", "--true", 0).err
+    assert "0.67, 0.33, 0" in note
+    assert "no softmax" in note
     assert dlnotes("loss", "--scores", "2 1 1", "--true", 0).err == ""
     assert dlnotes("loss", "--scores", "2 1 0", "--true", 0, "--loss", "hinge").err == ""
 
@@ -192,6 +189,9 @@ def test_a_table_has_classes_and_targets(tmp_path: Path, dlnotes: Command) -> No
     document = json.loads(dlnotes("loss", "--scores", path, "--true", "animal", "--json").out)
     assert document["classes"] == ["duck", "beaver", "walrus"]
     assert {**document, "classes": ["0", "1", "2"]} == json.loads(inline.out)
+    path.write_text("predicted,actual\n2.5,3\n0,-0.5\n")
+    outcome = dlnotes("loss", "--scores", path, "--true", "actual", "--loss", "mse", "--json")
+    assert json.loads(outcome.out)["mean"] == 0.25  # targets in a column
 
 
 def test_standard_input_and_a_table_without_header(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,12 +199,6 @@ def test_standard_input_and_a_table_without_header(dlnotes: Command, monkeypatch
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         document = json.loads(dlnotes("loss", "--scores", "-", "--true", true, "--json").out)
         assert document["mean"] == pytest.approx((0.40760596 + 2.16984602) / 2, abs=1e-7)
-
-
-def test_regression_targets_in_a_column(tmp_path: Path, dlnotes: Command) -> None:
-    (tmp_path / "values.csv").write_text("predicted,actual\n2.5,3\n0,-0.5\n")
-    outcome = dlnotes("loss", "--scores", tmp_path / "values.csv", "--true", "actual", "--loss", "mse", "--json")
-    assert json.loads(outcome.out)["mean"] == 0.25
 
 
 def test_losses_without_reduction_are_those_of_the_samples(dlnotes: Command) -> None:
@@ -218,9 +212,6 @@ def test_losses_without_reduction_are_those_of_the_samples(dlnotes: Command) -> 
 
 
 def test_explain_puts_the_numbers_into_the_formulas(dlnotes: Command) -> None:
-    text = dlnotes("loss", "--scores", "2 1 0", "--true", 0, "--explain").out
-    assert "softmax(2) = e^2 / total = 7.3891 / 11.1073 = 0.6652" in text
-    assert "cross-entropy = -(ln 0.6652) = 0.4076" in text
     assert "subtract the largest score, 1000" in dlnotes("loss", "--scores", "1000 1", "--explain").out
     for loss, true in (("mse", "1 2"), ("mae", "1 2"), ("huber", "1 2"), ("hinge", "1 -1"), ("hinge", "1")):
         assert " = " in dlnotes("loss", "--scores", "2 1", "--true", true, "--loss", loss, "--explain").out
