@@ -18,7 +18,8 @@ from dlnotes_cli.shell.matrix import Matrix
 
 _STRIP_VALUES = 2**17  # values in a strip: small enough that the strip and its copies stay in a core's cache
 _MIN_ROWS = 16  # of a strip
-_LARGEST_IN_FLOAT32 = 2**12  # which float32 rounds by at most 2.5e-4
+_LARGEST_IN_FLOAT32 = 2**11  # which float32 rounds by at most 1.3e-4
+_FEW_WEIGHTS = 25  # whose sum float32 holds accurately enough; OpenCV adds those of small kernels one by one
 
 cv2.setNumThreads(1)  # strips run in threads of their own
 
@@ -58,19 +59,21 @@ class Correlation:
         self._offset = window_offset(kernel.shape, border, convolve=convolve)
         self.shape = response_shape(pixels.shape, kernel.shape, border)
         self.max_magnitude = (white if max_magnitude is None else max_magnitude) * float(np.abs(kernel).sum())
+        is_small = self.max_magnitude <= _LARGEST_IN_FLOAT32 and kernel.size <= _FEW_WEIGHTS
+        self._dtype = np.float32 if is_small and pixels.dtype != np.float64 else np.float64
         self.strip_rows = max(_STRIP_VALUES // (self.shape[1] * self.shape[2]), 3 * kernel.shape[0], _MIN_ROWS)
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
-        """The rows from `start` to `stop`."""
+        """The rows from `start` to `stop`, of float32 where it is accurate enough, else of float64."""
         (top, left), (height, width) = self._offset, self._kernel.shape
         rows = range(start + top, stop + top + height - 1)
         columns = range(left, left + self.shape[1] + width - 1)
-        window = padded_window(self._pixels, rows, columns, self._border, np.float64)
+        window = padded_window(self._pixels, rows, columns, self._border, self._dtype)
         if self._factors is None:
-            values = cv2.filter2D(window, cv2.CV_64F, self._kernel, anchor=(0, 0))
+            values = cv2.filter2D(window, -1, self._kernel, anchor=(0, 0))
         else:
             column, row = self._factors
-            values = cv2.sepFilter2D(window, cv2.CV_64F, row, column, anchor=(0, 0))
+            values = cv2.sepFilter2D(window, -1, row, column, anchor=(0, 0))
         return values.reshape(window.shape)[: stop - start, : self.shape[1]]  # OpenCV drops a single channel
 
 
