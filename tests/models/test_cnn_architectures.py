@@ -1,15 +1,9 @@
-import json
-from pathlib import Path
-
 import pytest
-from builders import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
+from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.shapes import analyze
-from dlnotes_cli.shell.option import choices_of
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)
 
@@ -33,24 +27,3 @@ def test_every_network_has_one_output_per_class(name: str, spec: CnnSpec) -> Non
     assert analyze(text, (spec.in_channels, spec.height, spec.width)).output == (spec.classes,)
     assert ("BatchNorm2d" in text) == spec.batch_norm
     assert ("Dropout" in text) == bool(spec.dropout)
-
-
-def test_a_new_entry_in_the_table_is_offered_printed_and_trained(
-    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def tiny(spec: CnnSpec) -> str:
-        return (
-            f"Conv2d({spec.in_channels}, 4, 3); ReLU(); Flatten(); Dropout({spec.dropout}); LazyLinear({spec.classes})"
-        )
-
-    entry = CnnArchitecture("a tiny network", tiny, dropout=0.5, batch_norm=False, start="whitened")
-    monkeypatch.setitem(ARCHITECTURES, "tiny", entry)
-    assert "tiny" in choices_of(TrainCnnConfig, "arch")
-    unknown = dlnotes("train-cnn", "--arch", "tinny")
-    assert "did you mean 'tiny'?" in unknown.err
-    printed = dlnotes("train-cnn", "--arch", "tiny", "--print")
-    assert printed.code == 0, printed.err
-    assert "Dropout(0.5)" in printed.out
-    run = dlnotes("train-cnn", "--arch", "tiny", "--max-steps", 2, "--threads", 1, "--out", tmp_path / "run", "--json")
-    assert run.code == 0, run.err
-    assert json.loads(run.out)["model"]["configuration"]["layers"] == tiny(CnnSpec(1, 8, 8, 10, dropout=0.5))

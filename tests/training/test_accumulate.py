@@ -80,18 +80,7 @@ def test_the_objectives_of_the_parts_add_up(
 
 
 def test_a_part_of_one_sample_is_refused_for_batch_norm(tmp_path: Path, dlnotes: Command) -> None:
-    words = (
-        "train-mlp",
-        "--batch-norm",
-        "--batch-size",
-        16,
-        "--accumulate",
-        16,
-        "--max-steps",
-        1,
-        "--out",
-        tmp_path / "run",
-    )
-    outcome = dlnotes(*words)
+    words = "train-mlp --batch-norm --batch-size 16 --accumulate 16 --max-steps 1 --out"
+    outcome = dlnotes(*words.split(), tmp_path / "run")
     assert outcome.code == 2
     assert "--accumulate: a batch of one sample has no variance for batch norm; use fewer parts" in outcome.err

@@ -40,14 +40,9 @@ FINE_TUNING = (
     "--batch-size 5 --epochs 50"
 )
 COMMANDS = {
-    "mlp": MLP,
-    "char-rnn": CHAR_RNN,
-    "cnn": CNN,
-    "text": TEXT,
-    "series": SERIES,
-    "carried series": CARRIED_SERIES,
+    "mlp": MLP, "char-rnn": CHAR_RNN, "cnn": CNN, "text": TEXT, "series": SERIES, "carried series": CARRIED_SERIES,
     "fine-tuning": FINE_TUNING,
-}
+}  # fmt: skip
 
 
 def program(command: str, out: Path, *more: object, steps: int = STEPS) -> list[str]:

@@ -17,7 +17,7 @@ from dlnotes_cli.classify.recipes import MLP_NOTES
 from dlnotes_cli.models.mlp import MlpConfig
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training import checkpoint
-from dlnotes_cli.training.fit import TrainingRun, fit
+from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.objective import Objective
 from dlnotes_cli.training.results import DataSummary, TrainingResult
@@ -150,21 +150,6 @@ def test_the_norm_of_the_gradient_is_clipped(tmp_path: Path) -> None:
     fit(task)
     after = torch.cat([parameter.detach().flatten() for parameter in task.network.parameters()])
     torch.testing.assert_close((after - torch.cat(before)).norm(), torch.tensor(0.5), rtol=1e-3, atol=0)
-
-
-def test_the_status_has_epochs_loss_metric_and_throughput(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts: list[str] = []
-
-    def step_and_record(run: TrainingRun, *arguments: Any) -> None:
-        step(run, *arguments)
-        run.progress.elapsed_s = 0.001 * run.progress.step
-        texts.append(run._status())
-
-    step = TrainingRun._step
-    monkeypatch.setattr(TrainingRun, "_step", step_and_record)
-    fit(ScriptedTask(tmp_path / "run", [1.0, 2.0]))
-    assert texts[0] == "epoch 1 of 2  loss 0.5000  4,000 samples/s"
-    assert texts[4] == "epoch 2 of 2  loss 0.7500  val accuracy 0.5000  4,000 samples/s"
 
 
 @pytest.mark.usefixtures("blank_figures")

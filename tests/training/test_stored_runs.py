@@ -54,17 +54,6 @@ def kill_at(name: str, words: list[str], *, before: bool) -> None:
     (folder / ".lock").write_text("pid 1 on nowhere")
 
 
-def test_a_run_that_diverges_leaves_the_results_that_it_would_have_replaced(tmp_path: Path, dlnotes: Command) -> None:
-    folder = tmp_path / "run"
-    assert dlnotes(*small_training(folder)).code == 0
-    names = ("model.safetensors", "result.json", "metrics.jsonl", "curves.png")
-    before = {name: (folder / name).read_bytes() for name in names}
-    words = ["--overwrite", "--optimizer", "sgd", "--lr", "1e30", "-q"]
-    assert dlnotes(*small_training(folder, *words)).code == 3
-    assert {name: (folder / name).read_bytes() for name in names} == before
-    assert dlnotes("evaluate", folder, "-q").code == 0
-
-
 def test_a_run_that_is_stopped_keeps_earlier_results_until_it_has_its_own(tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "run"
     assert dlnotes(*small_training(folder)).code == 0
@@ -134,23 +123,6 @@ def test_a_run_resumes_with_the_threads_that_it_ran_with(
     assert re.search(r"--threads: the run had 2 threads and continues with 1; its weights", changed.err)
     assert json.loads(changed.out)["threads"] == 1
     assert json.loads((folder / "config.json").read_text())["threads"] == 1
-
-
-def test_the_learning_rate_of_a_finished_run_that_is_extended_is_continuous(tmp_path: Path, dlnotes: Command) -> None:
-    folder = tmp_path / "run"
-    assert dlnotes(*small_training(folder, "--epochs", 4, "--schedule", "one-cycle")).code == 0
-    extended = dlnotes("train-mlp", "--resume", folder, "--epochs", 8)
-    assert "the learning rate continues from" in extended.err
-    rates = [json.loads(line)["lr"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert len(rates) == 8
-    assert rates[2:] == sorted(rates[2:], reverse=True)
-    shutil.copytree(folder, tmp_path / "twice")
-    with stopped_after(37):
-        assert dlnotes("train-mlp", "--resume", folder, "--epochs", 12).code == 143
-    assert "the learning rate continues" in dlnotes("train-mlp", "--resume", folder).err
-    assert dlnotes("train-mlp", "--resume", tmp_path / "twice", "--epochs", 12).code == 0
-    for name in ("model.safetensors", "metrics.jsonl"):
-        assert (folder / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
 
 
 def places(value: object, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from builders import Command, make_images, make_table, small_training
+from builders import Command, make_images, small_training
 
 from dlnotes_cli.training.tensor_file import read_tensors
 
@@ -28,26 +27,6 @@ def test_the_last_weights_are_kept_and_no_validation_is_reported(tmp_path: Path,
     assert (evaluated["split"], evaluated["loss"]) == ("test", pytest.approx(result["test"]["loss"]))
     refused = dlnotes("evaluate", tmp_path / "run", "--split", "val")
     assert (refused.code, "has no split 'val'; choose from train, test, all" in refused.err) == (2, True)
-
-
-def test_the_weights_are_those_of_plain_sgd_in_numpy(tmp_path: Path, dlnotes: Command) -> None:
-    """One step of gradient descent on all training rows of a table, without hidden layers."""
-    rows = make_table(tmp_path / "rows.csv", rows=60)
-    common = ("train-mlp", "--data", rows, "--target", "label", "--hidden", "", "--recipe", "notes", "--init", "zeros",
-              "--batch-size", 48, *WITHOUT, "-q")  # fmt: skip
-    assert dlnotes(*common, "--epochs", 1, "--lr", 0.5, "--out", tmp_path / "run").code == 0
-    from dlnotes_cli.classify.options import TrainMlpConfig
-    from dlnotes_cli.data.load import load_training_data
-    from dlnotes_cli.data.splits import SplitRule
-
-    config = TrainMlpConfig(data=str(rows), target="label")
-    dataset = load_training_data(config, SplitRule(0.0, 0.2, 0), "unit", threads=1)
-    assert dataset.counts == {"train": 48, "val": 0, "test": 12}
-    train = dataset.splits["train"]
-    x, labels = np.asarray(dataset.samples[train], np.float64), dataset.labels[train]
-    gradient = (0.5 - np.eye(2)[labels]).T @ x / 48
-    weight = read_tensors(tmp_path / "run" / "model.safetensors")[0]["output.weight"]
-    np.testing.assert_allclose(weight.numpy(), -0.5 * gradient, atol=1e-6)
 
 
 @pytest.mark.parametrize(
