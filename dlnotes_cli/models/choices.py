@@ -1,8 +1,10 @@
-"""The names of what models are built from, for the choices of options; importing them loads no torch."""
+"""The names of what models are built from, and the limits of their configurations; importing them loads no torch."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal
+
+from dlnotes_cli.shell.errors import InputError
 
 Activation = Literal["relu", "sigmoid", "tanh", "leaky-relu", "gelu"]
 CellType = Literal["lstm", "gru", "rnn"]
@@ -10,6 +12,8 @@ GatedCell = Literal["lstm", "gru"]
 TokenPooling = Literal["last", "mean", "max", "attention"]
 INITIALIZATIONS = ("default", "zeros", "ones", "uniform", "normal", "constant", "xavier", "he")
 _LARGEST = 1e6  # of the numbers of an initialization
+MAX_UNITS = 1 << 28  # of a layer: the size in bytes of a matrix between two such layers fits into 64 bits
+_MAX_HIDDEN_LAYERS = 1000
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,27 @@ class WeightInit:
     def constant(self) -> float:
         """The weight of all units, of `zeros`, `ones` and `constant`."""
         return self.numbers[0] if self.numbers else float(self.name == "ones")
+
+
+class InvalidNetworkError(InputError, ValueError):
+    """A configuration that no network has.
+
+    It is an InputError because the values may be those of an option, and a ValueError because they may be those of a
+    model file.
+    """
+
+
+class TooLargeNetworkError(InputError, ValueError):
+    """A configuration whose activations for one sample exceed what a machine can hold."""
+
+
+def check_hidden(hidden: tuple[int, ...]) -> None:
+    """Validate the units of hidden layers. Raises InvalidNetworkError."""
+    if len(hidden) > _MAX_HIDDEN_LAYERS:
+        what = f"{len(hidden):,} hidden layers"
+        raise InvalidNetworkError("--hidden", what, f"give at most {_MAX_HIDDEN_LAYERS:,}")
+    if not all(1 <= units <= MAX_UNITS for units in hidden):
+        raise InvalidNetworkError("--hidden", "units of a layer out of range", f"give 1 to {MAX_UNITS:,}")
 
 
 def parse_init(text: str) -> WeightInit:

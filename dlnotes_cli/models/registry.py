@@ -12,8 +12,7 @@ from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.models.cnn import CnnConfig, build_cnn
 from dlnotes_cli.models.mlp import MlpConfig, build_mlp
 from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
-from dlnotes_cli.models.text_linear import TextLinearConfig, build_text_linear
-from dlnotes_cli.models.text_rnn import TextRnnConfig, build_text_rnn
+from dlnotes_cli.models.text_rnn import TextLinearConfig, TextRnnConfig, build_text_linear, build_text_rnn
 from dlnotes_cli.models.torch_imports import meta_device
 from dlnotes_cli.shell import codec
 

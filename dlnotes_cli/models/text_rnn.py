@@ -1,4 +1,4 @@
-"""The recurrent text classifier: embedding, LSTM or GRU layers, pooling over the tokens, linear output.
+"""Text classifiers: a linear one, and a recurrent one of embedding, LSTM or GRU layers, pooling and linear output.
 
 PyTorch runs packed sequences on a CPU 6 to 8 times slower than padded ones. Padding stands behind the tokens here: a
 forward layer reads it after all tokens, and a backward layer gets each text reversed within its own length. What the
@@ -17,6 +17,7 @@ from dlnotes_cli.models.choices import GatedCell, TokenPooling
 _LAYER_TYPES: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 _MAX_LAYERS, _MAX_WIDTH, _MAX_VOCABULARY = 64, 1 << 20, 1 << 26
 _PADDING = 0
+_MAX_FEATURES, _MAX_CLASSES = 1 << 24, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -136,3 +137,44 @@ def _reordered(x: Tensor, order: Tensor) -> Tensor:
 def build_text_rnn(config: TextRnnConfig) -> TextRnn:
     """A network with PyTorch's initialization."""
     return TextRnn(config)
+
+
+@dataclass(frozen=True)
+class TextLinearConfig:
+    """The configuration of a linear text classifier."""
+
+    features: int
+    classes: int
+
+    def __post_init__(self) -> None:
+        """Validate the values, which may come from a file. Raises ValueError."""
+        if not 1 <= self.features <= _MAX_FEATURES or not 2 <= self.classes <= _MAX_CLASSES:  # noqa: PLR2004
+            raise ValueError("features or classes")
+
+    @property
+    def outputs(self) -> int:
+        """Two classes have one output, the log-odds of the second, as in scikit-learn."""
+        return 1 if self.classes == 2 else self.classes  # noqa: PLR2004
+
+
+class TextLinear(nn.Module):
+    """Weights (outputs, features), bias (outputs,) and inverse document frequencies (features,), all float64."""
+
+    idf: Tensor
+
+    def __init__(self, config: TextLinearConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.weight = nn.Parameter(torch.zeros(config.outputs, config.features, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.zeros(config.outputs, dtype=torch.float64))
+        self.register_buffer("idf", torch.ones(config.features, dtype=torch.float64))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (N, classes) of features (N, features); for two classes the first logit is 0."""
+        logits = features @ self.weight.T + self.bias
+        return nn.functional.pad(logits, (1, 0)) if len(self.bias) == 1 else logits
+
+
+def build_text_linear(config: TextLinearConfig) -> TextLinear:
+    """A classifier whose weights are zero."""
+    return TextLinear(config)

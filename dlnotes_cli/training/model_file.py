@@ -36,7 +36,7 @@ from dlnotes_cli.models.registry import (
     config_from_json,
 )
 from dlnotes_cli.models.series_rnn import SeriesRnn
-from dlnotes_cli.models.text_linear import TextLinearConfig
+from dlnotes_cli.models.text_rnn import TextLinearConfig
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import build
 from dlnotes_cli.shell.errors import InputError
