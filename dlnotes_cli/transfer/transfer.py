@@ -67,7 +67,7 @@ def transfer(options: TransferConfig) -> TransferResult:
     By default the backbone is frozen: its features are computed once and cached, and the head is fitted to them. With
     `--fine-tune`, the head is fitted first (Kumar et al. 2022, arXiv:2202.10054); then blocks are unfrozen from the
     last to the first, evenly over the first half of the epochs (after Howard and Ruder 2018, arXiv:1801.06146), or all
-    at once where a time budget or a number of steps ends the run. Earlier blocks have lower learning rates.
+    at once with a time budget, a number of steps or `--compile`. Earlier blocks have lower learning rates.
     Raises InputError before anything is written where options, folder, data or weights are invalid or do not fit
     together; UnfinishedError on divergence or a full disk; StoppedError after a signal, with the run saved.
     """
