@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -86,10 +86,6 @@ class Runtime:
     def info(self) -> RuntimeInfo:
         """The fields as a result has them."""
         return RuntimeInfo(str(self.device), self.precision, self.threads)
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields as JSON values, as in every result."""
-        return asdict(self.info)
 
 
 class Hardware(NamedTuple):

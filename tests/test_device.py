@@ -46,7 +46,7 @@ def test_auto_is_bf16_by_capability_and_else_fp16_in_training(in_training: str, 
 def test_fp16_can_be_chosen_on_cuda_devices_that_have_it() -> None:
     runtime = choose_runtime("cuda", "fp16", None, bf16_pays=False)
     assert (runtime.precision, runtime.half) == ("fp16", torch.float16)
-    assert runtime.as_json()["precision"] == "fp16"
+    assert runtime.info.precision == "fp16"
 
 
 @pytest.mark.parametrize("cuda", [(6, 1)], indirect=True)
