@@ -112,7 +112,7 @@ def test_separable_points_are_separated(points: list[tuple[int, int]], data: st.
     assert result.notes == ()
 
 
-def test_header_names_classes_and_targets(tmp_path: Path, dlnotes: Command) -> None:
+def test_header_names_classes_and_targets(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "named.csv"
     path.write_text("kind,length,width\nup,1,2\ndown,-1,-2\nup,2,1\n")
     document = json.loads(dlnotes("perceptron", path, "--target", "kind", "--json").out)
@@ -123,14 +123,10 @@ def test_header_names_classes_and_targets(tmp_path: Path, dlnotes: Command) -> N
     assert plain["epochs"] == named["epochs"]
     outcome = dlnotes("perceptron", tmp_path / "plain.csv", "--header")
     assert "holds numbers, not column names" in outcome.err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "plain.csv").read_bytes())))
+    assert json.loads(dlnotes("perceptron", "-", "--epochs", 2, "--json").out) == plain
     (tmp_path / "years.csv").write_text("1,2,0\nx,1,1\n")
     assert "line 2: column '1': 'x' is not a number" in dlnotes("perceptron", tmp_path / "years.csv", "--no-header").err
-
-
-def test_points_from_standard_input(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_points(tmp_path / "data.csv")
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
-    assert dlnotes("perceptron", "-", "--json").out == dlnotes("perceptron", path, "--json").out
 
 
 def test_overlapping_classes_are_noted_and_the_table_is_short(tmp_path: Path, dlnotes: Command) -> None:

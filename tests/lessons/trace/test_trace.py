@@ -327,7 +327,6 @@ def test_gates_of_a_character_model(
     [
         "'Linear(3, 2); Sigmoid(); Linear(2, 1)' --input 1x3",
         "'LSTM(2, 3)' --input '1 2; 3 4' --peephole --use-gate notes",
-        "'Conv2d(1, 1, 2); ReLU()' --input '1 2; 3 4'",
         "'Linear(2, 2); Sigmoid(); Linear(2, 2); Sigmoid()' --input 1x2 --activation sigmoid,relu",
         "--activation sigmoid,gelu",
     ],
