@@ -110,12 +110,6 @@ class Stylizer:
         if _compared(metadata.get("identity", {})) != _compared(self._identity()):
             what = f"{self._stylization.out} was made from other images or options, or by another version"
             raise InputError("--continue", what, "use the same, or drop --continue")
-        self.sizes = [(height, width) for height, width in metadata["sizes"]]
-        self.progress = PyramidProgress.from_stored(metadata["progress"])
-        if _PREVIOUS_SCALE in tensors:
-            self._previous = tensors.pop(_PREVIOUS_SCALE).to(self._setup.network.runtime.device)
-        if metadata["optimization"] is not None:
-            self._optimization = self._new_optimization()
         try:
             self._load_state(tensors, metadata)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -123,7 +117,16 @@ class Stylizer:
             raise InputError(self._checkpoint, what, _START_OVER) from error
 
     def _load_state(self, tensors: dict[str, Tensor], metadata: Mapping[str, Any]) -> None:
-        """Continue the animation, if the interrupted run had one too, and the optimization."""
+        """Continue the pyramid, the animation, if the interrupted run had one too, and the optimization."""
+        self.sizes = [(height, width) for height, width in metadata["sizes"]]
+        self.progress = PyramidProgress.from_stored(metadata["progress"])
+        if _PREVIOUS_SCALE in tensors:
+            previous = tensors.pop(_PREVIOUS_SCALE)
+            if previous.dtype != torch.float32 or previous.shape != (1, 3, *self.sizes[self.progress.scale - 1]):
+                raise ValueError(f"{_PREVIOUS_SCALE} is {previous.dtype} of {tuple(previous.shape)}")
+            self._previous = previous.to(self._setup.network.runtime.device)
+        if metadata["optimization"] is not None:
+            self._optimization = self._new_optimization()
         stored_frames = {name: tensors.pop(name) for name in AnimationFrames.TENSORS & tensors.keys()}
         if self._frames is not None and metadata.get("frames") is not None:
             self._frames.load_state(stored_frames, metadata["frames"])

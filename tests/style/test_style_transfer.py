@@ -402,11 +402,11 @@ def test_a_run_is_resumed_only_from_its_own_checkpoint(
         refused("was made from other images or options", *more)
     path = checkpoint_file(tmp_path / "a.png")
     tensors, metadata = read_tensors(path)
-    images = {"image", "best", "previous_scale"}
-    name = min(name for name, tensor in tensors.items() if tensor.numel() > 1 and name not in images)
-    for wrong in (torch.zeros(0), torch.zeros(7), tensors[name].long()):
-        write_tensors(path, tensors | {name: wrong}, metadata)
-        refused("is not a checkpoint of this image")
+    state = min(name for name, tensor in tensors.items() if tensor.numel() > 1 and name not in {"image", "best"})
+    for name in {state, "previous_scale"}:
+        for wrong in (torch.zeros(0), torch.zeros(7), tensors[name].long()):
+            write_tensors(path, tensors | {name: wrong}, metadata)
+            refused("is not a checkpoint of this image")
     write_tensors(path, tensors, metadata | {"checkpoint_version": 1})
     refused(f"{path}: is a checkpoint of format version 1; this dlnotes reads version 2; drop --continue")
     path.write_bytes(path.read_bytes()[:-1])
