@@ -119,8 +119,8 @@ def test_available_memory_respects_the_limits_of_a_process(tmp_path: Path, monke
         folder.mkdir(parents=True)
     (proc / "cgroup").write_text("0::/a/b\n")
     assert device._available_in_control_groups(tmp_path) is None
-    for folder, limit in ((group, "max"), (group.parent, "1000")):
-        (folder / "memory.max").write_text(f"{limit}\n")
+    for folder, most in ((group, "max"), (group.parent, "1000")):
+        (folder / "memory.max").write_text(f"{most}\n")
         (folder / "memory.current").write_text("700\n")
         (folder / "memory.stat").write_text("anon 200\ninactive_file 300\nactive_file 100\n")
     assert device._available_in_control_groups(tmp_path) == 700

@@ -36,6 +36,12 @@ FORMATS: dict[str, Any] = {
     "char_rnn": TextPreprocessing("chars", "\n acdeghmnorstw"),
     "transfer": ImagePreprocessing(3, 8, 8, "crop", (0.5,) * 3, (0.2,) * 3),
 }
+WRONG_MLP_METADATA: tuple[dict[str, Any], ...] = (
+    {"classes": list("012345678")}, {"classes": [*"0123456789", "10"]}, {"classes": [*"012345678", "8"]},
+    {"classes": list(range(10))}, {"classes": "0123456789"}, {"format": {"height": 65_536}},
+    {"format": {"height": 9}}, {"format": {"channels": 3}}, {"format": {"mean": [0.5, 0.5]}},
+    {"format": {"kind": "table"}}, {"data": []}, {"data": {"val_split": "0.1"}},
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -149,28 +155,20 @@ def test_an_invalid_header_is_damage_whether_or_not_the_sha256_fits(
     ("file", "change"),
     [
         *(
-            ("mlp", {"configuration": change})
-            for change in (
+            ("mlp", {"configuration": values})
+            for values in (
                 {"inputs": "64"}, {"hidden": 16}, {"hidden": [16.0]}, {"hidden": [-1]}, {"activation": "os.system"},
                 {"extra": 1}, {"dropout": None}, {"batch_norm": 1}, {"inputs": True}, {"hidden": [8] * 200_000},
                 {"inputs": 1 << 40},
             )
         ),
-        *(
-            ("mlp", change)
-            for change in (
-                {"classes": list("012345678")}, {"classes": [*"0123456789", "10"]}, {"classes": [*"012345678", "8"]},
-                {"classes": list(range(10))}, {"classes": "0123456789"}, {"format": {"height": 65_536}},
-                {"format": {"height": 9}}, {"format": {"channels": 3}}, {"format": {"mean": [0.5, 0.5]}},
-                {"format": {"kind": "table"}}, {"data": []}, {"data": {"val_split": "0.1"}},
-            )
-        ),
+        *(("mlp", values) for values in WRONG_MLP_METADATA),
         ("cnn", {"configuration": {"layers": "ZeroPad2d(40000); AdaptiveMaxPool2d(1); Flatten(); Linear(1, 10)"}}),
         ("cnn", {"configuration": {"layers": "Conv2d(1, 100000000, 100000000, padding=100000000)"}}),
         ("cnn", {"configuration": {"shape": [1, 8, 9]}}),
         *(
-            ("transfer", {"configuration": change})
-            for change in (
+            ("transfer", {"configuration": values})
+            for values in (
                 {"classes": 1 << 60}, {"hidden": [1] * 200_000}, {"hidden": [1 << 60]}, {"backbone": "vit_b_16"},
                 {"size": 1_000_000},
             )

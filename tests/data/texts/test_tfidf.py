@@ -24,8 +24,8 @@ def test_features_are_those_of_scikit_learn_also_from_a_model_file() -> None:
     )
     expected = sparse.hstack([oracle.fit([TEXTS[i] for i in train]).transform(TEXTS) for oracle in oracles]).toarray()
     np.testing.assert_allclose(features.toarray(), expected, rtol=0, atol=1e-12)
-    vocabularies = [tuple(kind.get_feature_names_out()) for kind in (tfidf.words, tfidf.characters)]
-    restored = Tfidf.of(TfidfPreprocessing("text", "label", *vocabularies), tfidf.idf)
+    words, characters = (tuple(kind.get_feature_names_out()) for kind in (tfidf.words, tfidf.characters))
+    restored = Tfidf.of(TfidfPreprocessing("text", "label", words, characters), tfidf.idf)
     for texts in (TEXTS, TEXTS[:2]):
         actual = restored.transform(read_corpus(texts)).toarray()
         np.testing.assert_allclose(actual, expected[: len(texts)], rtol=0, atol=1e-12)
