@@ -44,9 +44,13 @@ from dlnotes_cli.filter.patch import PatchResult as PatchResult
 from dlnotes_cli.filter.patch import filter_patch as filter_patch
 from dlnotes_cli.inference.predictions import Prediction as Prediction
 from dlnotes_cli.inference.predictions import WordContributions as WordContributions
+from dlnotes_cli.lessons.conv_shape.comparison import ComparisonResult as ComparisonResult
 from dlnotes_cli.lessons.conv_shape.conv_shape import conv_shape as conv_shape
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig as ConvShapeConfig
-from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult as ConvShapeResult
+from dlnotes_cli.lessons.conv_shape.results import FormulaResult as FormulaResult
+from dlnotes_cli.lessons.conv_shape.results import GramResult as GramResult
+from dlnotes_cli.lessons.conv_shape.solved_size import SolveResult as SolveResult
+from dlnotes_cli.lessons.conv_shape.stack import StackResult as StackResult
 from dlnotes_cli.lessons.descend import DescendResult as DescendResult
 from dlnotes_cli.lessons.descend import descend as descend
 from dlnotes_cli.lessons.loss.loss import calculate_loss as calculate_loss

@@ -39,8 +39,7 @@ class EvaluateConfig(Config):
         shown_default="that of the training data",
     )  # fmt: skip
     shift_test: str | None = option(
-        None, "Measure the accuracy on changed images instead, against each amount: shift:N (pixels, in four "
-        "directions), rotate:DEGREES, scale:A-B, noise:X (standard deviation, 1 is white) and blur:X (pixels).",
+        None, "Measure the accuracy on images changed by shift:N, rotate:DEG, scale:A-B, noise:X or blur:X.",
         panel="Data", metavar="CHANGE,…", conflicts=("min_accuracy",),
     )  # fmt: skip
     size: int | None = inference_options.SIZE
@@ -82,8 +81,8 @@ class PredictConfig(Config):
 
     model: Path = inference_options.MODEL
     paths: tuple[str, ...] = option(
-        (), "Images, folders, patterns such as 'in/*.jpg', - for an image on standard input, or CSV files; for a model "
-        "of texts, texts, .txt files, CSV files, or - for one text per line.", panel="Data", is_argument=True,
+        (), "Images, folders, patterns, CSV files or - (an image); for a text model texts, .txt or CSV, or -.",
+        panel="Data", is_argument=True,
         metavar="PATH",
     )  # fmt: skip
     # Data

@@ -39,7 +39,7 @@ _BATCH_NORM_BY_ARCH, _DROPOUT_BY_ARCH = (
 )
 INIT = option(
     "default",
-    "Initial weights: default (PyTorch's; He's for train-cnn), zeros, ones, uniform, normal, constant, xavier or he.",
+    "Initial weights: default (PyTorch's), zeros, ones, uniform, normal, constant, xavier or he.",
     panel="Model",
     parse=init_text,
     metavar="NAME[:NUMBERS]",
@@ -117,7 +117,7 @@ class TrainMlpConfig(training.ClassifierConfig):
     class_weights: str = training.CLASS_WEIGHTS
     monitor: training.Monitor = training.MONITOR
     beside: tuple[str, ...] = option(
-        (), "Tables of two numeric columns: draw the regions of these runs beside the new one's, in boundaries.png.",
+        (), "Tables of two numeric columns: draw the regions of these runs, too, in boundaries.png.",
         panel="Output", parse=items, metavar="RUN,RUN,…",
     )  # fmt: skip
     min_accuracy: float | None = training.MIN_ACCURACY
@@ -175,7 +175,7 @@ class TrainCnnConfig(training.ClassifierConfig):
     max_pixels: int = common.MAX_PIXELS_OPTION
     arch: str | None = option(
         None,
-        "Architecture: " + "; ".join(f"{name}: {arch.summary}" for name, arch in ARCHITECTURES.items()) + ".",
+        "fast (small, whitened first layer), large (10,000 images or more), notes-cnn or resnet.",
         panel="Model",
         choices=ARCHITECTURES,
         shown_default=f"fast; {SMALL_SET:,} training images or more: large; notes: notes-cnn",

@@ -34,7 +34,7 @@ class ExplainConfig(Config):
         "layercam", "gradcam", "gradcam++", "scorecam", "saliency", "integrated-gradients", "smoothgrad", "occlusion"
     ] = option(
         "layercam",
-        "Class activation maps of a layer (the first four), gradients of the input, or occlusion by a moving window.",
+        "Class activation maps (the first four), gradients of the input, or occlusion by a window.",
         panel="Model",
     )
     classes: tuple[str, ...] = option(

@@ -65,8 +65,7 @@ class ExportConfig(Config):
     # Output
     format: str = option(
         "onnx",
-        "onnx (runs anywhere with ONNX Runtime), pt2 (torch.export, for PyTorch), state-dict (weights alone, as "
-        ".safetensors), or with --arch dlnotes (a model file).",
+        "onnx (ONNX Runtime), pt2 (torch.export), state-dict (.safetensors), or with --arch dlnotes.",
         panel="Output", choices=FORMATS,
     )  # fmt: skip
     out: Path | None = option(
@@ -91,8 +90,8 @@ class ExportConfig(Config):
     verbose: bool = common.VERBOSE
     # Runtime
     time: bool = option(
-        False, "Also compare speed and accuracy: PyTorch in fp32 and bf16, the exported file, and for ONNX its weights "
-        "as int8.", panel="Runtime", unused_with=(_OF_WEIGHTS,),
+        False, "Also compare speed and accuracy: PyTorch in fp32 and bf16, the file, and its weights as int8.",
+        panel="Runtime", unused_with=(_OF_WEIGHTS,),
     )  # fmt: skip
     threads: int | None = common.THREADS
 

@@ -18,7 +18,7 @@ def _complete(incomplete: str) -> list[str]:
 
 MODEL = option(
     EMBEDDED_NAME,
-    "Run or model file of an image classifier, a torchvision network, or small (bundled, trained on CIFAR-10).",
+    "Run or model file of an image classifier, a torchvision network, or small (bundled, CIFAR-10).",
     panel="Model", metavar="MODEL", is_argument=True, complete=_complete,
 )  # fmt: skip
 MODEL_OPTION = replace(MODEL, is_argument=False)
@@ -27,7 +27,7 @@ IMAGES = option(
     is_argument=True, metavar="IMAGE", shown_default="a bundled image",
 )  # fmt: skip
 WEIGHTS = option(
-    None, "Weights of a torchvision network: name (IMAGENET1K_V1), .pth or .safetensors file, none (random), default.",
+    None, "Weights of a torchvision network: a name, a .pth or .safetensors file, none (random) or default.",
     panel="Model", shown_default="", metavar="NAME|FILE", complete=lambda: ["default", "none"],
 )  # fmt: skip
 

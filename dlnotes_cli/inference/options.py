@@ -21,8 +21,8 @@ SIZE = option(
     shown_default="what the file says",
 )  # fmt: skip
 NORMALIZE = option(
-    None, "ONNX file of another program: pixel scaling, imagenet (torchvision's mean and standard deviation), unit "
-    "(0 to 1) or symmetric (-1 to 1).", panel="Data", shown_default="what the file says",
+    None, "ONNX file of another program: pixel scaling: imagenet, unit (0 to 1) or symmetric (-1 to 1).",
+    panel="Data", shown_default="what the file says",
 )  # fmt: skip
 CLASSES = option(
     None, "ONNX file of another program: text file of its class names, one per line.", panel="Data", metavar="FILE",
@@ -30,8 +30,7 @@ CLASSES = option(
 )  # fmt: skip
 TTA = option(
     False,
-    "Test-time augmentation of images: average the predictions over one-pixel shifts and mirror images (digits: "
-    "shifts only). Takes 3 to 6 times as long.",
+    "Test-time augmentation: average over one-pixel shifts and mirror images; 3 to 6 times as slow.",
     panel="Model",
 )
 PRECISION = replace(common.PRECISION, help="fp32, bf16 or fp16 (mixed precision; fp16 on CUDA only), or auto: fp32.")

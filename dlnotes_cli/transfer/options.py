@@ -100,7 +100,7 @@ class TransferConfig(training.ClassifierConfig):
     dropout: float | None = _of_steps(training.DROPOUT)
     backbone: str | None = option(
         None,
-        "Pretrained torchvision network (--list shows all), or small, which is part of dlnotes and needs no download.",
+        "Pretrained torchvision network (see --list), or small (part of dlnotes, no download).",
         panel="Model",
         metavar="NAME",
         complete=lambda: [EMBEDDED_NAME, *BACKBONES],
@@ -158,7 +158,7 @@ class TransferConfig(training.ClassifierConfig):
     )  # fmt: skip
     map_method: Literal["pca", "tsne"] = option("pca", "Projection of --map", panel="Output", needs=("map_file",))
     list_backbones: bool = option(
-        False, "List the backbones with their size, accuracy and whether their weights are on this machine, and exit.",
+        False, "List the backbones with size and accuracy, and which weights are on this machine.",
         panel="Output", name="--list",
     )  # fmt: skip
     min_accuracy: float | None = training.MIN_ACCURACY

@@ -30,7 +30,7 @@ TOP = option(
     needs=("unit=top",),
 )  # fmt: skip
 FEATURE_LAYER = option(
-    None, "Layer of the feature vectors, by its name in 'dlnotes visualize layers MODEL'; averaged over positions.",
+    None, "Layer of the feature vectors, as 'visualize layers MODEL' names it; averaged over positions.",
     panel="Model", metavar="NAME", shown_default="the last one before the output layer",
 )  # fmt: skip
 

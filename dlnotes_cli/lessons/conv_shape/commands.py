@@ -12,7 +12,13 @@ from dlnotes_cli.shell.option import choices_of
 @command(
     panel="Calculate",
     task="lessons.conv_shape.conv_shape:conv_shape",
-    also=("lessons.conv_shape.results:ConvShapeResult",),
+    also=(
+        "lessons.conv_shape.stack:StackResult -> StackResult",
+        "lessons.conv_shape.comparison:ComparisonResult -> ComparisonResult",
+        "lessons.conv_shape.solved_size:SolveResult -> SolveResult",
+        "lessons.conv_shape.results:FormulaResult -> FormulaResult",
+        "lessons.conv_shape.results:GramResult -> GramResult",
+    ),
     examples=(
         'dlnotes conv-shape --input 3x130x130 "Conv2d(3, 10, 3)" "MaxPool2d(4, 4)"',
         "dlnotes conv-shape -W 130 -F 3 -S 1 -P 0",
