@@ -301,8 +301,8 @@ def run_processes(arguments: Sequence[str], count: int) -> int:
         rank, failure = failed.get_first_failure()
         if failure.exitcode > 0:
             return failure.exitcode
-        if rank == 0:
-            what = f"process 0 was killed by {signal.Signals(-failure.exitcode).name}"
+        if rank == 0 or 0 not in failed.failures:
+            what = f"process {rank} was killed by {signal.Signals(-failure.exitcode).name}"
             output.error(UnfinishedError("--devices", what, "continue with --resume"))
         return ExitCode.UNFINISHED
     return ExitCode.DONE
