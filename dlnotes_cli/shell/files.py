@@ -112,12 +112,6 @@ def check_room(folder: Path, needed: int, fix: str = "free space, or use another
         raise UnfinishedError(folder, f"the disk is too full: {needed:,} bytes needed, {free:,} free", fix)
 
 
-def check_png(option: str, path: Path) -> None:
-    """Raise InputError if the name of a plot to write does not end in .png."""
-    if path.suffix.lower() != ".png":
-        raise InputError(option, f"{path} does not end in .png", "give the name of a .png file")
-
-
 def check_output_file(option: str, path: Path, *, overwrite: bool, made: Path | None = None) -> None:
     """Raise InputError, before any work, if an output file cannot be written, or exists and `overwrite` is False.
 
