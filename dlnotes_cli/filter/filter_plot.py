@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.plots.figure import FRAME, GRAY, POINTS, Sheet
+from dlnotes_cli.plots.figure import FRAME, GRAY, POINTS, PlacedFigure
 from dlnotes_cli.plots.names import plain, shortened
 
 _IMAGE, _SQUARE = 3.0, 2.1  # inches of the longer side of an image, and of a kernel or spectrum
@@ -43,7 +43,7 @@ def draw_filters(rows: Sequence[FilterRow]) -> bytes:
     result_left = _IMAGE + _GAP + kernels * (_SQUARE + _GAP)
     result_width = _IMAGE + (_BAR + _BAR_LABELS if any(_is_raw(row) for row in rows) else 0)
     width = result_left + result_width + spectra * (_SQUARE + _AXIS + _BAR + _BAR_LABELS + _GAP)
-    sheet = Sheet(width, sum(heights) + len(rows) * (_HEADING + below))
+    sheet = PlacedFigure(width, sum(heights) + len(rows) * (_HEADING + below))
     top = 0.0
     for row, height in zip(rows, heights, strict=True):
         top += _HEADING
@@ -71,7 +71,7 @@ def _is_raw(row: FilterRow) -> bool:
     return bool(np.issubdtype(row.result.dtype, np.floating))
 
 
-def _draw_result(sheet: Sheet, row: FilterRow, left: float, top: float, height: float) -> None:
+def _draw_result(sheet: PlacedFigure, row: FilterRow, left: float, top: float, height: float) -> None:
     """The result: pixels as they are, other values in colors with a scale."""
     title = plain(shortened(row.name, _TITLE_COLUMNS))
     if not _is_raw(row):
@@ -94,20 +94,20 @@ def _height(image: NDArray[Any]) -> float:
 
 
 def _draw_image(
-    sheet: Sheet, image: NDArray[Any], left: float, top: float, height: float, title: str, note: str = ""
+    sheet: PlacedFigure, image: NDArray[Any], left: float, top: float, height: float, title: str, note: str = ""
 ) -> None:
     _, shown_height = sheet.image(image, left, top, _IMAGE, height)
     _draw_title(sheet, left + _IMAGE / 2, top + (height - shown_height) / 2, title, note)
 
 
-def _draw_title(sheet: Sheet, center: float, top: float, title: str, note: str = "") -> None:
+def _draw_title(sheet: PlacedFigure, center: float, top: float, title: str, note: str = "") -> None:
     """A title, and a note in a line below it, above `top`."""
     sheet.text(center, top - (0.21 if note else 0.05), title, ha="center", va="bottom")
     if note:
         sheet.text(center, top - 0.05, note, ha="center", va="bottom", fontsize=8, color=GRAY)
 
 
-def _draw_weights(sheet: Sheet, weights: NDArray[np.float64], left: float, top: float, title: str) -> None:
+def _draw_weights(sheet: PlacedFigure, weights: NDArray[np.float64], left: float, top: float, title: str) -> None:
     """A kernel whose cells are framed, since white ones would merge with the page."""
     rows, columns = weights.shape
     cell = _SQUARE / max(weights.shape)
@@ -140,7 +140,7 @@ def _numbers(weights: NDArray[np.float64], cell: float) -> tuple[list[str], floa
 
 
 def _draw_spectrum(
-    sheet: Sheet, spectrum: NDArray[np.floating[Any]], left: float, top: float, title: str, largest: float
+    sheet: PlacedFigure, spectrum: NDArray[np.floating[Any]], left: float, top: float, title: str, largest: float
 ) -> None:
     """A spectrum in decibels below `largest`, with frequency 0 in the center."""
     axes = sheet.axes(left, top, _SQUARE, _SQUARE)

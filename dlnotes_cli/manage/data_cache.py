@@ -50,9 +50,8 @@ class CacheContent:
         yield f"{output.size(self.bytes)} {self._what}"
 
 
-def list_cache(config: CacheListConfig | None = None) -> CacheContent:
-    """All cached folders, the most recently used first."""
-    del config  # which has no options of its own
+def list_cache(_config: CacheListConfig | None = None) -> CacheContent:
+    """All cached folders, the most recently used first; the command has no options that change them."""
     return CacheContent([_describe(entry) for entry in list_entries()], "in total")
 
 

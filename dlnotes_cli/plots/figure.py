@@ -43,7 +43,7 @@ class DrawnImage(NamedTuple):
     image: "AxesImage"
 
 
-class Sheet:
+class PlacedFigure:
     """A figure on which everything is placed in inches from the upper left corner.
 
     What lies outside extends the figure, so that nothing is cut. Placed images cost a fraction of axes for each.
