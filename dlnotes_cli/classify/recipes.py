@@ -68,10 +68,11 @@ CNN_BEST_WITHOUT_BATCH_NORM = replace(CNN_BEST, lr=1e-3)  # deep networks diverg
 # Jordan 2024 (arXiv:2404.00498), whose rates are for a sum over 1,024 samples: here they are for a mean over 512 and
 # the same decay of weights in a step.
 CNN_LARGE = ScratchRecipe(
-    optimizer="nesterov", lr=0.75, momentum=0.85, schedule="one-cycle", weight_decay=1.3e-3, l1=0.0,
+    optimizer="muon", lr=0.75, momentum=0.85, schedule="one-cycle", weight_decay=1.3e-3, l1=0.0,
     label_smoothing=0.2, augment="light", normalize="standard", val_split=0.1, ema=0.0,
     length=LengthDefaults(epochs=10, batch_size=512, min_steps=600),
 )  # fmt: skip
+FILTER_LR = 0.16  # factor on the learning rate of filters with muon
 NORM_BIAS_LR = 64.0  # factor on the learning rate of the biases of batch norm, which have no scale
 SCORE_LR = SCORE_SCALE**2  # of the output layer, whose weights are smaller by this factor
 

@@ -19,7 +19,7 @@ from dlnotes_cli.classify.affordable import (
 )
 from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.classify.recipes import NORM_BIAS_LR, SCORE_LR, CnnRecipe, ScratchRecipe
+from dlnotes_cli.classify.recipes import FILTER_LR, NORM_BIAS_LR, SCORE_LR, CnnRecipe, ScratchRecipe
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import parse_augment
@@ -218,6 +218,8 @@ class CnnTask(ScratchTask):
         for name, module in self.network.named_modules():
             if isinstance(module, nn.BatchNorm2d):
                 factors[f"{name}.bias"] = NORM_BIAS_LR
+            elif isinstance(module, nn.Conv2d) and self.recipe.optimizer == "muon":
+                factors[f"{name}.weight"] = FILTER_LR
             elif isinstance(module, nn.Linear):
                 factors |= {f"{name}.weight": SCORE_LR, f"{name}.bias": SCORE_LR}
         return factors

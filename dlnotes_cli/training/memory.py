@@ -18,7 +18,7 @@ MIN_BATCH_SIZE, MAX_BATCH_SIZE = 64, 2048  # of `--batch-size auto`
 _MEMORY_FRACTION = 0.6  # of the free memory that a step may use
 _FLOAT_BYTES, _HALF_BYTES = 4, 2
 _MOMENTS = {  # tensors of the optimizer for each parameter
-    "sgd": 0, "nesterov": 1, "rmsprop": 1, "adagrad": 1, "adadelta": 2, "adam": 2, "adamw": 2
+    "sgd": 0, "nesterov": 1, "muon": 1, "rmsprop": 1, "adagrad": 1, "adadelta": 2, "adam": 2, "adamw": 2
 }  # fmt: skip
 _COPIES = 3  # of each parameter besides: the weights, their gradients, the weights of the best validation
 _COUNTED = (nn.Conv2d, nn.Linear, nn.RNNBase)  # a gradient needs their outputs, or the activations of these

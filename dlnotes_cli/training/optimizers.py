@@ -13,6 +13,10 @@ from dlnotes_cli.training.recipes import OptimizerName, OptimizerSettings
 
 _TINY = 1e-32  # an average this small has no effect: its root is far below the `eps` of every optimizer
 _ADAMW_BETAS = (0.9, 0.99)  # PyTorch's default of 0.999 averages over more steps than short runs have
+_FILTER_DIMENSIONS = 4
+_FILTER_MOMENTUM = 0.6
+_ITERATIONS = 3  # after which the singular values that matter are between 0.4 and 1.3
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of odd powers, for fast growth of small singular values
 _WARMUP = 10  # in step t the decay of a moving average is at most (1 + t) / (10 + t)
 
 
@@ -38,12 +42,15 @@ def make_optimizer(
 
 def _optimizer(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
     name, lr, momentum = settings.optimizer, settings.lr, settings.momentum
-    if name == "nesterov" and not momentum:
-        raise InputError("--momentum", "nesterov needs a momentum above 0", "use 0.9, or --optimizer sgd")
+    if name in {"nesterov", "muon"} and not momentum:
+        raise InputError("--momentum", f"{name} needs a momentum above 0", "use 0.9, or --optimizer sgd")
     is_on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
+    if name == "muon" and not any(p.ndim == _FILTER_DIMENSIONS for group in groups for p in group["params"]):
+        raise InputError("--optimizer", "muon is for convolutions, and none is trained here", "use nesterov")
     makers: dict[OptimizerName, Callable[[], torch.optim.Optimizer]] = {
         "sgd": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True),
         "nesterov": lambda: torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True, fused=True),
+        "muon": lambda: Muon(groups, lr, momentum),
         "rmsprop": lambda: torch.optim.RMSprop(groups, lr=lr, foreach=True),
         "adagrad": lambda: torch.optim.Adagrad(groups, lr=lr, fused=is_on_cpu, foreach=not is_on_cpu),
         "adadelta": lambda: torch.optim.Adadelta(groups, lr=lr, foreach=True),
@@ -51,6 +58,47 @@ def _optimizer(groups: list[dict[str, Any]], settings: OptimizerSettings) -> tor
         "adamw": lambda: torch.optim.AdamW(groups, lr=lr, betas=_ADAMW_BETAS, fused=True),
     }
     return makers[name]()
+
+
+class Muon(torch.optim.SGD):
+    """SGD with Nesterov momentum, whose steps on the filters of convolutions are orthogonal matrices.
+
+    Filters (C_out, C_in, H, W) are kept at a mean norm of 1, so that the learning rate is relative to them, and their
+    gradient, as a matrix of C_out rows, is replaced by the nearest orthogonal one (Jordan et al. 2024,
+    kellerjordan.github.io/posts/muon). torch.optim.Muon takes matrices only.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float) -> None:
+        super().__init__(groups, lr=lr, momentum=momentum, nesterov=True, foreach=True)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # fit gives no closure
+        """Update all parameters that have a gradient."""
+        gradients = {}
+        for group in self.param_groups:
+            for filters in group["params"]:
+                if filters.ndim == _FILTER_DIMENSIONS and filters.grad is not None:
+                    gradient = gradients[filters] = filters.grad
+                    average = self.state[filters].setdefault("momentum_buffer", torch.zeros_like(gradient))
+                    average.mul_(_FILTER_MOMENTUM).add_(gradient)
+                    direction = orthogonalized(gradient.add(average, alpha=_FILTER_MOMENTUM).flatten(1))
+                    filters.mul_(len(filters) ** 0.5 / filters.norm().clamp(min=_TINY))
+                    filters.sub_(group["lr"] * direction.view_as(filters))
+                    filters.grad = None  # so that SGD leaves them
+        super().step(closure)
+        for filters, gradient in gradients.items():
+            filters.grad = gradient
+
+
+def orthogonalized(matrix: Tensor) -> Tensor:
+    """A matrix (M, N) with its singular vectors, and singular values near 1, by a Newton-Schulz iteration."""
+    a, b, c = _NEWTON_SCHULZ
+    wide = matrix.T if len(matrix) > matrix.shape[1] else matrix
+    wide = wide / wide.norm().clamp(min=_TINY)
+    for _ in range(_ITERATIONS):
+        gram = wide @ wide.T
+        wide = a * wide + (b * gram + c * gram @ gram) @ wide
+    return wide.T if wide.shape != matrix.shape else wide
 
 
 def define_momentum(optimizer: torch.optim.Optimizer) -> None:

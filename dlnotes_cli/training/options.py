@@ -68,7 +68,7 @@ OPTIMIZER = option(
     "Optimizer; it decides the default --lr and --weight-decay (docs/guide.md has a table).",
     panel="Training",
 )
-MOMENTUM = option(None, "Momentum of sgd and nesterov.", panel="Training", within="[0, 1)")
+MOMENTUM = option(None, "Momentum of sgd and nesterov; of muon without its filters.", panel="Training", within="[0, 1)")
 WEIGHT_DECAY = option(
     None,
     "Weight decay: L2 penalty on the weights (decoupled with adamw).",

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeVar
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.option import Config, value_text
 
-OptimizerName = Literal["sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adadelta"]
-MOMENTUM_OPTIMIZERS = ("sgd", "nesterov")  # those with a momentum that can be set
+OptimizerName = Literal["sgd", "nesterov", "muon", "adam", "adamw", "rmsprop", "adagrad", "adadelta"]
+MOMENTUM_OPTIMIZERS = ("sgd", "nesterov", "muon")  # those with a momentum that can be set
 ScheduleName = Literal["one-cycle", "cosine", "step", "constant"]
 
 LONG_BUDGET = "--time-budget 10m or more"  # in the help
@@ -19,6 +19,7 @@ _MAX_EPOCHS = 300
 _OPTIMIZER_DEFAULTS: dict[str, dict[str, float]] = {
     "sgd": {"lr": 0.1, "weight_decay": 5e-4},
     "nesterov": {"lr": 0.1, "weight_decay": 5e-4, "momentum": 0.9},
+    "muon": {"lr": 0.1, "weight_decay": 5e-4, "momentum": 0.9},
     "adam": {"lr": 3e-3, "weight_decay": 1e-4},
     "adamw": {"lr": 3e-3, "weight_decay": 0.05},
     "rmsprop": {"lr": 1e-3, "weight_decay": 0.0},
@@ -77,7 +78,7 @@ class OptimizerSettings:
 
     optimizer: OptimizerName
     lr: float
-    momentum: float  # used by sgd and nesterov only
+    momentum: float  # used by sgd, nesterov and muon only
     weight_decay: float
 
 

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.optimizers import MovingAverage, clear_tiny_averages, make_optimizer, swapped_weights
+from dlnotes_cli.training.optimizers import (
+    MovingAverage,
+    clear_tiny_averages,
+    make_optimizer,
+    orthogonalized,
+    swapped_weights,
+)
 from dlnotes_cli.training.recipes import OptimizerSettings
 
 
@@ -49,9 +55,43 @@ def test_optimizers_are_those_of_torch_with_decay_of_matrices_only(name: Any, ma
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_nesterov_needs_a_momentum() -> None:
-    with pytest.raises(InputError, match="--momentum: nesterov needs a momentum above 0"):
-        make_optimizer(nn.Linear(2, 2), OptimizerSettings("nesterov", 0.1, 0.0, 0.0))
+def test_muon_takes_orthogonal_steps_on_filters_and_those_of_nesterov_on_the_rest() -> None:
+    found, expected = nn.Conv2d(3, 8, 2), nn.Conv2d(3, 8, 2)
+    expected.load_state_dict(found.state_dict())
+    muon = make_optimizer(found, OptimizerSettings("muon", 0.1, 0.9, 0.0))
+    nesterov = torch.optim.SGD([expected.bias], lr=0.1, momentum=0.9, nesterov=True)  # type: ignore[list-item]
+    gradients = [torch.randn(8, 3, 2, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
+    averages = [gradients[0] * 1.6, gradients[1] * 1.6 + gradients[0] * 0.36]  # Nesterov momentum of 0.6
+    for gradient, average in zip(gradients, averages, strict=True):
+        before = found.weight.detach() * 8**0.5 / found.weight.detach().norm()
+        found.weight.grad, found.bias.grad = gradient, torch.ones(8)  # type: ignore[union-attr]
+        expected.bias.grad = torch.ones(8)  # type: ignore[union-attr]
+        muon.step()
+        nesterov.step()
+        step = ((before - found.weight.detach()) / 0.1).flatten(1).double()
+        left, _, right = torch.linalg.svd(average.flatten(1).double(), full_matrices=False)
+        values = left.T @ step @ right.T
+        assert (values - values.diag().diag()).abs().max() < 1e-4  # the singular vectors are those of the gradient
+        assert values.diag().min() > 0.3
+        assert values.diag().max() < 1.4
+        assert found.weight.grad is gradient
+    torch.testing.assert_close(found.bias, expected.bias)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4)])
+def test_zero_is_its_own_orthogonal_matrix(shape: tuple[int, int]) -> None:
+    assert torch.equal(orthogonalized(torch.zeros(shape)), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("name", ["nesterov", "muon"])
+def test_nesterov_and_muon_need_a_momentum(name: Any) -> None:
+    with pytest.raises(InputError, match=f"--momentum: {name} needs a momentum above 0"):
+        make_optimizer(nn.Conv2d(2, 2, 1), OptimizerSettings(name, 0.1, 0.0, 0.0))
+
+
+def test_muon_needs_a_convolution() -> None:
+    with pytest.raises(InputError, match="--optimizer: muon is for convolutions"):
+        make_optimizer(nn.Linear(2, 2), OptimizerSettings("muon", 0.1, 0.9, 0.0))
 
 
 def averages_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
