@@ -19,7 +19,7 @@ WIDTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)  # 16 channels and multipl
 EARLY_SIZE = 0.625
 USABLE = 0.9  # of the time budget; the rest is for validations
 MEASURING = 0.1  # of the time budget, after which no further network is measured
-_EPOCHS = 12.0  # that a network needs for each unit of its width, less two
+_EPOCHS = 10.0  # that a network needs for each unit of its width, less two
 _FEW_EPOCHS = 8.0  # below which smaller images are worth their time
 _STEPS = 4  # that are measured; the first one is not counted
 

@@ -39,7 +39,8 @@ def test_a_longer_budget_is_spent_on_channels_and_a_short_one_on_smaller_images(
     chosen = [chosen_on(3400, budget) for budget in (20, 120, 600, 1200, 1e5)]
     assert [width for width, _, _ in chosen] == sorted(width for width, _, _ in chosen)
     assert chosen[0] == (0.25, EARLY_SIZE, "bf16")
-    assert chosen[1] == (0.5, 1.0, "bf16")
+    assert chosen[1] == (0.75, EARLY_SIZE, "bf16")
+    assert chosen[2] == (1.0, 1.0, "bf16")
     assert chosen[-1] == (WIDTHS[-1], 1.0, "bf16")
     assert chosen_on(10, 1) == (WIDTHS[0], EARLY_SIZE, "bf16")  # a machine that cannot do one epoch
     assert [chosen_on(1000, 120, bf16=factor)[2] for factor in (0.8, 1.2)] == ["fp32", "bf16"]
