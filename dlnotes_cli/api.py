@@ -38,7 +38,9 @@ from typing import Any
 from dlnotes_cli.cli import COMMANDS, load_command
 
 _SHARED = {  # public names that belong to no command, by module
-    "shapes": ("WindowSpec", "analyze", "solve"),
+    "shapes.report": ("analyze",),
+    "shapes.sliding_window": ("SlidingWindow", "TransposedWindow"),
+    "shapes.solver": ("Axis", "solve"),
     "shell": ("output",),
     "shell.codec": ("to_json",),
     "shell.errors": ("DlnotesError", "GateError", "InputError", "StoppedError", "UnfinishedError"),

@@ -111,7 +111,9 @@ from dlnotes_cli.serve.server import Listening as Listening
 from dlnotes_cli.serve.server import Server as Server
 from dlnotes_cli.shapes.report import NetworkReport as NetworkReport
 from dlnotes_cli.shapes.report import analyze as analyze
-from dlnotes_cli.shapes.solver import WindowSpec as WindowSpec
+from dlnotes_cli.shapes.sliding_window import SlidingWindow as SlidingWindow
+from dlnotes_cli.shapes.sliding_window import TransposedWindow as TransposedWindow
+from dlnotes_cli.shapes.solver import Axis as Axis
 from dlnotes_cli.shapes.solver import solve as solve
 from dlnotes_cli.shell import output as output
 from dlnotes_cli.shell.codec import to_json as to_json

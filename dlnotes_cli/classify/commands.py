@@ -44,17 +44,8 @@ def train_cnn(config: TrainCnnConfig) -> None:
 
 def _print_network(config: TrainCnnConfig) -> None:
     from dlnotes_cli.classify.train_cnn import report_network
-    from dlnotes_cli.shapes.course import course_notes
-    from dlnotes_cli.shapes.table import report_lines
 
-    report = report_network(config)
-    if config.json:
-        output.document(config.command, to_json(report))
-    else:
-        for line in report_lines(report):
-            output.line(line)
-    for note in course_notes(report):
-        output.note(note)
+    show(report_network(config), config)
 
 
 @command(

@@ -1,8 +1,47 @@
-"""`dlnotes perceptron` and `dlnotes descend`."""
+"""`dlnotes loss`, `trace`, `perceptron` and `descend`."""
 
+from dlnotes_cli.lessons.loss.options import LossConfig
 from dlnotes_cli.lessons.options import DescendConfig, PerceptronConfig
+from dlnotes_cli.lessons.trace.options import TraceConfig
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.shell.show import check_outputs, show
+
+
+@command(
+    panel="Calculate",
+    task="lessons.loss.loss:calculate_loss -> LossResult",
+    examples=(
+        'dlnotes loss --scores "2 1 0" --true 0',
+        'dlnotes loss --probabilities ".8 .7 .1" --true "1 1 0" --explain',
+    ),
+)
+def loss(config: LossConfig) -> None:
+    """Calculate losses, softmax, likelihood and gradients from scores or probabilities.
+
+    Prints for each class or number: score, target, share of the sum, softmax or
+    sigmoid, its logarithm, and the gradient of the loss with respect to the score.
+    Losses agree with torch.nn.functional; logarithms are natural (nats), next to bits.
+    Cross-entropy also takes distributions in --true, one number for each class.
+    """
+
+
+@command(
+    panel="Calculate",
+    task="lessons.trace.trace:trace -> TraceResult | TextTrace",
+    also=("lessons.trace.text_trace:trace_text",),
+    examples=(
+        'dlnotes trace "Linear(3, 2); Tanh()" --input 1x3 --weights seed:7',
+        'dlnotes trace "LSTM(1, 1)" --input 1 --state 0.5 --memory 1 --weights ones',
+    ),
+)
+def trace(config: TraceConfig) -> None:
+    """Follow numbers through a network, forward and back, and through the gates of recurrent cells.
+
+    Prints the output of each layer, the local derivative (one number for each
+    output of an activation, else the Jacobian matrix) and the gradient of the
+    loss with respect to the output; for a recurrent layer, every gate at every
+    time step.
+    Everything is computed in float64.
+    """
 
 
 @command(
@@ -21,13 +60,6 @@ def perceptron(config: PerceptronConfig) -> None:
     With --rule sigmoid, the output is a probability, and every point counts.
     Errors and loss are measured after each epoch, over all points.
     """
-    from dlnotes_cli.lessons.drawings import write_drawings
-    from dlnotes_cli.lessons.perceptron import perceptron as task
-
-    check_outputs(config)
-    result = task(config)
-    write_drawings(result, "perceptron_plot")
-    show(result, config)
 
 
 @command(
@@ -44,10 +76,3 @@ def descend(config: DescendConfig) -> None:
     The optimizers are those of torch.optim; gradients come from autograd.
     A run has reached a minimum when its distance to it stays below 1% of the diagonal of the drawn region.
     """
-    from dlnotes_cli.lessons.descend import descend as task
-    from dlnotes_cli.lessons.drawings import write_drawings
-
-    check_outputs(config)
-    result = task(config)
-    write_drawings(result, "descend_plot")
-    show(result, config)

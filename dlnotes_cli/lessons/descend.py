@@ -1,6 +1,6 @@
 """`descend`: optimizers of torch.optim side by side on a surface."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import dist, isfinite
 from operator import attrgetter
@@ -9,11 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dlnotes_cli.lessons.drawings import Animated
-from dlnotes_cli.lessons.expressions import Formula
+from dlnotes_cli.lessons.drawings import Animated, drawn
 from dlnotes_cli.lessons.options import DescendConfig, RacingOptimizer
-from dlnotes_cli.lessons.surfaces import Surface
-from dlnotes_cli.shell.codec import HIDDEN, in_json, in_json_as, named, through
+from dlnotes_cli.lessons.surfaces import Formula, Surface
+from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, in_json, named, through
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.output import number
 from dlnotes_cli.shell.show import Table
@@ -35,42 +34,31 @@ class Run:
 
     optimizer: RacingOptimizer
     lr: float
-    path: tuple[Point, ...] = field(metadata=HIDDEN)
-    values: tuple[float, ...] = field(metadata=HIDDEN)
+    points: tuple[Point, ...] = field(metadata=HIDDEN)
+    heights: tuple[float, ...] = field(metadata=HIDDEN)
     kind: EndPoint = field(metadata=named("reached"))
     minimum: Point | None = None  # the known one that it reached
     steps: int | None = None
-    has_path: bool = field(default=False, metadata=HIDDEN)  # whether JSON has each point and its value
-
-    @property
-    @in_json_as("path", optional=True)
-    def shown_path(self) -> tuple[Point, ...] | None:
-        """The points, with `has_path`."""
-        return self.path if self.has_path else None
-
-    @property
-    @in_json_as("values", optional=True)
-    def shown_values(self) -> tuple[float, ...] | None:
-        """The values at the points, with `has_path`."""
-        return self.values if self.has_path else None
+    path: tuple[Point, ...] | None = field(default=None, metadata=OPTIONAL)  # the points, with --verbose
+    values: tuple[float, ...] | None = field(default=None, metadata=OPTIONAL)  # the heights, with --verbose
 
     @property
     @in_json
     def start(self) -> Point:
         """The first point."""
-        return self.path[0]
+        return self.points[0]
 
     @property
     @in_json
     def end(self) -> Point:
         """The last point."""
-        return self.path[-1]
+        return self.points[-1]
 
     @property
     @in_json
     def value(self) -> float:
         """The value at the last point."""
-        return self.values[-1]
+        return self.heights[-1]
 
 
 @dataclass(frozen=True)
@@ -138,7 +126,9 @@ def descend(config: DescendConfig) -> DescendResult:
         for name, lr in zip(config.optimizer, rates, strict=True)
         for run in _runs(name, lr, starts, surface, config)  # type: ignore[arg-type]  # validated by the config
     ]
-    return DescendResult(config, surface, tuple(replace(run, has_path=config.verbose) for run in runs))
+    if config.verbose:
+        runs = [replace(run, path=run.points, values=run.heights) for run in runs]
+    return drawn(DescendResult(config, surface, tuple(runs)), "descend_plot")
 
 
 def evaluate(formula: Formula, points: Tensor) -> Tensor:
@@ -159,17 +149,11 @@ def _starts(config: DescendConfig, surface: Surface) -> Tensor:
 
 
 def _optimizer(name: RacingOptimizer, points: Tensor, lr: float, momentum: float) -> torch.optim.Optimizer:
-    makers: dict[RacingOptimizer, Callable[[], torch.optim.Optimizer]] = {
-        "sgd": lambda: torch.optim.SGD([points], lr),
-        "momentum": lambda: torch.optim.SGD([points], lr, momentum=momentum),
-        "nesterov": lambda: torch.optim.SGD([points], lr, momentum=momentum, nesterov=True),
-        "adagrad": lambda: torch.optim.Adagrad([points], lr),
-        "adadelta": lambda: torch.optim.Adadelta([points], lr),
-        "rmsprop": lambda: torch.optim.RMSprop([points], lr),
-        "adam": lambda: torch.optim.Adam([points], lr),
-        "adamw": lambda: torch.optim.AdamW([points], lr),
-    }
-    return makers[name]()
+    if name in {"sgd", "momentum", "nesterov"}:
+        return torch.optim.SGD([points], lr, momentum=0 if name == "sgd" else momentum, nesterov=name == "nesterov")
+    names = {"adagrad": "Adagrad", "adadelta": "Adadelta", "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW"}
+    optimizer: torch.optim.Optimizer = getattr(torch.optim, names[name])([points], lr)
+    return optimizer
 
 
 def _runs(name: RacingOptimizer, lr: float, starts: Tensor, surface: Surface, config: DescendConfig) -> list[Run]:

@@ -27,12 +27,12 @@ _WIDEST = 1.5  # times the region: how much of a path that leaves it is drawn
 
 def draw(result: DescendResult) -> bytes:
     """The whole paths."""
-    return png(_figure(result, max(len(run.path) for run in result.runs)))
+    return png(_figure(result, max(len(run.points) for run in result.runs)))
 
 
 def animate(result: DescendResult) -> bytes:
     """An animation in which the paths grow."""
-    longest = max(len(run.path) for run in result.runs)
+    longest = max(len(run.points) for run in result.runs)
     counts = sorted(set(np.linspace(1, longest, min(longest, _MOST_FRAMES)).round().astype(int).tolist()))
     return gif((_figure(result, count) for count in counts), _FRAME_S)
 
@@ -59,7 +59,7 @@ def _bounds(result: DescendResult) -> Bounds:
     """The region of the surface, made larger for paths that go beyond it, within reason."""
     bounds = []
     for i, (low, high) in enumerate(result.surface.bounds):
-        reached = [point[i] for run in result.runs for point in run.path]
+        reached = [point[i] for run in result.runs for point in run.points]
         spare = (_WIDEST - 1) * (high - low)
         bounds.append((max(min(low, *reached), low - spare), min(max(high, *reached), high + spare)))
     return tuple(bounds)
@@ -90,7 +90,7 @@ def _draw_contours(axes: "Axes", result: DescendResult, bounds: Bounds, count: i
         axes.contourf(x, y, heights, levels=levels, cmap="Greys_r", alpha=0.6, norm=BoundaryNorm(levels, 256))
         axes.contour(x, y, heights, levels=levels, colors="white", linewidths=0.5)
     for run, color in _colored(result):
-        path = np.array(run.path[:count])
+        path = np.array(run.points[:count])
         axes.plot(path[:, 0], path[:, 1], "-", color=color, linewidth=1.8)
         axes.plot(path[0, 0], path[0, 1], "o", color=color, markeredgecolor="black", ms=6, zorder=4)
         axes.plot(path[-1, 0], path[-1, 1], "*", color=color, markeredgecolor="black", ms=11, zorder=5)
@@ -103,7 +103,7 @@ def _draw_profile(axes: "Axes", result: DescendResult, bounds: Bounds, count: in
     x = np.linspace(*bounds[0], 4 * _CELLS)
     axes.plot(x, _heights(result.surface, x[:, None]), color="#666666", linewidth=1.5)
     for run, color in _colored(result):
-        path, values = np.array(run.path[:count])[:, 0], np.array(run.values[:count])
+        path, values = np.array(run.points[:count])[:, 0], np.array(run.heights[:count])
         axes.plot(path, values, ".-", color=color, linewidth=1, ms=3, alpha=0.6)
         axes.plot(path[0], values[0], "o", color=color, markeredgecolor="black", ms=7, zorder=4)
         axes.plot(path[-1], values[-1], "*", color=color, markeredgecolor="black", ms=12, zorder=5)
@@ -115,12 +115,12 @@ def _draw_values(axes: "Axes", result: DescendResult, bounds: Bounds, count: int
     labeled: set[str] = set()
     for run, color in _colored(result):
         label = _label(run)
-        axes.plot(run.values[:count], color=color, label=None if label in labeled else label, linewidth=1.5)
+        axes.plot(run.heights[:count], color=color, label=None if label in labeled else label, linewidth=1.5)
         labeled.add(label)
     everything = [
         value
         for run in result.runs
-        for point, value in zip(run.path, run.values, strict=True)
+        for point, value in zip(run.points, run.heights, strict=True)
         if all(low <= x <= high for x, (low, high) in zip(point, bounds, strict=True))
     ]
     if min(everything) > 0 and max(everything) > _LARGE_RATIO * min(everything):
@@ -129,7 +129,7 @@ def _draw_values(axes: "Axes", result: DescendResult, bounds: Bounds, count: int
     else:
         spare = 0.05 * (max(everything) - min(everything)) or 1.0
         axes.set_ylim(min(everything) - spare, max(everything) + spare)
-    axes.set_xlim(0, max(len(run.path) for run in result.runs) - 1 or 1)
+    axes.set_xlim(0, max(len(run.points) for run in result.runs) - 1 or 1)
     axes.set(xlabel="step", ylabel="value")
     axes.grid(alpha=0.3)
     if len(labeled) > _MOST_INSIDE:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import HIDDEN, in_json
@@ -47,9 +47,12 @@ class Animated(Plotted):
         return path
 
 
-def write_drawings(result: Plotted, module: str) -> None:
-    """Write what `draw` and `animate` of a module of lessons make of a result; it is loaded only where it is needed."""
+Drawable = TypeVar("Drawable", bound=Plotted)
+
+
+def drawn(result: Drawable, module: str) -> Drawable:
+    """The result, after writing what `draw` and `animate` of a module of lessons make of it, loaded only if needed."""
     for path, function in ((result.plot, "draw"), (getattr(result, "animation", None), "animate")):
         if path is not None:
-            drawing = getattr(import_module(f"dlnotes_cli.lessons.{module}"), function)
-            files.atomic_write(path, drawing(result))
+            files.atomic_write(path, getattr(import_module(f"dlnotes_cli.lessons.{module}"), function)(result))
+    return result

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-from dlnotes_cli.lessons.expressions import parse_formula
-from dlnotes_cli.lessons.surfaces import SURFACES, Surface, custom_surface
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.output import counted
 from dlnotes_cli.shell.parse import items, numbers
+
+if TYPE_CHECKING:
+    from dlnotes_cli.lessons.surfaces import Surface
 
 Gate = Literal["and", "or", "not", "xor", "nand", "nor"]
 PredictionRule = Literal["step", "sigmoid"]
@@ -131,7 +132,8 @@ class DescendConfig(Config):
 
     surface: str = option(
         "himmelblau", "bowl, ravine, saddle, hills, rosenbrock, beale, himmelblau, or a formula of x, or of x and y.",
-        panel="Data", metavar="NAME|FORMULA", complete=lambda: list(SURFACES),
+        panel="Data", metavar="NAME|FORMULA",
+        complete=lambda: ["bowl", "ravine", "saddle", "hills", "rosenbrock", "beale", "himmelblau"],
     )  # fmt: skip
     start: tuple[float, ...] | None = option(
         None, "Starting point, one number for each variable.", panel="Data", parse=numbers, within=_LARGEST,
@@ -188,8 +190,10 @@ class DescendConfig(Config):
                 raise InputError("--optimizer", f"{run[0]} runs twice", "drop one, or give each its own --lr")
 
     @property
-    def chosen_surface(self) -> Surface:
+    def chosen_surface(self) -> "Surface":
         """The named surface, or the one of the formula. Raises InputError for a formula that is not valid."""
+        from dlnotes_cli.lessons.surfaces import SURFACES, custom_surface, parse_formula  # other commands do not parse
+
         if self.surface in SURFACES:
             return SURFACES[self.surface].around(self.start)
         if self.surface.isidentifier() and self.surface not in {"x", "y"}:

@@ -1,4 +1,8 @@
-"""`perceptron`: a line between two classes, moved point by point."""
+"""`perceptron`: a line between two classes, moved point by point.
+
+The step rule never settles where no line separates the classes, so the best line of all epochs is kept: the pocket
+algorithm (Gallant 1990, "Perceptron-based learning algorithms"), here with the errors after each epoch.
+"""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -9,7 +13,7 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.table import column_numbers, read_table_argument
 from dlnotes_cli.data.table_columns import read_labels
-from dlnotes_cli.lessons.drawings import Animated
+from dlnotes_cli.lessons.drawings import Animated, drawn
 from dlnotes_cli.lessons.options import Gate, PerceptronConfig, PredictionRule
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, inlined, named, through
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
@@ -22,17 +26,12 @@ _ROWS = 10  # of a table of many epochs
 _MOST_WEIGHTS = 3  # that fit into 80 columns
 _MOST_STEPS = 100_000  # of a line towards one point
 _ROUNDING = 1e-12  # of the sum of the absolute terms of a score: what is nearer to 0 is a point on the line
-_CORNERS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
-_GATES: dict[Gate, tuple[int, int, int, int]] = {  # the output at each corner
-    "and": (0, 0, 0, 1),
-    "or": (0, 1, 1, 1),
-    "not": (1, 0, 1, 0),
-    "nand": (1, 1, 1, 0),
-    "nor": (1, 0, 0, 0),
-}
+_GATES: dict[Gate, tuple[int, int, int, int]] = {  # the output at the corners (0, 0), (0, 1), (1, 0) and (1, 1)
+    "and": (0, 0, 0, 1), "or": (0, 1, 1, 1), "not": (1, 0, 1, 0), "nand": (1, 1, 1, 0), "nor": (1, 0, 0, 0)
+}  # fmt: skip
 _NOT_SEPARATED = (
-    "the step rule never ends where no line separates the classes; the epoch with the fewest errors is marked, and "
-    "--rule sigmoid settles"
+    "the step rule never ends where no line separates the classes; the pocket algorithm (Gallant 1990) keeps the line "
+    "with the fewest errors, and --rule sigmoid settles"
 )
 _COURSE_STOPS_EARLY = "the course stops after one update, when the point is still on the wrong side"
 
@@ -99,13 +98,13 @@ class _Taught(Animated):
     @property
     @inlined
     def line(self) -> Line:
-        """The last line."""
+        """The line that is kept: the last one, unless another is better."""
         return Line(self.lines[-1].weights, self.lines[-1].bias)
 
 
 @dataclass(frozen=True)
 class PerceptronResult(_Taught):
-    """The line after each epoch; `best` is the first epoch with the fewest errors."""
+    """The line after each epoch; `best` is the first epoch with the fewest errors, which the step rule keeps."""
 
     points: LabeledPoints = field(metadata=INLINE)
     epochs: tuple[Epoch, ...]
@@ -121,22 +120,44 @@ class PerceptronResult(_Taught):
         return min(self.epochs, key=lambda epoch: epoch.errors)
 
     @property
+    def kept(self) -> Epoch:
+        """The best epoch for the step rule, which has no other measure; the last one for the sigmoid."""
+        return self.best if self.rule == "step" else self.epochs[-1]
+
+    @property
+    @inlined
+    def line(self) -> Line:
+        """The line after the kept epoch."""
+        return Line(self.kept.weights, self.kept.bias)
+
+    @property
     @in_json
     def best_epoch(self) -> int:
-        """The number of that epoch."""
+        """The number of the best epoch."""
         return self.best.epoch
 
     @property
     @in_json
     def errors(self) -> int:
-        """The number of wrong points after the last epoch."""
-        return self.epochs[-1].errors
+        """The number of points on the wrong side of the kept line."""
+        return self.kept.errors
 
     @property
     @in_json
     def separated(self) -> bool:
-        """Whether the last line separates the classes."""
+        """Whether the kept line separates the classes."""
         return not self.errors
+
+    @property
+    @in_json
+    def margin(self) -> float | None:
+        """The least distance of a point to the kept line, negative on the wrong side; None for weights of 0."""
+        weights, bias = np.array(self.line.weights), self.line.bias
+        if not weights.any():
+            return None
+        scores = self.points.x @ weights + bias
+        scores[_on_the_line(scores, self.points.x, weights, bias)] = 0.0
+        return float(np.where(self.points.y == 1, scores, -scores).min() / np.linalg.norm(weights)) + 0.0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -144,24 +165,28 @@ class PerceptronResult(_Taught):
         return (_NOT_SEPARATED,) if self.rule == "step" and self.errors else ()
 
     def table(self) -> Iterator[Table | str]:
-        """A row for some of the epochs, and how well the best one separates."""
+        """A row for some of the epochs, among them the best one, and how well it separates."""
         last = self.epochs[-1].epoch
         stride = max(1, -(-last // _ROWS))
-        shown = [one for one in self.epochs if one.epoch % stride == min(1, stride - 1) or one.epoch in {0, last}]
+        always = {0, self.best_epoch, last}
         names = [f"w {printable(name)}" for name in self.points.columns[:_MOST_WEIGHTS]]
-        columns = ["epoch", *names, "bias", "errors", "accuracy", "loss"]
+        marked = [] if self.best_epoch == last else [""]  # the column of the mark
+        columns = ["epoch", *names, "bias", "errors", "accuracy", "loss", *marked]
         rows = [
             [
                 one.epoch, *map(number, (*one.weights[: len(names)], one.bias)), one.errors, f"{one.accuracy:.4f}",
-                f"{one.loss:.4f}",
+                f"{one.loss:.4f}", *("best" if one is self.best else "" for _ in marked),
             ]
-            for one in shown
+            for one in self.epochs if one.epoch % stride == min(1, stride - 1) or one.epoch in always
         ]  # fmt: skip
-        yield Table(columns, rows, columns, is_result=True)
+        yield Table(columns, rows, set(columns) - {""}, is_result=True)
         if self.rule == "step" and self.separated:
-            yield f"separated after {counted(last, 'epoch')}"
+            through_a_point = ": the line passes through a point, which counts as class 1" if self.margin == 0 else ""
+            yield f"separated after {counted(last, 'epoch')}, with a margin of {number(self.margin)}{through_a_point}"
         else:
-            yield f"fewest errors: {self.best.errors} of {len(self.points.y)} points, after epoch {self.best.epoch}"
+            kept = "; its line is kept" if self.rule == "step" else ""
+            errors = f"{self.best.errors} of {len(self.points.y)} points"
+            yield f"fewest errors: {errors}, after epoch {self.best.epoch}{kept}"
 
 
 @dataclass(frozen=True)
@@ -197,8 +222,7 @@ class LineResult(_Taught):
 
     def table(self) -> Iterator[Table | str]:
         """A row for each step, and when the point was on its side."""
-        names = [f"w{i}" for i in range(1, len(self.point) + 1)]
-        columns = ["step", *names, "bias", "score", "predicted"]
+        columns = ["step", *(f"w{i}" for i in range(1, len(self.point) + 1)), "bias", "score", "predicted"]
         rows = [
             [one.step, *map(number, (*one.weights, one.bias, one.score)), int(one.score >= 0)] for one in self.steps
         ]
@@ -212,23 +236,25 @@ class LineResult(_Taught):
 def perceptron(config: PerceptronConfig) -> PerceptronResult | LineResult:
     """Train a perceptron on points, or move one line. Raises InputError for points that it cannot read."""
     if config.line is not None and config.point is not None:
-        return _move_line(config, np.array(config.line[:-1]), config.line[-1], np.array(config.point))
+        moved = _move_line(config, np.array(config.line[:-1]), config.line[-1], np.array(config.point))
+        return drawn(moved, "perceptron_plot")
     points = _points(config)
     weights, bias = _initial(config, points.x.shape[1])
-    epochs = []
-    for epoch in _train(points, weights, bias, config):
-        if not np.isfinite([*epoch.weights, epoch.bias, epoch.loss]).all():
-            raise UnfinishedError("--lr", f"the weights overflow in epoch {epoch.epoch}", "use a smaller --lr")
-        epochs.append(epoch)
-        if config.rule == "step" and not epoch.errors:
-            break
-    return PerceptronResult(config, points, tuple(epochs))
+    epochs = [_measured(0, points, weights, bias)]
+    is_step = config.rule == "step"
+    while len(epochs) <= (config.epochs or _EPOCHS) and not (is_step and epochs[-1].errors == 0):
+        for x, y in zip(points.x, points.y.tolist(), strict=True):
+            weights, bias = _updated(weights, bias, x, y, config)
+        epochs.append(_measured(len(epochs), points, weights, bias))
+        if not np.isfinite([*epochs[-1].weights, epochs[-1].bias, epochs[-1].loss]).all():
+            raise UnfinishedError("--lr", f"the weights overflow in epoch {epochs[-1].epoch}", "use a smaller --lr")
+    return drawn(PerceptronResult(config, points, tuple(epochs)), "perceptron_plot")
 
 
 def _points(config: PerceptronConfig) -> LabeledPoints:
     if config.gate is not None:
-        labels = np.array(_GATES[config.gate])
-        return LabeledPoints(np.array(_CORNERS), labels, ("x1", "x2"), ("0", "1"))
+        corners = np.array([(x1, x2) for x1 in (0.0, 1.0) for x2 in (0.0, 1.0)])
+        return LabeledPoints(corners, np.array(_GATES[config.gate]), ("x1", "x2"), ("0", "1"))
     table = read_table_argument(str(config.csv), has_header=config.header)
     target = config.target or table.header[-1]
     labels, classes = read_labels(table, target)
@@ -243,9 +269,7 @@ def _points(config: PerceptronConfig) -> LabeledPoints:
 
 def _initial(config: PerceptronConfig, inputs: int) -> tuple[Vector, float]:
     """Weights (D,) and bias before the first epoch. The generator is that of the course's notebook."""
-    chosen = config.init
-    if chosen is None and config.gate is not None:
-        chosen = (0.0,)
+    chosen = (0.0,) if config.init is None and config.gate is not None else config.init
     if not chosen:
         generator = np.random.RandomState(config.seed % 2**32)
         return generator.normal(scale=1 / inputs**0.5, size=inputs), 0.0
@@ -257,19 +281,11 @@ def _initial(config: PerceptronConfig, inputs: int) -> tuple[Vector, float]:
     return np.array(chosen[:-1]), chosen[-1]
 
 
-def _train(points: LabeledPoints, weights: Vector, bias: float, config: PerceptronConfig) -> Iterator[Epoch]:
-    """The start, then each epoch: every point in its order moves the line, for `step` only if it is wrong."""
-    yield _measured(0, points, weights, bias)
-    for epoch in range(1, (config.epochs or _EPOCHS) + 1):
-        for x, y in zip(points.x, points.y.tolist(), strict=True):
-            weights, bias = _updated(weights, bias, x, y, config)
-        yield _measured(epoch, points, weights, bias)
-
-
 def _updated(weights: Vector, bias: float, x: Vector, y: int, config: PerceptronConfig) -> tuple[Vector, float]:
     """The line after one point: lr (y - output) times its coordinates is added to the weights, and to the bias."""
     score = _score(x, weights, bias)
-    output = float(score >= 0) if config.rule == "step" else float(_sigmoid(np.array(score)))
+    with np.errstate(over="ignore"):
+        output = float(score >= 0) if config.rule == "step" else float(1 / (1 + np.exp(-score)))
     change = config.learning_rate * (y - output)
     return weights + change * x, bias + change
 
@@ -291,12 +307,6 @@ def _score(x: Vector, weights: Vector, bias: float) -> float:
 def _on_the_line(scores: Vector, x: Vector, weights: Vector, bias: float) -> NDArray[np.bool_]:
     """Which scores differ from 0 by no more than the rounding of their terms."""
     return np.asarray(np.abs(scores) <= _ROUNDING * (np.abs(x) @ np.abs(weights) + abs(bias)))
-
-
-def _sigmoid(score: Vector) -> Vector:
-    """1 / (1 + exp(-s)), 0 where exp(-s) overflows."""
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-score)))
 
 
 def _move_line(config: PerceptronConfig, weights: Vector, bias: float, x: Vector) -> LineResult:

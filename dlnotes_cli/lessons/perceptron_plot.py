@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlnotes_cli.lessons.perceptron import LabeledPoints, Line, LineResult, PerceptronResult
+from dlnotes_cli.lessons.perceptron import Epoch, LabeledPoints, Line, LineResult, PerceptronResult
 from dlnotes_cli.plots.figure import COLORS, gif, new_figure, png
 from dlnotes_cli.plots.names import plain, shortened
 from dlnotes_cli.shell.errors import InputError
@@ -16,73 +16,76 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PLANE = 2  # coordinates that can be drawn
-_MOST_LINES, _MOST_FRAMES = 40, 60
+_MOST_LINES, _MOST_FRAMES, _MOST_MARKERS = 40, 60, 15
 _FRAME_S, _SLOWEST_FRAME_S = 0.15, 1.0
 _SHORTEST_S = 5.0  # of an animation, unless it has very few frames
 _NAME_COLUMNS = 14
-_MARKERS = "ox"
 _MARGIN = 0.25  # of the range of the points
+_BLUE, _ORANGE, *_ = COLORS
 
 
 def draw(result: PerceptronResult | LineResult) -> bytes:
     """The lines of all epochs or steps, the later ones darker, and the curve of the errors."""
-    return png(_figure(result, result.lines))
+    return png(_figure(result, len(result.lines)))
 
 
 def animate(result: PerceptronResult | LineResult) -> bytes:
     """An animation that adds the epochs or steps one by one."""
     count = len(result.lines)
     counts = sorted(set(np.linspace(1, count, min(count, _MOST_FRAMES)).round().astype(int).tolist()))
-    figures = (_figure(result, result.lines[:shown]) for shown in counts)
-    return gif(figures, max(_FRAME_S, min(_SLOWEST_FRAME_S, _SHORTEST_S / count)))
+    seconds = max(_FRAME_S, min(_SLOWEST_FRAME_S, _SHORTEST_S / count))
+    return gif((_figure(result, shown) for shown in counts), seconds)
 
 
-def _figure(result: PerceptronResult | LineResult, lines: Sequence[Line]) -> "Figure":
+def _figure(result: PerceptronResult | LineResult, count: int) -> "Figure":
+    """The first `count` lines; that of the best of these epochs is emphasized where it is kept, else the last one."""
+    lines: Sequence[Line] = result.lines[:count]
     if isinstance(result, LineResult):
         points = LabeledPoints(np.array([result.point]), np.array([result.label]), ("x1", "x2"), ("0", "1"))
+        kept = lines[-1]
     else:
-        points = result.points
+        points, epochs = result.points, result.epochs[:count]
+        kept = min(epochs, key=lambda one: one.errors) if result.rule == "step" else epochs[-1]
     in_plane = points.x.shape[1] == _PLANE
     if not in_plane and isinstance(result, LineResult):
         raise InputError("--plot", f"a point of {points.x.shape[1]} coordinates has no plane", "give 2 coordinates")
     figure = new_figure(9.6 if in_plane else 5.2, 4.4)
     grid = figure.subplots(1, 2 if in_plane else 1, squeeze=False)[0]
     if in_plane:
-        _draw_plane(grid[0], points, lines)
+        _draw_plane(grid[0], points, lines, kept)
     if isinstance(result, LineResult):
-        _draw_scores(grid[-1], result, len(lines))
-    else:
-        _draw_errors(grid[-1], result, len(lines))
+        _draw_scores(grid[-1], result, count)
+    elif isinstance(kept, Epoch):
+        _draw_errors(grid[-1], result, count, kept)
+    grid[-1].grid(alpha=0.3)
     return figure
 
 
-def _draw_plane(axes: "Axes", points: LabeledPoints, lines: Sequence[Line]) -> None:
-    blue, orange, *_ = COLORS
+def _draw_plane(axes: "Axes", points: LabeledPoints, lines: Sequence[Line], kept: Line) -> None:
     low, high = points.x.min(axis=0), points.x.max(axis=0)
     margin = _MARGIN * np.maximum(high - low, 1e-9) if len(points.y) > 1 else np.full(_PLANE, 0.6) * (abs(high) + 1)
     (left, bottom), (right, top) = low - margin, high + margin
-    corners = np.array([(left, bottom), (left, top), (right, bottom), (right, top)])
-    last = lines[-1]
     x, y = np.meshgrid(np.linspace(left, right, 200), np.linspace(bottom, top, 200))
-    scores = last.weights[0] * x + last.weights[1] * y + last.bias
-    axes.contourf(x, y, scores, levels=[-np.inf, 0, np.inf], colors=[orange, blue], alpha=0.12)
-    stride = -(-len(lines) // _MOST_LINES)
-    shown = [*lines[:-1][::stride], last]
-    for i, line in enumerate(shown):
-        is_last = line is last
-        strength = 1.0 if is_last else 0.1 + 0.5 * (i / len(shown)) ** 2
-        segment = _segment(line, corners)
-        if segment is not None:
-            axes.plot(*segment, color="black" if is_last else "#666666", alpha=strength, linewidth=2 if is_last else 1)
-    for label, color in ((0, orange), (1, blue)):
+    w1, w2 = kept.weights
+    levels = [-np.inf, 0, np.inf]
+    axes.contourf(x, y, w1 * x + w2 * y + kept.bias, levels=levels, colors=[_ORANGE, _BLUE], alpha=0.12)
+    shown = [line for line in lines[:: -(-len(lines) // _MOST_LINES)] if line is not kept]
+    styles = [("#666666", 0.1 + 0.5 * (i / len(shown)) ** 2, 1) for i in range(len(shown))]
+    for line, (color, strength, width) in zip([*shown, kept], [*styles, ("black", 1.0, 2)], strict=True):
+        w = np.array(line.weights)
+        if w.any():
+            foot = -line.bias / (w @ w) * w  # the point of the line nearest to the origin
+            axes.axline(
+                tuple(foot), tuple(foot + np.array([-w[1], w[0]])), color=color, alpha=strength, linewidth=width
+            )
+    for label, color, marker in ((0, _ORANGE, "o"), (1, _BLUE, "x")):
         chosen = points.x[points.y == label]
         name = plain(shortened(points.classes[label], _NAME_COLUMNS))
-        axes.scatter(chosen[:, 0], chosen[:, 1], color=color, marker=_MARKERS[label], s=45, label=name, zorder=3)
-    axes.set(xlim=(left, right), ylim=(bottom, top))
-    axes.set_xlabel(_axis_name(points.columns[0]))
-    axes.set_ylabel(_axis_name(points.columns[1]))
-    w1, w2 = last.weights
-    axes.set_title(f"{w1:.4g} x1 + {w2:.4g} x2 + {last.bias:.4g} = 0".replace("+ -", "- "), fontsize=10)
+        axes.scatter(chosen[:, 0], chosen[:, 1], color=color, marker=marker, s=45, label=name, zorder=3)
+    first, second = map(_axis_name, points.columns)
+    axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=first, ylabel=second)
+    equation = f"{w1:.4g} {first} + {w2:.4g} {second} + {kept.bias:.4g} = 0".replace("+ -", "- ")
+    axes.set_title(equation, fontsize=10)
     axes.legend(title="class", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
@@ -91,49 +94,27 @@ def _axis_name(column: str) -> str:
     return f"x{column}" if column in {"1", "2"} else plain(shortened(column, _NAME_COLUMNS))
 
 
-def _segment(
-    line: Line, corners: "np.ndarray[tuple[int, int], np.dtype[np.float64]]"
-) -> tuple[list[float], list[float]] | None:
-    """Two points of a line far enough apart to cross the rectangle of these corners; None where it has no direction."""
-    w = np.array(line.weights)
-    length = float(w @ w)
-    if not length:
-        return None
-    center = corners.mean(axis=0)
-    foot = center - (w @ center + line.bias) / length * w  # the point of the line nearest to the center
-    along = np.array([-w[1], w[0]]) / length**0.5 * 2 * np.ptp(corners, axis=0).sum()
-    (x0, y0), (x1, y1) = foot - along, foot + along
-    return [x0, x1], [y0, y1]
-
-
-def _draw_errors(axes: "Axes", result: PerceptronResult, count: int) -> None:
+def _draw_errors(axes: "Axes", result: PerceptronResult, count: int, kept: Epoch) -> None:
+    """The errors or, of the sigmoid rule, the loss after each epoch; a star marks the epoch whose line is kept."""
     from matplotlib.ticker import MaxNLocator
 
-    blue, *_ = COLORS
-    shown = result.epochs[:count]
-    loss = result.rule == "sigmoid"
-    values = [epoch.loss if loss else epoch.errors for epoch in result.epochs]
-    marker = "o" if len(values) <= 15 else None  # noqa: PLR2004  # few enough for markers
-    axes.plot([epoch.epoch for epoch in shown], values[:count], color=blue, marker=marker, ms=4)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("log-loss (nats)" if loss else "wrong points")
-    axes.set_xlim(-0.5, result.epochs[-1].epoch + 0.5)
-    for axis in (axes.xaxis, *([] if loss else [axes.yaxis])):
+    is_step = result.rule == "step"
+    values = [epoch.errors if is_step else epoch.loss for epoch in result.epochs]
+    axes.plot(range(count), values[:count], color=_BLUE, marker="o" if len(values) <= _MOST_MARKERS else None, ms=4)
+    axes.plot(kept.epoch, values[kept.epoch], "*", color=_ORANGE, markeredgecolor="black", ms=14, zorder=4)
+    axes.set(xlabel="epoch", ylabel="wrong points" if is_step else "log-loss (nats)")
+    axes.set(xlim=(-0.5, len(values) - 0.5), ylim=(0, max(values) * 1.08 or 1.0))
+    for axis in (axes.xaxis, *([axes.yaxis] if is_step else [])):
         axis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(0, max(values) * 1.08 or 1.0)
-    axes.set_title(f"epoch {shown[-1].epoch}: {shown[-1].errors} of {len(result.points.y)} points wrong", fontsize=10)
-    axes.grid(alpha=0.3)
+    best = "best line (star), after " if is_step else ""
+    axes.set_title(f"{best}epoch {kept.epoch}: {kept.errors} of {len(result.points.y)} points wrong", fontsize=10)
 
 
 def _draw_scores(axes: "Axes", result: LineResult, count: int) -> None:
-    blue, *_ = COLORS
     scores = [step.score for step in result.steps]
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.plot(range(count), scores[:count], "o-", color=blue, ms=4)
-    axes.set_xlim(-0.5, len(scores) - 0.5)
+    axes.plot(range(count), scores[:count], "o-", color=_BLUE, ms=4)
     axes.margins(y=0.1)
-    axes.set_xlabel("update")
-    axes.set_ylabel("score of the point")
+    axes.set(xlim=(-0.5, len(scores) - 0.5), xlabel="update", ylabel="score of the point")
     side = "positive" if result.label else "negative"
     axes.set_title(f"score {number(scores[count - 1])}; it must become {side}", fontsize=10)
-    axes.grid(alpha=0.3)

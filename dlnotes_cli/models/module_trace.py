@@ -17,6 +17,7 @@ from dlnotes_cli.shapes.layer import INPUT, InvalidLayerError, Layer, LayerInfo,
 from dlnotes_cli.shapes.parsing.printed import printed_layer
 from dlnotes_cli.shapes.receptive_field import LayerField, ReceptiveField
 from dlnotes_cli.shapes.report import UnusedPart
+from dlnotes_cli.shapes.rules.arguments import parameters
 from dlnotes_cli.shapes.rules.layer_types import layer_types
 from dlnotes_cli.shapes.tracing import MAX_LAYERS, TracedLayer, layer_info, sample_shape
 from dlnotes_cli.shell.errors import InputError
@@ -331,14 +332,14 @@ def _call_with_weights(kind: str, name: str, args: Sequence[Any], kwargs: Mappin
 
 def _without_defaults(kind: str, positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> Layer:
     """A call as people write it: without arguments at their defaults, and one number for axes that are equal."""
-    parts = layer_types()[kind].signature.split(", ") if kind in layer_types() else [f"{key}=None" for key in keywords]
-    defaults = {name: default for name, equals, default in (part.partition("=") for part in parts)}
+    known = layer_types().get(kind)
+    defaults = {one.name: one.default for one in parameters(known.declaration)} if known else dict.fromkeys(keywords)
     shorter = {
         key: value[0] if isinstance(value, tuple) and len({*value}) == 1 else value
         for key, value in keywords.items()
         if key in defaults
     }
-    kept = {key: value for key, value in shorter.items() if repr(value) != defaults[key]}
+    kept = {key: value for key, value in shorter.items() if repr(value) != repr(defaults[key])}
     is_bare = not positional and not kept and kind not in layer_types()
     return Layer(kind, positional, tuple(kept.items()), kind if is_bare else format_call(kind, positional, kept))
 

@@ -1,6 +1,6 @@
 """The course's own arithmetic: notes on a report where the course is imprecise or wrong, and Gram-matrix sizes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,6 @@ from dlnotes_cli.shapes.sliding_window import SlidingWindow
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
-    from dlnotes_cli.shapes.report import NetworkReport
     from dlnotes_cli.shapes.tracing import TracedLayer
 
 _QUIZ_INPUT = (3, 130, 130)
@@ -21,12 +20,26 @@ _QUIZ_LAYERS = (  # lesson 5, Q5: type, output shape and parameters of each laye
 )
 
 
-def course_notes(report: "NetworkReport") -> Iterator[str]:
-    """Yield each note that applies to a report, once."""
-    yield from _quiz_notes(report)
-    yield from _first(report, _rounding)
-    yield from _first(report, _unread_values)
-    yield from _state_notes(report)
+def course_notes(shape: Shape, traced: Sequence["TracedLayer"], *, is_code: bool) -> Iterator[str]:
+    """Yield each note that applies to layers and their input, once; code says itself what recurrent layers pass on."""
+    layers = tuple((one.layer.name, one.output, one.info.parameters) for one in traced)
+    if shape == _QUIZ_INPUT and layers == _QUIZ_LAYERS:
+        yield (
+            f"the course's quiz calls 16*16*20 = {traced[-1].values:,} 'parameters', but these are the output's "
+            f"values; the parameters are {sum(one.info.parameters for one in traced):,}"
+        )
+        yield "the course's quiz says that 130x130 'shrinks by one' in the first layer; it shrinks by 2, to 128x128"
+    for rule in (_rounding, _unread_values):
+        texts = ((position, one.layer.text, rule(one)) for position, one in enumerate(traced, 1))
+        yield from next(([f"layer {position}, {name}: {text}"] for position, name, text in texts if text), [])
+    recurrent = next((position for position, one in enumerate(traced, 1) if one.info.states), 0)
+    if recurrent:
+        one = traced[recurrent - 1]
+        name = f"layer {recurrent}, {one.layer.text}"
+        if len(one.input) == 1:
+            yield f"{name}: the input has no time steps, so PyTorch reads the batch as one sequence"
+        if recurrent < len(traced) and not is_code:
+            yield f"{name}: the next layer gets its output; in nn.Sequential it would get the state as well and fail"
 
 
 def rounding_note(window: SlidingWindow) -> str:
@@ -50,25 +63,6 @@ def gram_sizes(shape: Shape) -> tuple[Shape, Shape]:
     return (shape[0], prod(shape[1:])), (shape[0], shape[0])
 
 
-def _quiz_notes(report: "NetworkReport") -> Iterator[str]:
-    layers = tuple((traced.layer.name, traced.output, traced.info.parameters) for traced in report.traced)
-    if report.input == _QUIZ_INPUT and layers == _QUIZ_LAYERS:
-        yield (
-            f"the course's quiz calls 16*16*20 = {report.values:,} 'parameters', but these are the output's values; "
-            f"the parameters are {report.parameters:,}"
-        )
-        yield "the course's quiz says that 130x130 'shrinks by one' in the first layer; it shrinks by 2, to 128x128"
-
-
-def _first(report: "NetworkReport", rule: "Callable[[TracedLayer], str]") -> Iterator[str]:
-    """The note of the first layer to which a rule applies."""
-    for position, traced in enumerate(report.traced, 1):
-        text = rule(traced)
-        if text:
-            yield f"layer {position}, {traced.layer.text}: {text}"
-            return
-
-
 def _rounding(traced: "TracedLayer") -> str:
     windows = (window for window in traced.windows if isinstance(window, SlidingWindow))
     return next(filter(None, map(rounding_note, windows)), "")
@@ -81,13 +75,3 @@ def _unread_values(traced: "TracedLayer") -> str:
     if "Pool" not in traced.layer.name or read == total or all(window.output == 1 for window in windows):
         return ""
     return f"reads {read} of every {total} values ({read / total:.0%}); a kernel as wide as the stride reads all"
-
-
-def _state_notes(report: "NetworkReport") -> Iterator[str]:
-    for position, traced in enumerate(report.traced, 1):
-        name = f"layer {position}, {traced.layer.text}"
-        if traced.info.states and len(traced.input) == 1:
-            yield f"{name}: the input has no time steps, so PyTorch reads the batch as one sequence"
-        if traced.info.states and position < len(report.traced) and not report.is_code:
-            yield f"{name}: the next layer gets its output; in nn.Sequential it would get the state as well and fail"
-            return

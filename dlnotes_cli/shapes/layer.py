@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any, NamedTuple
 
 from dlnotes_cli.shapes.receptive_field import LayerField
@@ -112,13 +111,3 @@ def spatial_size(shape: Shape, rank: int) -> Shape:
         what = f"expects {SPATIAL_LAYOUTS[rank]}, got {format_sample(shape)}"
         raise InvalidLayerError(what, "put the channels first, then the spatial size")
     return shape[-rank:]
-
-
-def check_tensor_size(what: str, shape: Shape) -> None:
-    """Raise InvalidLayerError for a tensor that is empty or larger than 64 bits can address."""
-    if min(shape, default=1) < 1:
-        raise InvalidLayerError(f"{what} of {format_shape(shape)} is empty", "every size must be at least 1")
-    if prod(shape) * 4 > MAX_BYTES:
-        raise InvalidLayerError(
-            f"{what} of {format_shape(shape)} is larger than 64 bits can address", "reduce its size"
-        )

@@ -66,12 +66,3 @@ NETWORKS: dict[NetworkName, NamedNetwork] = {
     "notes-mlp": NamedNetwork((1, 28, 28), COURSE_MLP),
     "notes-cnn": NamedNetwork((3, 32, 32), COURSE_CNN),
 }
-
-
-def named_network(name: NetworkName) -> NamedNetwork:
-    """A network as a layer list, and its usual input shape.
-
-    >>> named_network("lenet5").input
-    (1, 32, 32)
-    """
-    return NETWORKS[name]

@@ -3,20 +3,21 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype
-from dlnotes_cli.shapes.layer import INPUT, Layer, Shape
+from dlnotes_cli.shapes.course import course_notes
+from dlnotes_cli.shapes.layer import INPUT, Layer, Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shapes.sliding_window import SlidingWindow
+from dlnotes_cli.shapes.table import LayerReport, byte_text, layer_table
 from dlnotes_cli.shapes.tracing import TracedLayer, trace
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, in_json, inlined
+from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, in_json, inlined
 from dlnotes_cli.shell.errors import InputError
-
-if TYPE_CHECKING:
-    from fractions import Fraction
+from dlnotes_cli.shell.show import Detail, Table
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
@@ -50,32 +51,6 @@ class Memory(NamedTuple):
     activations_bytes: int
     inference_bytes: int
     training_bytes: int
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """The numbers of one layer: shapes of one sample, counts of the whole batch."""
-
-    layer: str
-    output: Shape
-    parameters: int
-    buffers: int
-    macs: int
-    bias_adds: int
-    activation_bytes: int
-    receptive_field: ReceptiveField = field(metadata=INLINE)
-    hidden: Shape | None = field(metadata=OPTIONAL)  # the states that a recurrent layer returns
-    cell: Shape | None = field(metadata=OPTIONAL)
-    inputs: tuple[int, ...] | None = field(
-        metadata=OPTIONAL
-    )  # with branches, the positions of the layers that it reads
-    formulas: dict[str, str] | None = field(metadata=OPTIONAL)  # by quantity
-
-    @property
-    @in_json
-    def flops(self) -> int:
-        """Floating-point operations: 2 for each MAC."""
-        return 2 * self.macs
 
 
 @dataclass(frozen=True)
@@ -186,36 +161,70 @@ class NetworkReport:
     @cached_property
     @in_json
     def layers(self) -> tuple[LayerReport, ...]:
-        """The numbers of each layer."""
-        return tuple(map(self._layer, range(len(self.traced))))
+        """The numbers of each layer; with branches, where a layer reads not only the one before, also what it reads."""
+        has_branches = any(traced.inputs != (index - 1,) for index, traced in enumerate(self.traced))
+        return tuple(self._layer(traced, has_branches=has_branches) for traced in self.traced)
 
-    def _layer(self, index: int) -> LayerReport:
-        traced = self.traced[index]
-        states = {name: _for_batch(shape, self.batch) for name, shape in traced.info.states}
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the course says on such a stack imprecisely."""
+        return tuple(course_notes(self.input, self.traced, is_code=self.is_code))
+
+    def table(self) -> Iterator[Table | str]:
+        """The layers, the formulas of each if there are some, and the totals; nothing without layers."""
+        if not self.layers:
+            return
+        yield layer_table(self.layers)
+        for index, layer in enumerate(self.layers, 1):
+            if layer.formulas:
+                yield from (Detail(""), Detail(f"{index}  {layer.layer}"))
+                yield from (Detail(f"   {quantity}: {formula}") for quantity, formula in layer.formulas.items())
+        yield ""
+        sizes = f"{format_shape(self.output)} = " if len(self.output) > 1 else ""
+        yield f"output      {sizes}{self.values:,} values"
+        for index, layer in enumerate(self.layers, 1):
+            if layer.hidden:
+                cell = f", cell {format_shape(layer.cell)}" if layer.cell else ""
+                yield f"states      layer {index}: hidden {format_shape(layer.hidden)}{cell}"
+        trainable = "" if self.trainable is None else f", of which {self.trainable:,} trainable"
+        yield f"parameters  {self.parameters:,}{trainable}, buffers {self.buffers:,}"
+        for part in self.unused or ():
+            yield f"unused      {part.name}, {part.parameters:,} parameters"
+        yield f"cost        {self.macs:,} MACs = {self.flops:,} FLOPs"
+        yield f"            and {self.bias_adds:,} bias additions"
+        inference, training = byte_text(self.memory.inference_bytes), byte_text(self.memory.training_bytes)
+        yield f"memory      {inference} for inference, {training} for training"
+        yield f"            ({self.optimizer}, {self.dtype}, batch of {self.batch:,})"
+
+    def _layer(self, traced: TracedLayer, *, has_branches: bool) -> LayerReport:
+        info, batch = traced.info, self.batch
+        states = {  # (layers, batch if there is one, features)
+            name: (shape[0], batch, shape[2]) if len(shape) == 3 else shape  # noqa: PLR2004
+            for name, shape in info.states
+        }
         return LayerReport(
             layer=traced.layer.text,
             output=traced.output,
-            parameters=traced.info.parameters,
-            buffers=traced.info.buffers,
-            macs=self.batch * traced.info.macs,
-            bias_adds=self.batch * traced.info.bias_adds,
+            parameters=info.parameters,
+            buffers=info.buffers,
+            macs=batch * info.macs,
+            bias_adds=batch * info.bias_adds,
             activation_bytes=self._output_bytes(traced),
             receptive_field=traced.receptive_field,
             hidden=states.get("hidden"),
             cell=states.get("cell"),
-            inputs=tuple(read + 1 for read in traced.inputs) if self._has_branches else None,
-            formulas=self._formulas(traced) if self.explain else None,
+            inputs=tuple(read + 1 for read in traced.inputs) if has_branches else None,
+            formulas=dict(self._formulas(traced)) if self.explain else None,
         )
 
-    @cached_property
-    def _has_branches(self) -> bool:
-        """Whether a layer reads anything other than the output of the layer before it."""
-        return any(traced.inputs != (index - 1,) for index, traced in enumerate(self.traced))
-
-    def _formulas(self, traced: TracedLayer) -> dict[str, str]:
+    def _formulas(self, traced: TracedLayer) -> Iterator[tuple[str, str]]:
+        """Yield quantity and formula: the size of each axis, parameters, MACs, receptive field."""
+        sizes = traced.info.size_formulas or tuple(window.formula for window in traced.windows)
+        yield from _by_axis("size", sizes, "")
+        yield from traced.info.count_formulas
         read = next(iter(traced.inputs), INPUT)  # a constant reads nothing
         before = ReceptiveField.of_input(self.input) if read == INPUT else self.traced[read].receptive_field
-        return dict(_layer_formulas(traced, before))
+        yield from _by_axis("receptive field", _field_formulas(traced, before), "receptive field, ")
 
 
 def analyze(
@@ -257,56 +266,34 @@ def _largest_sum(input_bytes: int, outputs: list[int], inputs: list[tuple[int, .
         for tensor in (index, *reads):
             last_use[owner[tensor]] = index
     last_use[owner[len(outputs) - 1]] = len(outputs)
-    freed: dict[int, int] = {}  # bytes that are free after each layer
-    largest = held = input_bytes
-    freed[last_use[INPUT]] = input_bytes
-    for index, output in enumerate(outputs):
-        held += output
-        largest = max(largest, held)
-        if output:
-            freed[last_use[index]] = freed.get(last_use[index], 0) + output
-        held -= freed.get(index, 0)
-    return largest
+    changes = [0] * (len(outputs) + 2)  # of the sum at each layer
+    for tensor, end in last_use.items():
+        size = input_bytes if tensor == INPUT else outputs[tensor]
+        changes[max(tensor, 0)] += size
+        changes[max(end, 0) + 1] -= size
+    return max(accumulate(changes))
 
 
-def _for_batch(shape: Shape, batch: int) -> Shape:
-    """The shape of a recurrent state (layers, batch if there is one, features) for a batch of `batch`."""
-    return (shape[0], batch, *shape[2:]) if len(shape) == 3 else shape  # noqa: PLR2004
+def _field_formulas(traced: TracedLayer, before: ReceptiveField) -> list[str]:
+    """The recurrence r_out = r_in + dilation * (kernel - 1) * jump_in along each axis (Araujo et al. 2019).
 
-
-def _layer_formulas(traced: TracedLayer, before: ReceptiveField) -> Iterator[tuple[str, str]]:
-    """Yield quantity and formula: the size of each axis, parameters, MACs, receptive field.
-
-    `before` is the receptive field of the layer's input. Axes with the same formula share one entry.
+    `before` is the receptive field of the layer's input.
     """
-    sizes = traced.info.size_formulas or tuple(window.formula for window in traced.windows)
-    if len(set(sizes)) == 1:
-        yield "size", sizes[0]
-    else:
-        yield from zip(AXES.get(len(sizes), map(str, range(len(sizes)))), sizes, strict=False)
-    yield from traced.info.count_formulas
-    yield from _receptive_field_formulas(traced, before)
-
-
-def _receptive_field_formulas(traced: TracedLayer, before: ReceptiveField) -> Iterator[tuple[str, str]]:
-    """The recurrence r_out = r_in + dilation * (kernel - 1) * jump_in along each axis (Araujo et al. 2019)."""
     windows = [window for window in traced.windows if isinstance(window, SlidingWindow)]
     sizes, jumps, results = before.size, before.jump, traced.receptive_field.size
     if not windows or not sizes or not jumps or not results or len(windows) != len(sizes):
-        return
-    texts = [
-        f"{size} + {_dilation_factor(window)}({window.kernel} - 1)*{_text(jump)} = {result}"
+        return []
+    return [
+        f"{size} + {'' if window.dilation == 1 else f'{window.dilation}*'}({window.kernel} - 1)*"
+        f"{jump if jump.denominator == 1 else f'({jump})'} = {result}"
         for window, size, jump, result in zip(windows, sizes, jumps, results, strict=True)
     ]
-    if len(set(texts)) == 1:
-        yield "receptive field", texts[0]
+
+
+def _by_axis(quantity: str, formulas: Sequence[str], prefix: str) -> Iterator[tuple[str, str]]:
+    """Formulas with the names of their axes; the axes share one entry where their formulas are the same."""
+    if len(set(formulas)) == 1:
+        yield quantity, formulas[0]
     else:
-        yield from ((f"receptive field, {axis}", text) for axis, text in zip(AXES[len(texts)], texts, strict=True))
-
-
-def _dilation_factor(window: SlidingWindow) -> str:
-    return "" if window.dilation == 1 else f"{window.dilation}*"
-
-
-def _text(value: "int | Fraction") -> str:
-    return str(value) if value.denominator == 1 else f"({value})"
+        axes = AXES.get(len(formulas), map(str, range(len(formulas))))
+        yield from ((prefix + axis, formula) for axis, formula in zip(axes, formulas, strict=False))

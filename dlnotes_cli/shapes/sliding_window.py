@@ -14,9 +14,9 @@ class SlidingWindow(NamedTuple):
 
     input_size: int
     kernel: int
-    stride: int
-    pad_before: int
-    pad_after: int
+    stride: int = 1
+    pad_before: int = 0
+    pad_after: int = 0
     dilation: int = 1
     ceil_mode: bool = False
 
@@ -84,8 +84,8 @@ class TransposedWindow(NamedTuple):
 
     input_size: int
     kernel: int
-    stride: int
-    padding: int
+    stride: int = 1
+    padding: int = 0
     dilation: int = 1
     output_padding: int = 0
 

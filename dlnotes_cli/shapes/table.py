@@ -1,16 +1,15 @@
-"""A report on a stack of layers as an aligned text table with totals.
-
-rich is not used: importing it and printing this table takes 23 ms, a fifth of the time of `conv-shape`, and it does
-not leave out whole columns where a terminal is narrow.
-"""
+"""The numbers of one layer of a stack, and the table of all of them."""
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dlnotes_cli.shapes.layer import format_shape, truncate
-from dlnotes_cli.shapes.report import LayerReport, NetworkReport
+from dlnotes_cli.shapes.layer import Shape, format_shape, truncate
+from dlnotes_cli.shapes.receptive_field import ReceptiveField
+from dlnotes_cli.shell.codec import INLINE, OPTIONAL, in_json
+from dlnotes_cli.shell.show import Table
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -18,87 +17,71 @@ if TYPE_CHECKING:
 _MIN_COLUMNS = 40  # of a terminal
 _LAYER_WIDTH = 40  # of a layer's text on a terminal
 _OPTIONAL_COLUMNS = ("start", "jump", "bias adds", "FLOPs", "activations", "field", "MACs")  # the first go first
+_TEXTS = {"reads", "layer", "output"}  # columns that hold no numbers
 
 
-def report_lines(report: NetworkReport) -> Iterator[str]:
-    """The table of a stack, the formulas of each layer if it has them, and the totals; nothing without layers."""
-    if not report.layers:
-        return
-    yield from _table([_row(index, layer) for index, layer in enumerate(report.layers, 1)])
-    for index, layer in enumerate(report.layers, 1):
-        if layer.formulas:
-            yield from ("", f"{index}  {layer.layer}")
-            yield from (f"   {quantity}: {formula}" for quantity, formula in layer.formulas.items())
-    yield ""
-    yield from total_lines(report)
+@dataclass(frozen=True)
+class LayerReport:
+    """The numbers of one layer: shapes of one sample, counts of the whole batch."""
+
+    layer: str
+    output: Shape
+    parameters: int
+    buffers: int
+    macs: int
+    bias_adds: int
+    activation_bytes: int
+    receptive_field: ReceptiveField = field(metadata=INLINE)
+    hidden: Shape | None = field(metadata=OPTIONAL)  # the states that a recurrent layer returns
+    cell: Shape | None = field(metadata=OPTIONAL)
+    inputs: tuple[int, ...] | None = field(metadata=OPTIONAL)  # with branches, positions of the layers that it reads
+    formulas: dict[str, str] | None = field(metadata=OPTIONAL)  # by quantity
+
+    @property
+    @in_json
+    def flops(self) -> int:
+        """Floating-point operations: 2 for each MAC."""
+        return 2 * self.macs
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """The numbers as text, by the name of their column."""
+        field = self.receptive_field
+        return {
+            **({} if self.inputs is None else {"reads": ", ".join(str(one or "input") for one in self.inputs)}),
+            "layer": truncate(self.layer),
+            "output": format_shape(self.output),
+            "parameters": f"{self.parameters:,}",
+            "MACs": f"{self.macs:,}",
+            "FLOPs": f"{self.flops:,}",
+            "bias adds": f"{self.bias_adds:,}",
+            "activations": byte_text(self.activation_bytes),
+            "field": _axes(field.size),
+            "jump": _axes(field.jump),
+            "start": _axes(field.start),
+        }
 
 
-def _row(index: int, layer: LayerReport) -> dict[str, str]:
-    field = layer.receptive_field
-    return {
-        "": str(index),
-        **({} if layer.inputs is None else {"reads": ", ".join(str(one or "input") for one in layer.inputs)}),
-        "layer": truncate(layer.layer),
-        "output": format_shape(layer.output),
-        "parameters": f"{layer.parameters:,}",
-        "MACs": f"{layer.macs:,}",
-        "FLOPs": f"{layer.flops:,}",
-        "bias adds": f"{layer.bias_adds:,}",
-        "activations": byte_text(layer.activation_bytes),
-        "field": _axes(field.size),
-        "jump": _axes(field.jump),
-        "start": _axes(field.start),
-    }
+def layer_table(layers: Sequence[LayerReport]) -> Table:
+    """The numbers of layers; on a terminal, the columns that fit."""
+    rows = [{"": str(index), **layer.cells} for index, layer in enumerate(layers, 1)]
+    columns = _fitted(rows) if sys.stdout.isatty() else list(rows[0])
+    cells = [[row[name] for name in columns] for row in rows]
+    return Table(columns, cells, set(columns) - _TEXTS, is_result=True, is_in_csv=True, is_plain=True)
 
 
-def _table(rows: Sequence[dict[str, str]]) -> Iterator[str]:
-    """Aligned columns, numbers to the right; on a terminal, only the columns that fit."""
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
-    if sys.stdout.isatty():
-        widths = _fitted(widths, max(shutil.get_terminal_size().columns, _MIN_COLUMNS))
-    for row in ({name: name for name in rows[0]}, *rows):
-        yield _aligned({**row, "layer": truncate(row["layer"], widths["layer"])}, widths)
-
-
-def _fitted(widths: dict[str, int], columns: int) -> dict[str, int]:
-    """The column widths that fit a terminal: optional columns are left out, then the layers' text is truncated."""
-    widths = {**widths, "layer": min(widths["layer"], _LAYER_WIDTH)}
+def _fitted(rows: Sequence[dict[str, str]]) -> list[str]:
+    """The columns that fit a terminal: optional ones are left out, then the layers' texts are truncated in place."""
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) + 2 for name in rows[0]}
+    widths["layer"] = min(widths["layer"], _LAYER_WIDTH + 2)
+    space = max(shutil.get_terminal_size().columns, _MIN_COLUMNS) + 2  # each column has two blanks in front
     for name in _OPTIONAL_COLUMNS:
-        if _total_width(widths) > columns:
+        if sum(widths.values()) > space:
             del widths[name]
-    excess = max(_total_width(widths) - columns, 0)
-    return {**widths, "layer": max(widths["layer"] - excess, len("layer"))}
-
-
-def _total_width(widths: dict[str, int]) -> int:
-    return sum(widths.values()) + 2 * (len(widths) - 1)
-
-
-def _aligned(row: dict[str, str], widths: dict[str, int]) -> str:
-    cells = (
-        row[name].ljust(width) if name in {"reads", "layer", "output"} else row[name].rjust(width)
-        for name, width in widths.items()
-    )
-    return "  ".join(cells).rstrip()
-
-
-def total_lines(report: NetworkReport) -> Iterator[str]:
-    """Output, states, parameters, cost and memory of a stack."""
-    sizes = f"{format_shape(report.output)} = " if len(report.output) > 1 else ""
-    yield f"output      {sizes}{report.values:,} values"
-    for index, layer in enumerate(report.layers, 1):
-        if layer.hidden:
-            cell = f", cell {format_shape(layer.cell)}" if layer.cell else ""
-            yield f"states      layer {index}: hidden {format_shape(layer.hidden)}{cell}"
-    trainable = "" if report.trainable is None else f", of which {report.trainable:,} trainable"
-    yield f"parameters  {report.parameters:,}{trainable}, buffers {report.buffers:,}"
-    for part in report.unused or ():
-        yield f"unused      {part.name}, {part.parameters:,} parameters"
-    yield f"cost        {report.macs:,} MACs = {report.flops:,} FLOPs"
-    yield f"            and {report.bias_adds:,} bias additions"
-    inference, training = byte_text(report.memory.inference_bytes), byte_text(report.memory.training_bytes)
-    yield f"memory      {inference} for inference, {training} for training"
-    yield f"            ({report.optimizer}, {report.dtype}, batch of {report.batch:,})"
+    longest = max(widths["layer"] - 2 - max(sum(widths.values()) - space, 0), len("layer"))
+    for row in rows:
+        row["layer"] = truncate(row["layer"], longest)
+    return list(widths)
 
 
 def _axes(values: "Sequence[float | Fraction] | None") -> str:

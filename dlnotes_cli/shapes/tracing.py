@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from dlnotes_cli.shapes.layer import (
     INPUT,
+    MAX_BYTES,
     RESIDUAL,
     InvalidLayerError,
     Layer,
     LayerInfo,
     Shape,
-    check_tensor_size,
     format_sample,
     format_shape,
     truncate,
@@ -58,63 +58,56 @@ def trace(layers: Sequence[Layer], shape: Shape) -> tuple[TracedLayer, ...]:
     >>> [layer.output for layer in traced], sum(layer.info.parameters for layer in traced)
     ([(10, 128, 128), (10, 32, 32)], 280)
     """
-    tracer = _Tracer(shape)
+    traced: list[TracedLayer] = []
+    values = {INPUT: _Value((1, *shape), ReceptiveField.of_input(shape), is_input=True)}
+
+    def run(layer: Layer, source: int) -> int:
+        """Apply a layer, those inside a Residual before its addition; returns the position of its result."""
+        inputs: tuple[int, ...] = (source,)
+        if layer.name == RESIDUAL:
+            end = source
+            for inner in layer.positional:
+                end = run(inner, end)
+            layer, inputs = replace(layer, text="Residual sum"), (end, source)
+        first, *others = (values[position] for position in inputs)
+        try:
+            _check_order(layer, traced, inputs[0], is_input=first.is_input)
+            info = _residual_sum(first.shape, others[0].shape) if others else layer_info(layer, first.shape)
+        except InvalidLayerError as error:
+            location = f" ({layer.location})" if layer.location else ""
+            where = f"layer {len(traced) + 1}{location}, {truncate(layer.text)}"
+            raise InputError(where, error.what, error.fix) from error
+        field = first.field
+        if others:
+            field = ReceptiveField.joined([first.field, others[0].field], [first.shape, others[0].shape])
+        field = field.followed_by(info.field, first.shape)
+        values[len(traced)] = _Value(info.output, field, first.is_input and info.is_view)
+        traced.append(TracedLayer(layer, sample_shape(first.shape), sample_shape(info.output), info, field, inputs))
+        return len(traced) - 1
+
     end = INPUT
     for layer in layers:
-        end = tracer.apply(layer, end)
-    return tuple(tracer.traced)
+        end = run(layer, end)
+    return tuple(traced)
 
 
 class _Value(NamedTuple):
     """A tensor on its way through the network: its shape with the batch, and what it sees."""
 
     shape: Shape
-    receptive_field: ReceptiveField
+    field: ReceptiveField
     is_input: bool = False  # the values of the input, perhaps reshaped, which may be indices
 
 
-class _Tracer:
-    """One sample on its way through the layers."""
-
-    def __init__(self, shape: Shape) -> None:
-        self.traced: list[TracedLayer] = []
-        self._values = [_Value((1, *shape), ReceptiveField.of_input(shape), is_input=True)]  # the input first
-
-    def apply(self, layer: Layer, source: int) -> int:
-        """Apply a layer, those inside a Residual before its addition; returns the position of its result."""
-        if layer.name != RESIDUAL:
-            return self._apply(layer, (source,))
-        end = source
-        for inner in layer.positional:
-            end = self.apply(inner, end)
-        return self._apply(replace(layer, text="Residual sum"), (end, source))
-
-    def _apply(self, layer: Layer, inputs: tuple[int, ...]) -> int:
-        values = [self._values[index + 1] for index in inputs]
-        shapes = [value.shape for value in values]
-        try:
-            self._check_order(layer, inputs[0])
-            info = _residual_sum(shapes[1], shapes[0]) if layer.name == RESIDUAL else layer_info(layer, shapes[0])
-        except InvalidLayerError as error:
-            raise InputError(_describe(len(self.traced) + 1, layer), error.what, error.fix) from error
-        before = values[0].receptive_field
-        if len(values) > 1:
-            before = ReceptiveField.joined([value.receptive_field for value in values], shapes)
-        field = before.followed_by(info.field, shapes[0])
-        traced = TracedLayer(layer, sample_shape(shapes[0]), sample_shape(info.output), info, field, inputs)
-        self.traced.append(traced)
-        self._values.append(_Value(info.output, field, values[0].is_input and info.is_view))
-        return len(self.traced) - 1
-
-    def _check_order(self, layer: Layer, source: int) -> None:
-        """Raise InvalidLayerError for what a layer cannot follow, whatever the shape."""
-        if len(self.traced) == MAX_LAYERS:
-            raise InvalidLayerError(f"there are more than {MAX_LAYERS:,} layers", "use fewer")
-        if source != INPUT and self.traced[source].info.returns_indices:
-            what = "gets an output and its indices from the layer before"
-            raise InvalidLayerError(what, "leave out return_indices=True there")
-        if layer.name == "Embedding" and not self._values[source + 1].is_input:
-            raise InvalidLayerError("expects integer indices, but the layers before return floats", "put it first")
+def _check_order(layer: Layer, traced: Sequence[TracedLayer], source: int, *, is_input: bool) -> None:
+    """Raise InvalidLayerError for what a layer cannot follow, whatever the shape."""
+    if len(traced) == MAX_LAYERS:
+        raise InvalidLayerError(f"there are more than {MAX_LAYERS:,} layers", "use fewer")
+    if source != INPUT and traced[source].info.returns_indices:
+        what = "gets an output and its indices from the layer before"
+        raise InvalidLayerError(what, "leave out return_indices=True there")
+    if layer.name == "Embedding" and not is_input:
+        raise InvalidLayerError("expects integer indices, but the layers before return floats", "put it first")
 
 
 def sample_shape(shape: Shape) -> Shape:
@@ -122,7 +115,7 @@ def sample_shape(shape: Shape) -> Shape:
     return shape[1:] if shape[:1] == (1,) else shape
 
 
-def _residual_sum(shortcut: Shape, shape: Shape) -> LayerInfo:
+def _residual_sum(shape: Shape, shortcut: Shape) -> LayerInfo:
     if shortcut != shape:
         what = f"adds {format_sample(shortcut)} to {format_sample(shape)}"
         raise InvalidLayerError(what, "keep the shape the same inside a Residual")
@@ -133,17 +126,16 @@ def layer_info(layer: Layer, shape: Shape) -> LayerInfo:
     """What one layer computes for a batch of one; raises InvalidLayerError where PyTorch raises an error."""
     known = layer_type(layer.name)
     try:
-        info = known.rule(bind(layer, known.signature), shape)
+        info = known.rule(bind(layer, known.declaration, known.rank), shape)
     except OverflowError as error:
         raise InvalidLayerError("a number is too large to compute with", "use a smaller number") from error
-    check_tensor_size("an output", info.output)
+    if min(info.output, default=1) < 1:
+        raise InvalidLayerError(f"an output of {format_shape(info.output)} is empty", "every size must be at least 1")
+    if 4 * max(prod(info.output), info.parameters) > MAX_BYTES:
+        what = f"an output of {format_shape(info.output)}, or its weights, is larger than 64 bits can address"
+        raise InvalidLayerError(what, "reduce its size")
     if info.output[0] != 1 and shape[0] == 1:
         sample, output = format_shape(shape[1:]), format_shape(info.output)
         what = f"reads the batch as channels, since {sample} has none, and returns {output}"
         raise InvalidLayerError(what, f"write the channels first: {format_shape(shape)}")
     return info._replace(parameters=info.parameters - layer.tied)
-
-
-def _describe(position: int, layer: Layer) -> str:
-    """How an error names a layer: position, location in a file, text."""
-    return f"layer {position}{f' ({layer.location})' if layer.location else ''}, {truncate(layer.text)}"

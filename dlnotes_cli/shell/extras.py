@@ -24,3 +24,10 @@ def import_extra(package: str, extra: str, where: object) -> Any:
     except ImportError as error:  # such as a shared library that is missing
         what = f"the package {package} cannot be loaded ({' '.join(str(error).split())})"
         raise InputError(where, what, f"run pip install --force-reinstall 'dlnotes-cli[{extra}]'") from error
+
+
+def has_package(name: str) -> bool:
+    """Whether a package is installed, without importing it."""
+    from importlib.util import find_spec
+
+    return find_spec(name) is not None

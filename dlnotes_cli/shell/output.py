@@ -169,14 +169,16 @@ def raw_bytes(content: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: Collection[str] = ()) -> None:
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: Collection[str] = (), *, is_plain: bool = False
+) -> None:
     """Print a table. Columns named in `numeric`, and those whose cells are all numbers, are aligned to the right.
 
-    Long tables are plain lines, which cost a twentieth of the time.
+    Long and plain tables are plain lines, which cost a twentieth of the time.
     """
     if _verbosity.muted:
         return
-    if len(rows) > _MOST_STYLED_ROWS:
+    if is_plain or len(rows) > _MOST_STYLED_ROWS:
         _plain_table(columns, rows, numeric)
         return
     from rich import box

@@ -20,6 +20,7 @@ class Table(NamedTuple):
     numeric: Collection[str] = ()
     is_result: bool = False  # and printed with `-q`, too
     is_in_csv: bool = False  # and not printed where `--csv` writes it to a file
+    is_plain: bool = False  # and printed without rich, whose import takes a fifth of a quick calculation
 
 
 class Detail(str):
@@ -103,7 +104,7 @@ def _print(parts: Iterable[Table | str], *, is_short: bool) -> None:
             has_space = True
         is_below_table = isinstance(part, Table)
         if isinstance(part, Table):
-            output.table(part.columns, part.rows, part.numeric)
+            output.table(part.columns, part.rows, part.numeric, is_plain=part.is_plain)
             has_space = False
         else:
             if part or not has_space:

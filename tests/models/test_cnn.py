@@ -12,7 +12,7 @@ from dlnotes_cli.models.cnn import (
 )
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, SCORE_SCALE, CnnSpec
 from dlnotes_cli.models.registry import count_parameters
-from dlnotes_cli.shapes import analyze
+from dlnotes_cli.shapes.report import analyze
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
-from dlnotes_cli.shapes import analyze
+from dlnotes_cli.shapes.report import analyze
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)
 

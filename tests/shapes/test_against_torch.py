@@ -11,7 +11,7 @@ from shapes.drawn_layers import ALL_LAYERS, RECURRENT, Shape, layers
 from shapes.torch_oracle import TorchResult, run_in_torch
 from torch import nn
 
-from dlnotes_cli.shapes import analyze
+from dlnotes_cli.shapes.report import analyze
 from dlnotes_cli.shapes.rules.layer_types import layer_types
 from dlnotes_cli.shell.errors import InputError
 
@@ -60,34 +60,18 @@ def test_edges_of_what_torch_accepts(line: str) -> None:
     check(text, tuple(map(int, shape.split("x"))))
 
 
-RELAXED = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+IS_FULL = settings.get_current_profile_name() == "full"
 
 
-MANY = 3000 // (2 * len(ALL_LAYERS)) + 1  # examples of each type, once of any call and once of valid calls
-
-
-def draw_and_check(data: st.DataObject, name: str, *, valid: bool) -> None:
+@pytest.mark.parametrize("valid", [False, True])
+@pytest.mark.parametrize("name", ALL_LAYERS)
+@settings(max_examples=14 if IS_FULL else 4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_agrees_with_torch(name: str, data: st.DataObject, *, valid: bool) -> None:
     text, shape = data.draw(layers(st.just(name)))
     if valid:
         assume(isinstance(run_in_torch(text, shape), TorchResult))
     check(text, shape)
-
-
-@pytest.mark.parametrize("valid", [False, True])
-@pytest.mark.parametrize("name", ALL_LAYERS)
-@settings(max_examples=4, deadline=None, suppress_health_check=RELAXED)
-@given(data=st.data())
-def test_agrees_with_torch(name: str, data: st.DataObject, *, valid: bool) -> None:
-    draw_and_check(data, name, valid=valid)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("valid", [False, True])
-@pytest.mark.parametrize("name", ALL_LAYERS)
-@settings(max_examples=MANY, deadline=None, suppress_health_check=RELAXED)
-@given(data=st.data())
-def test_agrees_with_torch_on_three_thousand(name: str, data: st.DataObject, *, valid: bool) -> None:
-    draw_and_check(data, name, valid=valid)
 
 
 @pytest.mark.parametrize("name", [name for name in ALL_LAYERS if name != "Identity"])

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from shapes.torch_oracle import build
 
 from dlnotes_cli.models.module_trace import trace_module
-from dlnotes_cli.shapes import analyze
 from dlnotes_cli.shapes.receptive_field import MAX_PERIOD, adaptive_field, interpolation_field
-from dlnotes_cli.shapes.report import NetworkReport
+from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shapes.sliding_window import TransposedWindow
 from dlnotes_cli.shell.errors import InputError
 

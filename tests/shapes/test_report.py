@@ -7,10 +7,11 @@ import torch
 from shapes.torch_oracle import build
 from torch import nn
 
-from dlnotes_cli.shapes import analyze, named_network, parse_layers
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, NetworkName
-from dlnotes_cli.shapes.course import course_notes
 from dlnotes_cli.shapes.layer import Shape
+from dlnotes_cli.shapes.networks import NETWORKS
+from dlnotes_cli.shapes.parsing.layer_list import parse_layers
+from dlnotes_cli.shapes.report import analyze
 from dlnotes_cli.shell.codec import to_json
 
 QUIZ = "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)"
@@ -23,7 +24,7 @@ def test_a_recurrent_layer_has_states() -> None:
 
 @pytest.mark.parametrize(("name", "parameters"), [("lenet5", 61_706), ("notes-mlp", 669_706), ("notes-cnn", 541_094)])
 def test_named_networks_have_the_published_number_of_parameters(name: NetworkName, parameters: int) -> None:
-    network = named_network(name)
+    network = NETWORKS[name]
     report = analyze(network.layers, network.input)
     assert (report.parameters, report.output) == (parameters, (10,))
 
@@ -32,7 +33,7 @@ SLIDE_FILTERS = (48, 128, 192, 192, 128)  # of one of AlexNet's two GPUs
 
 
 def test_alexnet_for_two_gpus_is_that_of_the_slide() -> None:
-    network = named_network("alexnet-2gpu")
+    network = NETWORKS["alexnet-2gpu"]
     report = analyze(network.layers, network.input)
     convolutions = [traced for traced in report.traced if traced.layer.name == "Conv2d"]
     assert [one.layer.positional[1] for one in convolutions] == [2 * filters for filters in SLIDE_FILTERS]
@@ -158,6 +159,6 @@ def test_formulas_of_parameters_and_macs_are_true_when_evaluated(text: str, shap
     ],
 )
 def test_notes_of_the_course(layers: str, shape: Shape, notes: list[str]) -> None:
-    found = list(course_notes(analyze(layers, shape)))
+    found = analyze(layers, shape).notes
     assert len(found) == len(notes)
     assert all(words in note for words, note in zip(notes, found, strict=True))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from shapes.drawn_layers import ALL_LAYERS, Shape, layers
 from shapes.torch_oracle import TorchResult, run_in_torch
 
-from dlnotes_cli.shapes import analyze
+from dlnotes_cli.shapes.report import analyze
 from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
 from dlnotes_cli.shell.errors import InputError
 

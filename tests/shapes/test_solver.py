@@ -1,63 +1,56 @@
 """Solutions of the output-size formula, compared with trying every value."""
 
 import contextlib
-from dataclasses import replace
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.shapes import WindowSpec, analyze, parse_layers, solve
 from dlnotes_cli.shapes.choices import Hyperparameter
-from dlnotes_cli.shapes.solver import Solutions, layer_axes
+from dlnotes_cli.shapes.parsing.layer_list import parse_layers
+from dlnotes_cli.shapes.report import analyze
+from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
+from dlnotes_cli.shapes.solver import Axis, Solutions, layer_axes, solve
 from dlnotes_cli.shell.errors import InputError
 
 LAST = 60  # every target size below has its solutions up to here, except unlimited strides
 
 
-def output_size(axis: WindowSpec, unknown: Hyperparameter, value: int) -> int | None:
+def output_size(axis: Axis, unknown: Hyperparameter, value: int) -> int | None:
     """The output size of a layer of one axis with that value, None where the layer is invalid."""
-    axis = axis.with_value(unknown, value)
-    stride = axis.kernel if axis.stride is None else axis.stride
-    common = f"{axis.kernel}, stride={stride}, padding={axis.padding}, dilation={axis.dilation}"
-    if axis.is_transposed:
-        text = f"ConvTranspose1d(1, 1, {common}, output_padding={axis.output_padding})"
+    window = axis.with_value(unknown, value)
+    padding = window.padding if isinstance(window, TransposedWindow) else window.pad_before
+    common = f"{window.kernel}, stride={window.stride}, padding={padding}, dilation={window.dilation}"
+    if isinstance(window, TransposedWindow):
+        text = f"ConvTranspose1d(1, 1, {common}, output_padding={window.output_padding})"
     elif axis.is_pool:
-        text = f"MaxPool1d({common}, ceil_mode={axis.ceil_mode})"
+        text = f"MaxPool1d({common}, ceil_mode={window.ceil_mode})"
     else:
         text = f"Conv1d(1, 1, {common})"
     with contextlib.suppress(InputError):
-        return analyze(text, (1, axis.input_size)).output[-1]
+        return analyze(text, (1, window.input_size)).output[-1]
     return None
 
 
 @st.composite
-def axes(draw: st.DrawFn) -> WindowSpec:
-    kind = draw(st.sampled_from(["conv", "pool", "transposed"]))
-    kernel = draw(st.integers(1, 5))
+def axes(draw: st.DrawFn) -> Axis:
+    size, kernel = draw(st.integers(1, 12)), draw(st.integers(1, 5))
     stride, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    return WindowSpec(
-        draw(st.integers(1, 12)),
-        kernel=kernel,
-        stride=draw(st.sampled_from([stride, None])) if kind == "pool" else stride,
-        padding=draw(st.integers(0, kernel // 2 if kind == "pool" else 3)),
-        dilation=dilation,
-        output_padding=draw(st.integers(0, max(stride, dilation) - 1)) if kind == "transposed" else 0,
-        is_transposed=kind == "transposed",
-        is_pool=kind == "pool",
-        ceil_mode=kind == "pool" and draw(st.booleans()),
-    )
+    kind = draw(st.sampled_from(["conv", "pool", "transposed"]))
+    padding = draw(st.integers(0, kernel // 2 if kind == "pool" else 3))
+    if kind == "transposed":
+        output_padding = draw(st.integers(0, max(stride, dilation) - 1))
+        return Axis(TransposedWindow(size, kernel, stride, padding, dilation, output_padding))
+    is_pool, follows = kind == "pool", kind == "pool" and draw(st.booleans())
+    step, ceil_mode = kernel if follows else stride, is_pool and draw(st.booleans())
+    return Axis(SlidingWindow(size, kernel, step, padding, padding, dilation, ceil_mode), is_pool, follows)
 
 
 @given(axes(), st.sampled_from(get_args(Hyperparameter)), st.integers(1, 14))
-def test_solutions_are_those_found_by_trying_every_value(
-    axis: WindowSpec, unknown: Hyperparameter, target: int
-) -> None:
-    if unknown == "output_padding" and not axis.is_transposed:
+def test_solutions_are_those_found_by_trying_every_value(axis: Axis, unknown: Hyperparameter, target: int) -> None:
+    if unknown == "output_padding" and not isinstance(axis.window, TransposedWindow):
         return
-    if unknown == "stride":
-        axis = replace(axis, stride=1)
     expected = [value for value in range(LAST) if output_size(axis, unknown, value) == target]
     try:
         solutions = solve(unknown, target, [axis])
@@ -67,44 +60,43 @@ def test_solutions_are_those_found_by_trying_every_value(
         assert list(solutions.first(LAST - solutions.lowest)) == expected
 
 
-def test_ceil_mode_allows_a_kernel_wider_than_the_input_if_the_stride_is_long() -> None:
-    wide = WindowSpec(1, kernel=3, dilation=3, is_pool=True, ceil_mode=True)
-    assert solve("stride", 1, [wide]) == Solutions(7, None)
-    assert [output_size(wide, "stride", stride) for stride in (6, 7, 8)] == [None, 1, 1]
-    assert solve("kernel", 1, [WindowSpec(3, stride=None, is_pool=True, ceil_mode=True)]) == Solutions(3, None)
-    assert output_size(WindowSpec(3, kernel=50, stride=None, is_pool=True, ceil_mode=True), "padding", 0) == 1
-
-
-def test_huge_sizes_are_solved_by_bisection() -> None:
-    assert solve("padding", 10**15, [WindowSpec(10**15, kernel=3)]) == Solutions(1, 1)
-    solutions = solve("stride", 2, [WindowSpec(10**15, kernel=1)])
-    assert (solutions.lowest, solutions.highest) == (5 * 10**14, 10**15 - 1)
-
-
-def test_all_axes_at_once() -> None:
-    (layer,) = parse_layers("Conv2d(3, 8, (3, 5))")
-    assert solve("stride", 10, layer_axes(layer, (3, 32, 32))) == Solutions(3, 3)
-    with pytest.raises(InputError, match="no padding gives 32 on every axis"):
-        solve("padding", 32, layer_axes(layer, (3, 32, 32)))
-
-
-def test_the_stride_of_pooling_follows_the_kernel_unless_it_is_stated() -> None:
-    (layer,) = parse_layers("MaxPool2d(2)")
-    assert solve("kernel", 8, layer_axes(layer, (3, 32, 32))) == Solutions(4, 4)
-    (layer,) = parse_layers("MaxPool2d(2, stride=2)")
-    assert solve("kernel", 8, layer_axes(layer, (3, 32, 32))) == Solutions(17, 18)
+def pool(size: int, kernel: int, dilation: int = 1, *, follows: bool = False) -> Axis:
+    return Axis(SlidingWindow(size, kernel, dilation=dilation, ceil_mode=True), is_pool=True, follows_kernel=follows)
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("unknown", "target", "axis", "solutions"),
     [
-        ("Linear(32, 2)", "has no sliding kernel"),
-        ("Unfold(3)", "has no sliding kernel"),
-        ("Residual(Conv2d(3, 3, 3, padding=1))", "has no sliding kernel"),
-        ("Conv2d(3, 8, 4, padding='same')", "differs between the two sides"),
+        ("stride", 1, pool(1, 3, 3), Solutions(7, None)),  # with ceil_mode, a long stride keeps one window
+        ("kernel", 1, pool(3, 1, follows=True), Solutions(3, None)),
+        ("padding", 10**15, Axis(SlidingWindow(10**15, 3)), Solutions(1, 1)),
+        ("stride", 2, Axis(SlidingWindow(10**15, 1)), Solutions(5 * 10**14, 10**15 - 1)),
     ],
 )
-def test_layers_that_cannot_be_solved(text: str, message: str) -> None:
+def test_unlimited_and_huge_solutions(unknown: Hyperparameter, target: int, axis: Axis, solutions: Solutions) -> None:
+    assert solve(unknown, target, [axis]) == solutions
+    if axis.is_pool:
+        sizes = [output_size(axis, unknown, value) for value in (solutions.lowest - 1, solutions.lowest, 99)]
+        assert (sizes[0] != target, sizes[1:]) == (True, [target, target])
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown", "target", "solutions"),
+    [
+        ("Conv2d(3, 8, (3, 5))", "stride", 10, Solutions(3, 3)),
+        ("MaxPool2d(2)", "kernel", 8, Solutions(4, 4)),  # the stride follows the kernel unless it is stated
+        ("MaxPool2d(2, stride=2)", "kernel", 8, Solutions(17, 18)),
+        ("Conv2d(3, 8, (3, 5))", "padding", 32, "no padding gives 32 on every axis"),
+        ("Linear(32, 2)", "stride", 1, "has no sliding kernel"),
+        ("Unfold(3)", "stride", 1, "has no sliding kernel"),
+        ("Residual(Conv2d(3, 3, 3, padding=1))", "stride", 1, "has no sliding kernel"),
+        ("Conv2d(3, 8, 4, padding='same')", "stride", 1, "differs between the two sides"),
+    ],
+)
+def test_the_axes_of_a_layer(text: str, unknown: Hyperparameter, target: int, solutions: Solutions | str) -> None:
     (layer,) = parse_layers(text)
-    with pytest.raises(InputError, match=message):
-        layer_axes(layer, (3, 32, 32))
+    if isinstance(solutions, Solutions):
+        assert solve(unknown, target, layer_axes(layer, (3, 32, 32))) == solutions
+    else:
+        with pytest.raises(InputError, match=solutions):
+            solve(unknown, target, layer_axes(layer, (3, 32, 32)))

@@ -63,6 +63,4 @@ def _field(fields: dict[str, Any], name: str) -> str:
         fix = f"choose from {', '.join(known)}" if known else "use --json"
         raise InputError("--field", f"'{name}' is not a field of this result", fix)
     value = values[name]
-    if value is None:
-        return "null"
-    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "null" if value is None else "x".join(map(str, value)) if isinstance(value, list) else str(value)

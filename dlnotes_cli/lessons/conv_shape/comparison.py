@@ -18,9 +18,10 @@ from dlnotes_cli.shapes.table import byte_text
 from dlnotes_cli.shell.codec import HIDDEN, in_json, to_json
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.show import Table
 
 _NAME = re.compile(r"[\w./\\~-]+")  # of a network or a path; layers have arguments in parentheses
-_NAME_WIDTH, _TEXT_COLUMNS = 48, 3
+_NAME_WIDTH = 48
 
 
 class ComparedNetwork(NamedTuple):
@@ -43,9 +44,10 @@ class ComparisonResult(ConvShapeResult):
         totals = [{"network": name, **to_json(report)} for name, report in self.compared]
         return [{name: value for name, value in one.items() if name != "layers"} for one in totals]
 
-    def table(self) -> Iterator[str]:
+    def table(self) -> Iterator[Table]:
         """Yield a row for each network; ratios are those to the first one."""
-        rows = [("network", "input", "output", "parameters", "ratio", "MACs", "ratio", "inference", "training")]
+        columns = ("network", "input", "output", "parameters", "ratio", "MACs", "ratio", "inference", "training")
+        rows = []
         first = self.compared[0].report
         for name, report in self.compared:
             memory = report.memory
@@ -55,11 +57,7 @@ class ComparisonResult(ConvShapeResult):
                 f"{report.macs:,}", _ratio(report.macs, first.macs),
                 byte_text(memory.inference_bytes), byte_text(memory.training_bytes),
             ))  # fmt: skip
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            padded = zip(row, widths, strict=True)
-            cells = [cell.rjust(w) if i >= _TEXT_COLUMNS else cell.ljust(w) for i, (cell, w) in enumerate(padded)]
-            yield "  ".join(cells).rstrip()
+        yield Table(columns, rows, columns[3:], is_result=True, is_plain=True)
 
 
 def compare_networks(config: ConvShapeConfig) -> ComparisonResult:

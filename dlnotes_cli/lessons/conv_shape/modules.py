@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from dlnotes_cli.models.backbones import build_torchvision
+from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.models.module_trace import ModuleTrace, trace_module
 from dlnotes_cli.models.torch_imports import meta_device, uninitialized
 from dlnotes_cli.shapes.layer import InvalidLayerError, Shape, truncate
 from dlnotes_cli.shapes.parsing.layer_files import Source
-from dlnotes_cli.shell.errors import InputError, nearest
+from dlnotes_cli.shell.errors import InputError, nearest, unknown_choice
+from dlnotes_cli.shell.extras import import_extra
 
 _MODULE_NAME = "dlnotes_executed_file"
 _NO_VALUES = ("meta tensor", "torch.nonzero", "data-dependent")  # in errors of tensors without values
@@ -31,11 +33,22 @@ _MOVES = {Tensor.to, Tensor.cpu, Tensor.cuda}
 _ERROR_CHARS = 300
 
 
-def trace_torchvision(name: str, shapes: Sequence[Shape]) -> ModuleTrace:
-    """Run a network of torchvision; raises InputError where it does not accept the shapes."""
+def named_network(name: str) -> tuple[nn.Module, Shape]:
+    """A network of torchvision, or of timm where torchvision has none of this name, and the usual shape of its input.
+
+    Raises InputError for an unknown name.
+    """
+    if name in BACKBONES:
+        side = 299 if name == "inception_v3" else 224  # pixels, for which torchvision publishes most weights
+        with meta_device():
+            return build_torchvision(name), (3, side, side)
+    timm = import_extra("timm", "timm", "--network")
+    if not timm.is_model(name):
+        known = (*BACKBONES, *timm.list_models())
+        raise unknown_choice("--network", name, known, see="see timm.list_models()")
     with meta_device():
-        network = build_torchvision(name)
-    return trace_network(network, shapes, name)
+        network: nn.Module = timm.create_model(name)
+    return network, tuple(network.default_cfg["input_size"])  # type: ignore[index]  # which only timm's modules have
 
 
 def trace_network(network: nn.Module, shapes: Sequence[Shape], name: str) -> ModuleTrace:

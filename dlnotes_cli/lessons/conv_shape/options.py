@@ -9,6 +9,7 @@ from dlnotes_cli.models.choices import BACKBONES
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.shell.extras import has_package
 from dlnotes_cli.shell.option import Config, option
 
 _POSITIVE = "[1, 9.2e18]"
@@ -58,7 +59,7 @@ class ConvShapeConfig(Config):
         metavar="FILE|-", conflicts=("layers",),
     )  # fmt: skip
     network: str | None = option(
-        None, f"A network by name: {', '.join(get_args(NetworkName))}, or any that transfer --list lists.",
+        None, f"A network by name: {', '.join(get_args(NetworkName))}, any that transfer --list lists, or one of timm.",
         panel="Model", short="--arch", complete=lambda: list(NETWORKS), metavar="NAME", conflicts=("layers", "file"),
     )  # fmt: skip
     model: Path | None = option(
@@ -112,8 +113,11 @@ class ConvShapeConfig(Config):
         if self.input and all(isinstance(size, int) for size in self.input):
             object.__setattr__(self, "input", (self.input,))
         super().__post_init__()
-        if self.network is not None and self.network not in NETWORKS:
-            see = f"use {', '.join(get_args(NetworkName))}, or a name of dlnotes transfer --list"
+        if self.network is not None and self.network not in NETWORKS and not has_package("timm"):
+            see = (
+                f"use {', '.join(get_args(NetworkName))}, or a name of dlnotes transfer --list; "
+                "pip install 'dlnotes-cli[timm]' adds those of timm"
+            )
             raise unknown_choice("--network", self.network, NETWORKS, see=see)
         if self.compare and len(self.layers) < 2:  # noqa: PLR2004  # to compare
             what = f"needs two networks or more, got {len(self.layers)}"

@@ -3,9 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL
 from dlnotes_cli.shell.errors import InputError
+
+if TYPE_CHECKING:
+    from dlnotes_cli.shell.show import Table
 
 Shape = tuple[int, ...]
 
@@ -17,8 +21,8 @@ class ConvShapeResult(ABC):
     notes: tuple[str, ...] = field(default=(), kw_only=True, metadata=HIDDEN)
 
     @abstractmethod
-    def table(self) -> Iterator[str]:
-        """Yield the lines of the text output."""
+    def table(self) -> "Iterator[Table | str]":
+        """Yield the text output."""
 
     def csv(self) -> str:
         """A row for each layer; raises InputError without layers."""

@@ -7,7 +7,8 @@ from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult
 from dlnotes_cli.lessons.conv_shape.stack import read_list
 from dlnotes_cli.shapes.choices import Hyperparameter
-from dlnotes_cli.shapes.solver import Solutions, WindowSpec, layer_axes, solve
+from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
+from dlnotes_cli.shapes.solver import Axis, Solutions, layer_axes, solve
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, named
 from dlnotes_cli.shell.errors import InputError
 
@@ -40,7 +41,7 @@ def solve_size(config: ConvShapeConfig) -> SolveResult:
     axes = _axes(config)
     solutions = solve(unknown, target, axes)
     values = tuple(solutions.first(MAX_SOLUTIONS))
-    formulas = tuple(axes[0].with_value(unknown, value).window.formula for value in values) if config.explain else ()
+    formulas = tuple(axes[0].with_value(unknown, value).formula for value in values) if config.explain else ()
     return SolveResult(unknown, target, solutions, values, formulas, notes=_notes(solutions, values))
 
 
@@ -52,7 +53,7 @@ def _notes(solutions: Solutions, values: tuple[int, ...]) -> tuple[str, ...]:
     return (f"every larger value up to {solutions.highest} is a solution too",) if is_cut else ()
 
 
-def _axes(config: ConvShapeConfig) -> tuple[WindowSpec, ...]:
+def _axes(config: ConvShapeConfig) -> tuple[Axis, ...]:
     """The axes to solve, from the course's letters or from one layer."""
     if not config.letters:
         layers, size = read_list(config)
@@ -65,12 +66,7 @@ def _axes(config: ConvShapeConfig) -> tuple[WindowSpec, ...]:
         raise InputError("--solve", "needs the size of the filter", "add -F")
     if config.solve != "output_padding" and getattr(config, str(config.solve)) is not None:
         raise InputError("--solve", f"{config.solve} is the unknown, but has a value", "leave its letter out")
-    return (
-        WindowSpec(
-            config.width,
-            kernel=config.kernel or 1,
-            stride=config.stride or 1,
-            padding=config.padding or 0,
-            is_transposed=config.solve == "output_padding",
-        ),
-    )
+    width, kernel, stride, padding = config.width, config.kernel or 1, config.stride or 1, config.padding or 0
+    if config.solve == "output_padding":
+        return (Axis(TransposedWindow(width, kernel, stride, padding)),)
+    return (Axis(SlidingWindow(width, kernel, stride, padding, padding)),)

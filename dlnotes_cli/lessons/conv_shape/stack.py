@@ -1,20 +1,19 @@
 """A network: from any source to its report, and the sizes of its output as a matrix."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult, GramResult
-from dlnotes_cli.shapes.course import course_notes, gram_sizes
+from dlnotes_cli.shapes.course import gram_sizes
 from dlnotes_cli.shapes.layer import Layer, Shape
 from dlnotes_cli.shapes.parsing.layer_files import Source, is_file_name, read_source
 from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
 from dlnotes_cli.shapes.report import NetworkReport, analyze
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, to_json
+from dlnotes_cli.shell.codec import INLINE, OPTIONAL, to_json
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Table, csv_text
 
 if TYPE_CHECKING:
     from dlnotes_cli.models.module_trace import ModuleTrace
@@ -32,13 +31,10 @@ class StackResult(ConvShapeResult):
     report: NetworkReport = field(metadata=INLINE)
     vectorized: Shape | None = field(default=None, metadata=OPTIONAL)
     gram: Shape | None = field(default=None, metadata=OPTIONAL)
-    has_table: bool = field(default=True, metadata=HIDDEN)  # and not only totals, as next to a CSV file
 
-    def table(self) -> Iterator[str]:
+    def table(self) -> Iterator[Table | str]:
         """Yield the table, the totals and the matrix sizes."""
-        from dlnotes_cli.shapes.table import report_lines, total_lines  # --json needs no table
-
-        yield from report_lines(self.report) if self.has_table else total_lines(self.report)
+        yield from self.report.table()
         if self.vectorized and self.gram:
             yield from GramResult(self.report.output, self.vectorized, self.gram, self.report.explain).table()
 
@@ -46,15 +42,11 @@ class StackResult(ConvShapeResult):
         """The layers, one row for each."""
         rows = [{"position": index, **to_json(layer)} for index, layer in enumerate(self.report.layers, 1)]
         columns = [*_CSV_COLUMNS, *(["inputs"] if "inputs" in rows[0] else [])]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(row[name]) for name in columns] for row in rows)
-        return text.getvalue()
+        return csv_text(columns, ([_cell(row[name]) for name in columns] for row in rows))
 
 
 def _cell(value: object) -> str:
-    """A value of a CSV file, `3x32x32` for a list."""
+    """A value of JSON in a cell: `3x32x32` for a list, empty for null."""
     if value is None:
         return ""
     return "x".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -64,8 +56,7 @@ def analyze_stack(config: ConvShapeConfig) -> StackResult:
     """Analyze a stack of layers or a module; raises InputError where PyTorch would raise an error."""
     report, notes = read_report(config)
     vectorized, gram = gram_sizes(report.output) if config.gram else (None, None)
-    notes = (*notes, *course_notes(report))
-    return StackResult(report, vectorized, gram, has_table=config.csv is None, notes=notes)
+    return StackResult(report, vectorized, gram, notes=(*notes, *report.notes))
 
 
 def matrix_sizes(config: ConvShapeConfig) -> GramResult:
@@ -133,11 +124,11 @@ def _named_report(config: ConvShapeConfig, name: str) -> tuple[NetworkReport, tu
     for own, network in NETWORKS.items():
         if own == name:
             return _list_report(config, parse_list(network.layers), _one_input(config, network.input), remarks)
-    from dlnotes_cli.lessons.conv_shape.modules import trace_torchvision  # loads torch
+    from dlnotes_cli.lessons.conv_shape.modules import named_network, trace_network  # loads torch
 
-    side = 299 if name == "inception_v3" else 224  # pixels, for which torchvision publishes most weights
-    shapes = config.input or ((3, side, side),)
-    report, notes = _module_report(config, trace_torchvision(name, shapes), shapes)
+    module, shape = named_network(name)
+    shapes = config.input or (shape,)
+    report, notes = _module_report(config, trace_network(module, shapes, name), shapes)
     return report, (*remarks, *notes)
 
 

@@ -1,24 +1,17 @@
-"""`loss`: from options to losses, probabilities and gradients."""
+"""`loss`: losses, probabilities and gradients, in plain Python, which starts at once, and stable for large scores."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import exp, fsum
+from math import copysign, exp, fsum, inf, log, log1p
 
-from dlnotes_cli.lessons.loss import formulas
-from dlnotes_cli.lessons.loss.checks import check_options, usual_loss
+from dlnotes_cli.lessons.drawings import drawn
 from dlnotes_cli.lessons.loss.explanation import explained
 from dlnotes_cli.lessons.loss.options import LossConfig, LossName
 from dlnotes_cli.lessons.loss.results import LossResult, SampleLoss, Target
-from dlnotes_cli.lessons.loss.samples import read_samples
+from dlnotes_cli.lessons.loss.samples import check_samples, read_samples, usual_loss
 from dlnotes_cli.shell.errors import InputError
 
-Elementwise = Callable[[float, float], tuple[float, float]]  # value and target to loss and slope
-_ELEMENTWISE: dict[str, Elementwise] = {
-    "mse": formulas.squared_error,
-    "mae": formulas.absolute_error,
-    "huber": formulas.huber,
-    "hinge": formulas.binary_hinge,
-}
+Numbers = Sequence[float]
 _COURSE_SCORES = (2.0, 1.0, 0.0)
 _COURSE_CORRECTION = (
     "the course's 0.67, 0.33, 0 are the scores 2, 1, 0 divided by their sum (share), which is no softmax: it gives "
@@ -30,132 +23,133 @@ def calculate_loss(config: LossConfig) -> LossResult:
     """Losses, probabilities and gradients of the rows of a config. Raises InputError where they do not fit."""
     rows = read_samples(config)
     loss = config.loss or usual_loss(config, rows)
-    check_options(config, loss, rows)
+    check_samples(config, loss, rows)
+    weights = config.class_weights or (1.0,) * len(rows.classes)
     true: Sequence[Target] = rows.true if rows.true is not None else [None] * len(rows.values)
-    samples = [_sample(config, loss, values, t) for values, t in zip(rows.values, true, strict=True)]
+    samples = [_sample(config, loss, values, t, weights) for values, t in zip(rows.values, true, strict=True)]
     has_softmax = any(sample.shares is not None and sample.values == _COURSE_SCORES for sample in samples)
     notes = (_COURSE_CORRECTION,) if has_softmax else ()
     result = LossResult(config, loss, rows.classes, tuple(samples), notes=notes)
     if loss is not None:
-        result = _reduced(result, _weights(config, len(rows.classes)))
+        result = _reduced(result, weights)
     elif config.probabilities is not None:
-        result = replace(result, negative_log_likelihood=_negative_log([p for row in rows.values for p in row]))
-    return replace(result, formulas=explained(result)) if config.explain else result
+        likelihood = fsum(-log_p for sample in samples for log_p in sample.log_probabilities or ())
+        result = replace(result, negative_log_likelihood=_finite(likelihood))
+    return drawn(replace(result, formulas=explained(result)) if config.explain else result, "loss.plot")
 
 
-def _weights(config: LossConfig, count: int) -> tuple[float, ...]:
-    return config.class_weights or (1.0,) * count
-
-
-def _sample(config: LossConfig, loss: LossName | None, values: tuple[float, ...], true: Target) -> SampleLoss:
+def _sample(
+    config: LossConfig, loss: LossName | None, values: tuple[float, ...], true: Target, weights: Numbers
+) -> SampleLoss:
     """One row with its losses and the gradient of their sum."""
-    sample = SampleLoss(values, true)
-    if config.scores is not None and loss in {None, "cross-entropy"}:
-        log_p = formulas.log_softmax([value / (config.temperature or 1.0) for value in values])
-        sample = replace(sample, shares=formulas.shares(values), log_probabilities=tuple(log_p))
-    elif loss == "nll" and config.scores is not None:
-        sample = replace(sample, log_probabilities=values)
-    elif config.probabilities is not None:
-        sample = replace(sample, probabilities=values, log_probabilities=tuple(formulas.logarithms(values)))
-    if sample.probabilities is None and sample.log_probabilities is not None:
-        sample = replace(sample, probabilities=tuple(map(exp, sample.log_probabilities)))
-    if loss in {"cross-entropy", "nll"}:
-        return _by_logarithms(config, loss, sample)
-    if loss == "bce":
-        return _binary(config, sample)
-    if loss == "hinge" and isinstance(true, int):
-        value, gradient = formulas.multi_margin(values, true)
-        return replace(sample, targets=_one_hot(true, len(values)), losses=(value,), gradient=tuple(gradient))
-    return sample if loss is None else _by_element(loss, sample)
-
-
-def _one_hot(true: int, count: int) -> tuple[float, ...]:
-    return tuple(float(i == true) for i in range(count))
-
-
-def _by_logarithms(config: LossConfig, loss: LossName, sample: SampleLoss) -> SampleLoss:
-    """Cross-entropy and nll of a row."""
-    count = len(sample.values)
-    targets: Sequence[float] = _one_hot(sample.true, count) if isinstance(sample.true, int) else sample.true or ()
-    targets = formulas.smoothed(targets, config.label_smoothing or 0.0)
-    weights = _weights(config, count)
-    value = formulas.cross_entropy(sample.log_probabilities or (), targets, weights)
-    _check_finite(value)
-    if loss == "nll" and config.scores is not None:  # the scores are logarithms: no softmax in front
-        gradient = [0.0 - w * t for w, t in zip(weights, targets, strict=True)]  # 0, not -0
-    else:
-        scale = config.temperature or 1.0
-        gradient = formulas.cross_entropy_gradient(sample.probabilities or (), targets, weights)
-        gradient = [slope / scale for slope in gradient]
-    return replace(sample, targets=tuple(targets), losses=(value,), gradient=tuple(gradient))
-
-
-def _binary(config: LossConfig, sample: SampleLoss) -> SampleLoss:
-    """Binary cross-entropy of each number in a row."""
-    targets = sample.true if isinstance(sample.true, tuple) else ()
-    if config.probabilities is not None:
-        probabilities = list(sample.values)
-        pairs = list(
-            zip(formulas.logarithms(probabilities), formulas.logarithms([1 - p for p in probabilities]), strict=True)
-        )
-    else:
-        scores = [value / (config.temperature or 1.0) for value in sample.values]
-        probabilities = list(map(formulas.sigmoid, scores))
-        pairs = [(formulas.log_sigmoid(score), formulas.log_sigmoid(-score)) for score in scores]
-    losses = [formulas.binary_cross_entropy(*pair, t) for pair, t in zip(pairs, targets, strict=True)]
-    _check_finite(fsum(losses))
     scale = config.temperature or 1.0
-    return replace(
-        sample,
-        targets=targets,
-        probabilities=tuple(probabilities),
-        log_probabilities=tuple(log_p for log_p, _ in pairs),
-        losses=tuple(losses),
-        gradient=tuple((p - t) / scale for p, t in zip(probabilities, targets, strict=True)),
-    )
+    scores, shares, log_p = [value / scale for value in values], None, None
+    if config.probabilities is not None:
+        log_p = [log(p) if p else -inf for p in values]
+    elif loss in {None, "cross-entropy"}:
+        log_p, total = log_softmax(scores), fsum(values)
+        shares = tuple(value / total for value in values) if total else None
+    elif loss == "nll":
+        log_p = list(values)  # the scores are logarithms
+    elif loss == "bce":
+        log_p = list(map(log_sigmoid, scores))
+    p = values if config.probabilities is not None else None if log_p is None else tuple(map(exp, log_p))
+    one_hot = [float(i == true) for i in range(len(values))]
+    targets: Numbers = list(true) if isinstance(true, tuple) else one_hot
+    losses, gradient = None, None
+    if loss in {"cross-entropy", "nll"} and p is not None and log_p is not None:
+        smoothing = config.label_smoothing or 0.0
+        targets = [t * (1 - smoothing) + smoothing / len(targets) for t in targets]
+        terms = zip(weights, targets, log_p, strict=True)
+        losses = [_finite(0.0 - fsum(w * t * value for w, t, value in terms if w * t))]
+        # The softmax makes it p - t, and with weights p sum(w t) - w t; logarithms as scores have no softmax.
+        has_no_softmax = loss == "nll" and config.scores is not None
+        total = 0.0 if has_no_softmax else fsum(w * t for w, t in zip(weights, targets, strict=True))
+        gradient = [(q * total - w * t) / scale + 0.0 for q, w, t in zip(p, weights, targets, strict=True)]
+    elif loss == "bce" and p is not None and log_p is not None:
+        log_not_p = [log(1 - q) if q < 1 else -inf for q in p] if config.scores is None else [
+            log_sigmoid(-score) for score in scores
+        ]  # fmt: skip
+        both = zip(log_p, log_not_p, targets, strict=True)
+        losses = [0.0 - (t * a if t else 0.0) - ((1 - t) * b if t != 1 else 0.0) for a, b, t in both]
+        _finite(fsum(losses))
+        gradient = [(q - t) / scale for q, t in zip(p, targets, strict=True)]
+    elif loss == "hinge" and isinstance(true, int):
+        margins = [max(0.0, 1 - values[true] + value) if i != true else 0.0 for i, value in enumerate(values)]
+        losses, gradient = [fsum(margins) / len(values)], [(margin > 0) / len(values) for margin in margins]
+        gradient[true] = -fsum(gradient)
+    elif loss is not None:
+        pairs = [_ELEMENTWISE[loss](value, t) for value, t in zip(values, targets, strict=True)]
+        losses, gradient = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    sample = SampleLoss(values, true, None, shares, p, None if log_p is None else tuple(log_p))
+    if losses is None or gradient is None:
+        return sample
+    return replace(sample, targets=tuple(targets), losses=tuple(losses), gradient=tuple(gradient))
 
 
-def _by_element(loss: LossName, sample: SampleLoss) -> SampleLoss:
-    targets = sample.true if isinstance(sample.true, tuple) else ()
-    pairs = [_ELEMENTWISE[loss](value, t) for value, t in zip(sample.values, targets, strict=True)]
-    losses, gradient = zip(*pairs, strict=True)
-    return replace(sample, targets=targets, losses=losses, gradient=gradient)
+def log_softmax(scores: Numbers) -> list[float]:
+    """Logarithms of the softmax: s - max - ln(sum of exp(s - max)), which never overflows.
+
+    >>> [round(value, 4) for value in log_softmax([1002, 1001, 1000])]
+    [-0.4076, -1.4076, -2.4076]
+    """
+    largest = max(range(len(scores)), key=scores.__getitem__)
+    shifted = [score - scores[largest] for score in scores]
+    log_total = log1p(fsum(exp(score) for i, score in enumerate(shifted) if i != largest))  # the largest adds exp(0)
+    return [score - log_total for score in shifted]
 
 
-def _check_finite(value: float) -> None:
-    if value == float("inf"):
+def log_sigmoid(score: float) -> float:
+    """The logarithm of the sigmoid: min(s, 0) - ln(1 + exp(-|s|))."""
+    return min(score, 0.0) - log1p(exp(-abs(score)))
+
+
+def _sign(error: float) -> float:
+    return copysign(1.0, error) if error else 0.0
+
+
+def _huber(value: float, target: float) -> tuple[float, float]:
+    """(y - t)² / 2 up to a distance of 1, then |y - t| - 1/2; and its slope, the error limited to [-1, 1]."""
+    error = value - target
+    return (error**2 / 2, error) if abs(error) <= 1 else (abs(error) - 0.5, _sign(error))
+
+
+_ELEMENTWISE: dict[str, Callable[[float, float], tuple[float, float]]] = {  # value and target to loss and slope
+    "mse": lambda y, t: ((y - t) ** 2, 2 * (y - t)),
+    "mae": lambda y, t: (abs(y - t), _sign(y - t)),
+    "huber": _huber,
+    "hinge": lambda y, sign: (1 - sign * y, -sign) if sign * y < 1 else (0.0, 0.0),
+}
+
+
+def _finite(value: float) -> float:
+    if value == inf:
         what = "what happened has probability 0, so that the loss is infinite"
         raise InputError("--probabilities", what, "use a probability above 0")
-
-
-def _negative_log(factors: Sequence[float]) -> float:
-    """- ln of the product of probabilities."""
-    value = -fsum(formulas.logarithms(factors))
-    _check_finite(value)
     return value
 
 
-def _reduced(result: LossResult, weights: tuple[float, ...]) -> LossResult:
+def _reduced(result: LossResult, weights: Numbers) -> LossResult:
     """The result with mean, sum and likelihood, and the gradient of the reduced loss."""
     losses = [loss for sample in result.samples for loss in sample.losses or ()]
     classes = [sample.true for sample in result.samples if isinstance(sample.true, int)]
     denominator = fsum(weights[true] for true in classes) if classes else float(len(losses))
     if not denominator:
         raise InputError("--class-weights", "the weights of the true classes are 0", "use weights above 0")
-    total = fsum(losses)
     scale = denominator if result.config.reduction == "mean" else 1.0
     samples = tuple(
         replace(sample, gradient=tuple(slope / scale for slope in sample.gradient or ())) for sample in result.samples
     )
-    reduced = replace(result, samples=samples, mean=total / denominator, sum=total)
-    return replace(reduced, negative_log_likelihood=_true_negative_log_likelihood(reduced))
+    total = fsum(losses)
+    likelihood = _true_negative_log_likelihood(result)
+    return replace(result, samples=samples, mean=total / denominator, sum=total, negative_log_likelihood=likelihood)
 
 
 def _true_negative_log_likelihood(result: LossResult) -> float | None:
     """- ln of the probability of the true classes, for losses whose targets are classes, or 0 and 1."""
     terms: list[float] = []
     for sample in result.samples:
-        if result.loss == "bce" and sample.losses and set(sample.targets or ()) <= {0.0, 1.0}:
+        if result.loss == "bce" and sample.losses and {*(sample.targets or ())} <= {0.0, 1.0}:
             terms += sample.losses
         elif isinstance(sample.true, int) and sample.log_probabilities:
             terms.append(-sample.log_probabilities[sample.true])

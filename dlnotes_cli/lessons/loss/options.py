@@ -65,10 +65,3 @@ class LossConfig(Config):
         super().__post_init__()
         if self.scores is None and self.probabilities is None:
             raise InputError("--scores", "no numbers", 'add --scores "2 1 0" or --probabilities ".8 .7 .1"')
-
-    @property
-    def source(self) -> tuple[str, str]:
-        """The option that has the numbers, and its value."""
-        if self.scores is not None:
-            return "--scores", self.scores
-        return "--probabilities", str(self.probabilities)

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dlnotes_cli.lessons.drawings import Plotted
-from dlnotes_cli.lessons.trace.activations import Curve
 from dlnotes_cli.lessons.trace.cells import LABELS
 from dlnotes_cli.lessons.trace.options import TraceConfig
 from dlnotes_cli.shell.codec import HIDDEN, in_json, named, through
@@ -18,6 +17,7 @@ from dlnotes_cli.shell.show import Table
 _MOST_IN_JSON = 10_000  # numbers of a tensor
 _MOST_COLUMNS, _MOST_ROWS = 6, 8  # of a tensor that is printed in full
 _MOST_STEPS = 12  # of a cell
+_SHOWN = (-2.0, 0.0, 2.0)  # of a curve
 _CELL = 8  # characters of a number in a row
 
 
@@ -137,6 +137,32 @@ class Comparison:
 
     activation: str
     norms: tuple[float, ...]
+
+
+class CurvePoint(NamedTuple):
+    """A point of a function, and its slope there."""
+
+    x: float
+    value: float
+    slope: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A function and its derivative at equally spaced points."""
+
+    name: str
+    x: tuple[float, ...] = field(metadata=HIDDEN)
+    values: tuple[float, ...] = field(metadata=HIDDEN)
+    slopes: tuple[float, ...] = field(metadata=HIDDEN)
+    largest_slope: float
+
+    @property
+    @in_json
+    def at(self) -> list[CurvePoint]:
+        """The points at -2, 0 and 2."""
+        indices = [min(range(len(self.x)), key=lambda i: abs(self.x[i] - x)) for x in _SHOWN]
+        return [CurvePoint(x, self.values[i], self.slopes[i]) for x, i in zip(_SHOWN, indices, strict=True)]
 
 
 @dataclass(frozen=True)

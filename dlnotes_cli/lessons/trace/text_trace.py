@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dlnotes_cli.lessons.drawings import Plotted
+from dlnotes_cli.lessons.drawings import Plotted, drawn
 from dlnotes_cli.lessons.trace.options import TraceConfig
 from dlnotes_cli.shell.codec import HIDDEN
 from dlnotes_cli.shell.errors import InputError
@@ -92,7 +92,8 @@ def trace_text(config: TraceConfig) -> TextTrace:
         gates = {name: torch.cat([step[name] for step in steps]) for name in steps[0]}  # each (T, H)
         units += _units(number + 1, gates, features)
     units.sort(key=lambda unit: -abs(unit.correlation))
-    return TextTrace(config, model.path, network.config.cell, text, tuple(units[: config.units or _MOST_UNITS]))
+    shown = tuple(units[: config.units or _MOST_UNITS])
+    return drawn(TextTrace(config, model.path, network.config.cell, text, shown), "trace.plot")
 
 
 def _features(text: str, count: int) -> dict[str, Tensor]:

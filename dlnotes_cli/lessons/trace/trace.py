@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.lessons.trace.activations import activation_curves
+from dlnotes_cli.lessons.drawings import drawn
 from dlnotes_cli.lessons.trace.cells import Cell, Gates, StatePair
 from dlnotes_cli.lessons.trace.network import (
     TracedNetwork,
@@ -16,10 +16,11 @@ from dlnotes_cli.lessons.trace.network import (
     read_layers,
     with_activation,
 )
-from dlnotes_cli.lessons.trace.options import TraceConfig
+from dlnotes_cli.lessons.trace.options import ACTIVATIONS, TraceConfig
 from dlnotes_cli.lessons.trace.results import (
     Check,
     Comparison,
+    Curve,
     Descent,
     LayerTrace,
     NamedTensor,
@@ -27,6 +28,7 @@ from dlnotes_cli.lessons.trace.results import (
     TraceResult,
     norm,
 )
+from dlnotes_cli.lessons.trace.text_trace import TextTrace, names_a_model, trace_text
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.matrix import parse_matrix
 from dlnotes_cli.shell.output import counted, number
@@ -34,6 +36,8 @@ from dlnotes_cli.shell.output import counted, number
 _MOST_DERIVATIVES = 4096  # entries of a Jacobian matrix
 _MOST_CHECKED = 5000  # numbers that finite differences move
 _STEP = 1e-6  # of a finite difference, relative to numbers above 1
+_RANGE, _POINTS = 6.0, 1201  # of a curve
+_WIDE_RANGE, _WIDE_POINTS = 40.0, 8001  # of the largest slope, which softplus reaches far from 0
 _SIGMOID_SLOPE = 0.25  # the largest
 _TARGET_FIX = "give one number, or one for each number of the output"
 _COURSE_USE_GATE = (
@@ -53,10 +57,15 @@ class _ForwardPass:
     loss: Tensor
 
 
-def trace(config: TraceConfig) -> TraceResult:
-    """Follow the input through the layers. Raises InputError where numbers, layers and weights do not fit."""
+def trace(config: TraceConfig) -> TraceResult | TextTrace:
+    """Follow the input through layers, or a text through a trained model.
+
+    Raises InputError where numbers, layers and weights do not fit.
+    """
+    if names_a_model(config):
+        return trace_text(config)
     if not config.layers:
-        return TraceResult(config, curves=tuple(map(activation_curves, config.activation)))
+        return drawn(TraceResult(config, curves=tuple(map(_curve, config.activation))), "trace.plot")
     layers = read_layers(config)
     if config.activation:
         layers = with_activation(layers, config.activation[0])
@@ -65,33 +74,31 @@ def trace(config: TraceConfig) -> TraceResult:
     forward = _forward(config, network)
     gradients = _backward(forward, network)
     comparisons = tuple(_compared(config, name) for name in config.activation if len(config.activation) > 1)
-    traced = _layers(network, forward, gradients)
-    checks = _checks(config, network) if config.check else ()
-    descent = _descend(config, network) if config.lr is not None else None
-    return TraceResult(
+    result = TraceResult(
         config,
-        layers=traced,
+        layers=_layers(network, forward, gradients),
         parameters=network.parameters,
         value=forward.loss.item(),
         input=forward.inputs[0].detach(),
         input_gradient=gradients[0] if forward.inputs[0].requires_grad else None,
-        checks=checks,
-        descent=descent,
+        checks=_checks(config, network) if config.check else (),
+        descent=_descend(config, network) if config.lr is not None else None,
         comparisons=comparisons,
         notes=tuple(_notes(config, network)),
     )
+    return drawn(result, "trace.plot")
 
 
 def _check_options(config: TraceConfig, network: TracedNetwork) -> None:
     kinds = {module.kind for module in network.modules if isinstance(module, Cell)}
-    if config.state is not None and not kinds:
-        raise InputError("--state", "has no effect without a recurrent layer", "drop it")
-    of_lstm = {
-        "--memory": config.memory is not None, "--peephole": config.peephole, "--use-gate": config.use_gate == "notes",
-    }  # fmt: skip
-    for name, is_set in of_lstm.items():
-        if is_set and "LSTM" not in kinds:
-            raise InputError(name, "has no effect without an LSTM", "drop it")
+    for name, is_set, is_used, layer in (
+        ("--state", config.state is not None, bool(kinds), "a recurrent layer"),
+        ("--memory", config.memory is not None, "LSTM" in kinds, "an LSTM"),
+        ("--peephole", config.peephole, "LSTM" in kinds, "an LSTM"),
+        ("--use-gate", config.use_gate == "notes", "LSTM" in kinds, "an LSTM"),
+    ):
+        if is_set and not is_used:
+            raise InputError(name, f"has no effect without {layer}", "drop it")
     if config.text is not None:
         raise InputError("--text", "needs a run of char-rnn in place of layers", "give runs/text, for example")
 
@@ -290,3 +297,21 @@ def _notes(config: TraceConfig, network: TracedNetwork) -> Sequence[str]:
     if config.use_gate == "notes":
         notes.append(_COURSE_USE_GATE)
     return notes
+
+
+def _curve(name: str) -> Curve:
+    """The curve of a named activation from -6 to 6; at a kink, the slope is PyTorch's."""
+    function = getattr(nn, ACTIVATIONS[name])()
+    x, values, slopes = _sampled(function, _RANGE, _POINTS)
+    largest = float(_sampled(function, _WIDE_RANGE, _WIDE_POINTS)[2].max())
+    return Curve(name, tuple(x.tolist()), tuple(values.tolist()), tuple(slopes.tolist()), largest)
+
+
+def _sampled(function: nn.Module, largest: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Points from -largest to largest, and the values and slopes of a function there."""
+    x = torch.linspace(-largest, largest, count, dtype=torch.float64)
+    x[count // 2] = 0.0
+    x.requires_grad_()
+    y = function(x)
+    (slopes,) = torch.autograd.grad(y.sum(), x)
+    return x.detach(), y.detach(), slopes

@@ -132,22 +132,17 @@ def constant(node: ast.expr) -> Any:
         case ast.List(elements):
             return list(map(constant, elements))
         case ast.UnaryOp(operation, operand) if type(operation) in _OPERATORS:
-            return _compute(operation, operand)
+            return _computed(operation, constant(operand))
         case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
-            return _compute(operation, left, right)
+            return _computed(operation, constant(left), constant(right))
         case ast.Call(ast.Name("float"), [ast.Constant("inf" | "-inf" as value)], []):
             return float(value)
         case _:
             raise NotConstantError("is not a constant")
 
 
-def _compute(operation: ast.operator | ast.unaryop, *operands: ast.expr) -> Any:
-    return compute(operation, *map(constant, operands))
-
-
-def compute(operation: ast.operator | ast.unaryop, *numbers: Any) -> Any:
-    """Arithmetic on numbers; raises NotConstantError for other values and other operators."""
-    if type(operation) not in _OPERATORS or not all(isinstance(number, int | float) for number in numbers):
+def _computed(operation: ast.operator | ast.unaryop, *numbers: Any) -> Any:
+    if not all(isinstance(number, int | float) for number in numbers):
         raise NotConstantError("is not arithmetic on numbers")
     try:
         return _bounded(_OPERATORS[type(operation)](*numbers))

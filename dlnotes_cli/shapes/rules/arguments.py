@@ -1,8 +1,13 @@
-"""The arguments of a layer: bound to PyTorch's signature, and read with the types that PyTorch accepts."""
+"""The arguments of a layer: bound to PyTorch's signature, and checked by the kinds that its declaration names.
+
+A declaration has PyTorch's parameters with their defaults, and behind a colon the kind of some: `int`, `number`, `bool`
+or `a|b` for a choice; `sizes` is an integer for each spatial axis, for which a single one stands, and `exact` the same
+without tuples of one. A digit is the least value. `number?` may be None. What has no kind is checked by the rule.
+"""
 
 import ast
-from collections.abc import Iterable, Mapping
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from dlnotes_cli.shapes.layer import INT64, InvalidLayerError, Layer, Shape
@@ -10,126 +15,96 @@ from dlnotes_cli.shell.errors import nearest
 
 
 class Parameter(NamedTuple):
-    """One parameter of a signature; `default` is None if `is_required`."""
+    """One parameter of a declaration; `default` is None if it is required."""
 
     name: str
+    kind: str
     default: Any
     is_required: bool
     is_keyword_only: bool
 
 
-class Arguments:
-    """The arguments of one call, defaults included; reading one raises InvalidLayerError where PyTorch rejects it."""
+class Arguments(SimpleNamespace):
+    """The arguments of one call by name, defaults included.
 
-    def __init__(self, values: Mapping[str, Any], keywords: Iterable[str] = ()) -> None:
-        self._values = dict(values)
-        self.keywords = frozenset(keywords)  # the names that the call passes by keyword
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._values
-
-    def get(self, name: str) -> Any:
-        """The value of an argument that not every signature has, else None."""
-        return self._values.get(name)
-
-    def updated(self, values: Mapping[str, Any]) -> "Arguments":
-        """A copy with values added or replaced."""
-        return Arguments({**self._values, **values}, self.keywords)
-
-    def integer(self, name: str, minimum: int = -INT64) -> int:
-        """An integer of at least `minimum`; bool is not accepted."""
-        return _integer(name, self[name], minimum)
-
-    def sizes(self, name: str, rank: int, minimum: int = -INT64, *, expand_single: bool = True) -> Shape:
-        """One integer for each of `rank` axes; `expand_single` allows a tuple of one for all of them."""
-        value = self[name]
-        items = tuple(value) if isinstance(value, tuple | list) else (value,) * rank
-        if len(items) == 1 and expand_single:
-            items *= rank
-        if len(items) != rank:
-            what = f"{name}={value!r} has {len(items)} numbers for {rank} axes"
-            raise InvalidLayerError(what, f"use one number, or {rank}")
-        return tuple(_integer(name, item, minimum) for item in items)
-
-    def number(self, name: str) -> float:
-        """An int or float."""
-        value = self[name]
-        if not isinstance(value, int | float):
-            raise InvalidLayerError(f"{name}={value!r} is not a number")
-        return value
-
-    def optional_number(self, name: str) -> float | None:
-        """An int, float or None."""
-        return None if self[name] is None else self.number(name)
-
-    def boolean(self, name: str) -> bool:
-        """True or False; other values are not accepted."""
-        value = self[name]
-        if not isinstance(value, bool):
-            raise InvalidLayerError(f"{name}={value!r} is not True or False")
-        return value
-
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """One of a closed set of strings."""
-        value = self[name]
-        if value not in choices:
-            raise InvalidLayerError(f"{name}={value!r} is unknown", f"choose from {', '.join(choices)}")
-        return str(value)
-
-
-def bind(layer: Layer, signature: str) -> Arguments:
-    """Match a call to a signature as Python does; raises InvalidLayerError where Python raises TypeError.
-
-    >>> bind(Layer("Conv2d", (3,), (("kernel_size", 5),)), "in_channels, kernel_size, stride=1")["stride"]
-    1
+    `layer` is the name of the layer, `rank` its number of spatial axes, `keywords` the names that are passed by name.
     """
-    parameters = _parameters(signature)
-    if parameters is None:
-        return Arguments({})
-    positional = [parameter.name for parameter in parameters if not parameter.is_keyword_only]
+
+
+@cache
+def parameters(declaration: str) -> tuple[Parameter, ...]:
+    """The parameters of a declaration."""
+    found: list[Parameter] = []
+    before, _, after = f", {declaration}".partition(", *")
+    for part, is_keyword_only in ((before, False), (after, True)):
+        for text in filter(None, part.split(", ")):
+            name, equals, default = text.partition("=")
+            name, _, kind = name.partition(":")
+            value = ast.literal_eval(default) if equals else None
+            found.append(Parameter(name, kind, value, not equals, is_keyword_only))
+    return tuple(found)
+
+
+def bind(layer: Layer, declaration: str, rank: int = 0) -> Arguments:
+    """Match a call to a declaration as Python does; raises InvalidLayerError for what Python or PyTorch rejects.
+
+    >>> bind(Layer("Conv2d", (3,), (("kernel_size", 5),)), "in_channels:int1, kernel_size:sizes1, stride=1", 2)
+    Arguments(layer='Conv2d', rank=2, keywords=['kernel_size'], in_channels=3, kernel_size=(5, 5), stride=1)
+    """
+    keywords = [name for name, _ in layer.keywords]
+    if declaration == "*":  # any arguments
+        return Arguments(layer=layer.name, rank=rank, keywords=keywords)
+    declared = parameters(declaration)
+    known = [one.name for one in declared]
+    positional = [one.name for one in declared if not one.is_keyword_only]
     if len(layer.positional) > len(positional):
         what = f"{len(layer.positional)} positional arguments, at most {len(positional)} are allowed"
         raise InvalidLayerError(what, "pass the others by name")
     values = dict(zip(positional, layer.positional, strict=False))
-    known = [parameter.name for parameter in parameters]
+    the_known = f"the arguments are {', '.join(known) or 'none'}"
     for name, value in layer.keywords:
         if name in values:
             raise InvalidLayerError(f"{name} is passed twice", "pass it once")
         if name not in known:
-            raise InvalidLayerError(f"no argument '{name}'", _nearest(name, known))
+            near = nearest(name, known)
+            raise InvalidLayerError(f"no argument '{name}'", f"did you mean '{near}'?" if near else the_known)
         values[name] = value
-    missing = [parameter.name for parameter in parameters if parameter.is_required and parameter.name not in values]
+    missing = next((one.name for one in declared if one.is_required and one.name not in values), None)
     if missing:
-        raise InvalidLayerError(f"{missing[0]} is missing", f"the arguments are {', '.join(known) or 'none'}")
-    return Arguments({**{p.name: p.default for p in parameters}, **values}, (name for name, _ in layer.keywords))
+        raise InvalidLayerError(f"{missing} is missing", the_known)
+    checked = {one.name: _checked(one, values.get(one.name, one.default), rank) for one in declared}
+    return Arguments(layer=layer.name, rank=rank, keywords=keywords, **checked)
 
 
-@cache
-def _parameters(signature: str) -> tuple[Parameter, ...] | None:
-    """The parameters of a signature; None for `*`, which accepts any arguments."""
-    if signature == "*":
-        return None
-    parameters = []
-    is_keyword_only = False
-    for text in filter(None, signature.split(", ")):
-        name, equals, default = text.partition("=")
-        if name == "*":
-            is_keyword_only = True
-        else:
-            value = ast.literal_eval(default) if equals else None
-            parameters.append(Parameter(name, value, not equals, is_keyword_only))
-    return tuple(parameters)
+def _checked(parameter: Parameter, value: Any, rank: int) -> Any:
+    name, kind = parameter.name, parameter.kind.rstrip("01")
+    minimum = int(parameter.kind[-1]) if kind != parameter.kind else -INT64
+    if "|" in kind and value not in kind.split("|"):
+        raise InvalidLayerError(f"{name}={value!r} is unknown", f"choose from {kind.replace('|', ', ')}")
+    if kind == "int":
+        return integer(name, value, minimum)
+    if kind in {"sizes", "exact"}:
+        return sizes(name, value, rank, minimum, expands=kind == "sizes")
+    if kind.startswith("number") and not isinstance(value, int | float) and (value is not None or kind == "number"):
+        raise InvalidLayerError(f"{name}={value!r} is not a number")
+    if kind == "bool" and not isinstance(value, bool):
+        raise InvalidLayerError(f"{name}={value!r} is not True or False")
+    return value
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    near = nearest(name, known)
-    return f"did you mean '{near}'?" if near else f"the arguments are {', '.join(known) or 'none'}"
+def sizes(name: str, value: Any, rank: int, minimum: int, *, expands: bool = False) -> Shape:
+    """One integer for each of `rank` axes; if it `expands`, a tuple of one is allowed for all of them."""
+    items = tuple(value) if isinstance(value, tuple | list) else (value,) * rank
+    if len(items) == 1 and expands:
+        items *= rank
+    if len(items) != rank:
+        what = f"{name}={value!r} has {len(items)} numbers for {rank} axes"
+        raise InvalidLayerError(what, f"use one number, or {rank}")
+    return tuple(integer(name, item, minimum) for item in items)
 
 
-def _integer(name: str, value: Any, minimum: int) -> int:
+def integer(name: str, value: Any, minimum: int = -INT64) -> int:
+    """An integer of at least `minimum`; bool is not accepted."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidLayerError(f"{name}={value!r} is not an integer")
     if abs(value) > INT64:

@@ -1,8 +1,10 @@
 """`conv-shape --compare` and networks by name."""
 
 import json
+import sys
 from pathlib import Path
 
+import pytest
 from builders import Command
 
 DENSE = "Linear(16, 4, bias=False)"
@@ -39,6 +41,34 @@ def test_names_runs_files_and_layers_side_by_side(dlnotes: Command, digits_run: 
     assert "for one GPU" in outcome.err
     assert "without the two auxiliary heads" in outcome.err
     assert [line.split()[3] for line in outcome.out.splitlines()[1:]] == ["61,100,840", "11,689,512", "6,624,904"]
+
+
+TIMM = """
+from torch import nn
+def list_models():
+    return ["tiny_net"]
+def is_model(name):
+    return name in list_models()
+def create_model(name):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    network.default_cfg = {"input_size": (3, 9, 9)}
+    return network
+"""
+
+
+def test_networks_of_timm_where_it_is_installed(
+    dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setattr("dlnotes_cli.lessons.conv_shape.options.has_package", lambda _name: False)
+    assert "pip install 'dlnotes-cli[timm]' adds those of timm" in dlnotes("conv-shape", "--network", "tiny_net").err
+    monkeypatch.undo()
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "timm.py").write_text(TIMM)
+    document = json.loads(dlnotes("conv-shape", "--network", "tiny_net", "--json").out)
+    assert (document["input"], document["output"], document["parameters"]) == ([3, 9, 9], [4, 7, 7], 112)
+    assert "unknown value 'tiny_ne'; did you mean 'tiny_net'?" in dlnotes("conv-shape", "--network", "tiny_ne").err
 
 
 def test_a_network_has_two_option_names(dlnotes: Command) -> None:

@@ -163,14 +163,6 @@ def test_the_table_fits_a_narrow_terminal(dlnotes: Command, monkeypatch: pytest.
         assert "20x16x16" in table
 
 
-ERRORS = [line.split(" => ") for line in (Path(__file__).parent / "wrong_requests.txt").read_text().splitlines()]
-
-
-@pytest.mark.parametrize(("arguments", "message"), ERRORS)
-def test_bad_input_is_an_error_of_one_line(arguments: str, message: str, refused: Refused) -> None:
-    refused(f"conv-shape {arguments}", message)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -101,18 +101,3 @@ def test_what_a_file_lacks_is_named(
     fields: dict[str, object], message: str, tmp_path: Path, refused: Callable[[str, str], None]
 ) -> None:
     refused(f"conv-shape --model {header_only(tmp_path / 'model.safetensors', fields)}", message)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("photo.safetensors", "is not a dlnotes model file"),
-        ("empty.safetensors", "is not a dlnotes model file"),
-        ("gone.safetensors", "no such file"),
-        (".", "model.safetensors: no such file"),
-    ],
-)
-def test_other_files_are_refused(name: str, message: str, tmp_path: Path, refused: Callable[[str, str], None]) -> None:
-    (tmp_path / "photo.safetensors").write_bytes(b"\xff" * 40)
-    (tmp_path / "empty.safetensors").write_bytes(b"")
-    refused(f"conv-shape --model {tmp_path / name}", message)

@@ -4,7 +4,6 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 from test_structure import loaded_by
 
 from dlnotes_cli.api import LossConfig, LossResult, calculate_loss
-from dlnotes_cli.lessons.loss import formulas
+from dlnotes_cli.lessons.loss.loss import log_softmax
 
 SCORES = st.floats(-50, 50)
 TOLERANCE = 1e-10
@@ -170,8 +169,8 @@ def test_binary_cross_entropy_of_probabilities_agrees_with_torch(p: list[float],
 
 
 def test_large_scores_are_exact() -> None:
-    assert formulas.log_softmax([1e30, 0]) == [0.0, -1e30]
-    assert formulas.log_softmax([40.0, 0.0])[0] == -math.log1p(math.exp(-40.0))  # where 1 + exp(-40) is 1
+    assert log_softmax([1e30, 0]) == [0.0, -1e30]
+    assert log_softmax([40.0, 0.0])[0] == -math.log1p(math.exp(-40.0))  # where 1 + exp(-40) is 1
     result = calculate_loss(LossConfig(scores="1000 -1000", true="1 1", loss="bce"))
     assert result.samples[0].losses == (0.0, 1000.0)
 
@@ -226,37 +225,3 @@ def test_plot_and_start_up(tmp_path: Path, dlnotes: Command) -> None:
     assert dlnotes("loss", "--scores", "2 1 0; 0 1 5", "--true", "0 1", "--plot", path).code == 0
     assert path.read_bytes().startswith(b"\x89PNG")
     assert not {"torch", "numpy", "matplotlib"} & loaded_by("loss", "--scores", "2 1 0", "--true", "0")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("", r"--scores: no numbers; add --scores"),
-        ("--scores '1 2' --probabilities '.5 .5'", r"--probabilities: cannot be combined with --scores"),
-        ("--scores ''", "--scores: is empty"),
-        ("--scores '1 nan'", "--scores: row 1, column 2: nan is not a finite number"),
-        ("--scores '1 1e31'", "not a finite number between"),
-        ("--scores '1 2; 3'", "row 2 has 1 number, row 1 has 2"),
-        ("--scores '1 2' --true 2", r"--true: 2 is not one of the 2 classes; use 0 to 1"),
-        ("--scores '1 2' --true '3 4'", "--loss: several losses compare numbers with numbers"),
-        ("--scores '1 2' --loss mse", "--loss: has no effect without --true; add it"),
-        ("--scores '1 2' --true 0 --loss mse", "--true: mse needs one target for each number"),
-        ("--scores '1 2' --true '1 1' --loss cross-entropy", "row 1 is no distribution: its numbers sum to 2"),
-        ("--scores '1 2' --true '0 2' --loss bce", "target outside 0 to 1"),
-        ("--scores '1 2' --true '0 1' --loss hinge", "target other than -1 and 1"),
-        ("--scores '1 2' --true '0 1' --loss nll", "nll needs the class of each row"),
-        ("--scores '-1 2' --true 0 --loss nll", "--scores: nll takes logarithms of probabilities"),
-        ("--scores '1' --true 0 --loss cross-entropy", "needs at least 2 classes"),
-        ("--scores '1 2' --true 0 --class-weights 1", "--class-weights: 1 weights for 2 classes"),
-        ("--scores '1 2' --true 0 --class-weights 0,1", "the weights of the true classes are 0"),
-        ("--scores '1 2' --true '1 0' --loss mse --temperature 2", "--temperature: has no effect on mse"),
-        ("--scores '1 2' --label-smoothing 0.1", "--label-smoothing: has no effect on numbers without --true"),
-        ("--probabilities '1.5 .5'", "--probabilities: row 1: 1.5 is not between 0 and 1"),
-        ("--probabilities '.5 .4' --true 0", "row 1 sums to 0.9, and the probabilities of classes sum to 1"),
-        ("--probabilities '.5 0'", "what happened has probability 0, so that the loss is infinite"),
-        ("--probabilities '0 1' --true 0", "the loss is infinite"),
-        ("--probabilities '.5 .5' --true 0 --loss hinge", "hinge compares scores"),
-    ],
-)
-def test_invalid_input_is_one_line(arguments: str, message: str, refused: Callable[[str, str], None]) -> None:
-    refused(f"loss {arguments}", message)

@@ -356,53 +356,6 @@ def test_numbers_of_a_row_do_not_touch(dlnotes: Command) -> None:
     assert "-0" not in dlnotes("trace", "ReLU()", "--input", "-1 0", "--target", 0).out.split()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("", "LAYERS: no layers"),
-        ("'Linear(3, 2)'", "--input: missing; add numbers"),
-        ("'Linear(3, 2)' --input '1 2'", "expects 3 values, got 2"),
-        ("'Linear(3, 2)' --input '1 nan 2'", "--input: row 1, column 2: nan is not a finite number"),
-        ("'Linear(3, 2)' --input 99999x99999", "has 9,999,800,001 numbers"),
-        ("'Linear(3000, 3000)' --input 1x3000", "more than 1,000,000 parameters"),
-        ("'Linera(3, 2)' --input 1x3", "unknown layer 'Linera'; did you mean Linear?"),
-        ("'LazyLinear(2)' --input 1x3", "is not followed by trace"),
-        ("'Conv3d(1, 1, 1)' --input 1x1x1x1", "at most 2 spatial axes"),
-        ("'Conv2d(1, 1, 5)' --input '1 2; 3 4'", "does not fit into"),
-        ("'LSTM(1, 1, num_layers=2)' --input 1", "has several layers or directions"),
-        ("'RNN(1, 2)' --input 1 --state '1 2 3'", "--state: 1x3 numbers for 2 units"),
-        ("'Linear(1, 1)' --input 1 --state 1", "--state: has no effect without a recurrent layer"),
-        ("'GRU(1, 1)' --input 1 --memory 1", "--memory: has no effect without an LSTM"),
-        ("'Linear(1, 1)' --input 1 --text abc", "--text: needs a run of char-rnn"),
-        ("'Linear(1, 1)' --input 1 --weights twos", "--weights: twos is neither a name nor a weights file"),
-        ("'Linear(1, 1)' --input 1 --weights seed:x", "--weights: 'seed:x' has no seed"),
-        ("'Linear(1, 1)' --input 1 --weights {0}/bad.json", "is no JSON object of numbers"),
-        (
-            "'Linear(1, 1)' --input 1 --weights {0}/shape.json",
-            "0.weight: shape (1, 2) in the file, (1, 1) in the layers",
-        ),
-        ("'Linear(1, 1)' --input 1 --weights {0}/nan.json", "0.weight has numbers that are not finite"),
-        ("{0} --text abc", "model.safetensors"),
-        ("'Linear(1, 1)' --input 1 --loss mse", "--target: missing: mse compares with it"),
-        ("'Linear(1, 1)' --input 1 --loss sum --target 1", "--target: has no effect with --loss sum"),
-        ("'Linear(1, 2)' --input 1 --target '1 2 3'", "--target: 3 numbers for an output of 2"),
-        ("'Linear(1, 2)' --input 1 --target 2 --loss cross-entropy", "--target: a class outside 0 to 1"),
-        ("'Linear(1, 1)' --input 1 --target 2 --loss bce", "bce needs targets from 0 to 1"),
-        ("'ReLU()' --input 1 --lr 1", "--lr: the layers have no weights"),
-        ("'BatchNorm1d(2)' --input '1 2' --mode train", "Expected more than 1 value per channel"),
-        ("'Linear(60, 60); Linear(60, 60)' --input 1x60 --check", "--check: more than 5,000 numbers"),
-    ],
-)
-def test_invalid_input_is_one_line(
-    arguments: str, message: str, tmp_path: Path, refused: Callable[[str, str], None]
-) -> None:
-    for name, text in {
-        "bad": "[1, 2", "shape": '{"0.weight": [[1, 2]], "0.bias": [0]}', "nan": '{"0.weight": [[NaN]], "0.bias": [0]}'
-    }.items():  # fmt: skip
-        (tmp_path / f"{name}.json").write_text(text)
-    refused(f"trace {arguments.format(tmp_path)}", message)
-
-
 def test_an_infinite_loss_could_not_finish(dlnotes: Command) -> None:
     layers = "; ".join(["Linear(1, 1)"] * 12)
     outcome = dlnotes(

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.shapes import parse_layers, trace
 from dlnotes_cli.shapes.parsing.layer_calls import NotConstantError, constant
+from dlnotes_cli.shapes.parsing.layer_list import parse_layers
+from dlnotes_cli.shapes.tracing import trace
 from dlnotes_cli.shell.errors import InputError
 
 NOTES_CODE = """

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from dlnotes_cli.shapes import analyze
 from dlnotes_cli.shapes.parsing.layer_list import parse_list
+from dlnotes_cli.shapes.report import analyze
 from dlnotes_cli.shell.errors import InputError
 
 
