@@ -17,7 +17,6 @@ from dlnotes_cli.lessons.descend import evaluate
 from dlnotes_cli.lessons.options import OPTIMIZERS
 from dlnotes_cli.lessons.surfaces import FUNCTIONS, SURFACES, parse_formula
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.parse import numbers
 
 
 def gradient(text: str, point: tuple[float, ...]) -> torch.Tensor:
@@ -59,19 +58,11 @@ def test_formulas_agree_with_numpy(text: str, x: float, y: float) -> None:
         np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "__import__('os').system('true')", "x.__class__", "x if y else x", "open(x)", "(x)(y)", "x < y", "x % y", "~x",
-        "'x'", "x[0]", "sin(x, y)", "sin(x=x)", "sin(*x)", "z", "True + x", "1j * x", "x; y", "x = y", "", "sin", "x +",
-        "(" * 300 + "x" + ")" * 300, "x" + "+x" * 400, "x\0", "9" * 400 + "*x", "1e999*x",
-        "None*x", "...", "sin(sin)*x",
-    ],
-)  # fmt: skip
-def test_what_is_not_arithmetic_is_refused_in_one_line(text: str, dlnotes: Command) -> None:
-    outcome = dlnotes("descend", f"--surface={text}")
-    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
-    assert outcome.err.startswith("dlnotes: error: --surface: ")
+@pytest.mark.parametrize("text", ["(" * 300 + "x" + ")" * 300, "x" + "+x" * 400, "x\0", "9" * 400 + "*x"])
+def test_hostile_texts_are_refused_in_one_line(text: str) -> None:
+    with pytest.raises(InputError) as raised:
+        parse_formula(text, "--surface")
+    assert "\n" not in str(raised.value)
 
 
 def test_many_signs_are_arithmetic() -> None:
@@ -138,29 +129,6 @@ def test_decay_multiplies_the_learning_rate() -> None:
     assert [point[0] for point in run.points] == [0, -1, -1.5, -1.75]
 
 
-@pytest.mark.parametrize(
-    ("surface", "start", "kind"),
-    [
-        ("x**2 + y**2", "0,0", "minimum"),
-        ("x**2 - y**2", "0,0", "saddle point"),
-        ("-x**2 - y**2", "0,0", "maximum"),
-        ("0*x", "1", "flat"),
-        ("x", "1", "still moving"),
-        ("-x**2", "1", "left the region"),
-        ("log(x)", "0.1", "diverged"),
-        ("rosenbrock", "-1,1", "still moving"),
-        ("(x - 1)**2 + (y + 2)**2", "0,0", "minimum"),
-    ],
-)
-def test_what_a_run_reached_is_told(surface: str, start: str, kind: str) -> None:
-    lr = 1.0 if kind in {"diverged", "left the region"} else 0.001
-    steps = 2000 if "- 1" in surface else 30
-    config = DescendConfig(surface=surface, start=numbers(start), optimizer=("sgd",), lr=(lr,), steps=steps)
-    run = descend(config).runs[0]
-    assert run.kind == kind
-    assert all(math.isfinite(value) for value in run.heights)
-
-
 # Output
 
 
@@ -173,15 +141,6 @@ def test_json_has_paths_with_verbose_only(dlnotes: Command) -> None:
     verbose = json.loads(dlnotes(*words, "-v").out)
     assert [len(run["path"]) for run in verbose["runs"]] == [51] * 5
     assert verbose["runs"][0]["path"][-1] == document["runs"][0]["end"]
-
-
-def test_the_table_names_the_lowest_minimum(dlnotes: Command) -> None:
-    lines = dlnotes("descend", "--surface", "bowl", "--optimizer", "sgd", "--lr", "0.25").out.splitlines()
-    assert lines[2].split()[0] == "sgd"
-    assert lines[-1].startswith("lowest minimum: ")
-    several = dlnotes("descend", "--surface", "bowl", "--optimizer", "sgd,sgd", "--lr", "0.1,0.2", "--json")
-    assert [run["lr"] for run in json.loads(several.out)["runs"]] == [0.1, 0.2]
-    assert dlnotes("descend", "--surface", "saddle").out.splitlines()[-1] == "no run reached a minimum"
 
 
 @pytest.mark.parametrize("words", ["--surface saddle", "--surface hills --restarts 3 --optimizer sgd"])

@@ -58,18 +58,6 @@ def test_a_gate_has_the_epochs_of_exact_arithmetic_at_any_learning_rate(gate: st
     assert (*result.line.weights, result.line.bias) == pytest.approx((lr * w1, lr * w2, lr * b))
 
 
-def test_the_line_of_the_course_is_right_after_six_updates(dlnotes: Command) -> None:
-    words = ("perceptron", "--line", "3,4,-10", "--point", "4,5", "--label", 0, "--lr", 0.1)
-    document = json.loads(dlnotes(*words, "--json").out)
-    assert [step["score"] for step in document["steps"]] == pytest.approx([22, 17.8, 13.6, 9.4, 5.2, 1.0, -3.2])
-    assert document["right_after"] == 6
-    outcome = dlnotes(*words, "--steps", 1)
-    assert outcome.out.splitlines()[-1] == "still wrong"
-    assert "the course stops after one update" in outcome.err
-    other = dlnotes("perceptron", "--line", "1,1,0", "--point", "1,1", "--label", 1)
-    assert other.out.splitlines()[-1] == "the point is classified correctly after 0 updates"
-
-
 def notebook(x: np.ndarray, y: np.ndarray, seed: int, lr: float, epochs: int) -> tuple[list[float], np.ndarray, float]:
     """The gradient descent of the course's notebook, written plainly: log-loss after each epoch, weights and bias."""
     weights = np.random.RandomState(seed).normal(scale=1 / x.shape[1] ** 0.5, size=x.shape[1])

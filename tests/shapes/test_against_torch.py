@@ -95,22 +95,3 @@ def test_signatures_are_those_of_torch(name: str) -> None:
         signature.append(f"{parameter.name}={parameter.default!r}" if has_default else parameter.name)
     public = [text for text in signature if not text.startswith(("_", "args", "kwargs"))]
     assert layer_types()[name].signature == ", ".join(public)
-
-
-UNSUPPORTED = {  # more than one input, no plain tensor as input or output, or deprecated
-    "Bilinear", "Container", "CosineSimilarity", "CrossMapLRN2d", "DataParallel",
-    "EmbeddingBag", "FractionalMaxPool2d", "FractionalMaxPool3d", "GRUCell", "LSTMCell",
-    "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "Module", "ModuleDict", "ModuleList", "MultiheadAttention",
-    "PairwiseDistance", "ParameterDict", "ParameterList", "RNNBase", "RNNCell", "RNNCellBase", "Sequential",
-    "SyncBatchNorm", "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder",
-    "TransformerEncoderLayer",
-}  # fmt: skip
-
-
-def test_every_other_torch_module_is_supported() -> None:
-    modules = {
-        name
-        for name, module in vars(nn).items()
-        if inspect.isclass(module) and issubclass(module, nn.Module) and "Loss" not in name
-    }
-    assert modules - set(ALL_LAYERS) <= UNSUPPORTED

@@ -98,20 +98,6 @@ def test_the_field_of_each_position_is_where_the_gradient_is_not_zero(layers: li
 
 
 @pytest.mark.parametrize(
-    "layers",
-    [
-        ["Conv1d(1, 1, 3, stride=2, bias=False)", "Conv1d(1, 1, 3, dilation=2, bias=False)", "AvgPool1d(2)"],
-        ["ConvTranspose1d(1, 1, 4, stride=2, padding=1, bias=False)", "Conv1d(1, 1, 3, bias=False)"],
-        ["ConvTranspose1d(1, 1, 1, stride=3, bias=False)", "Conv1d(1, 1, 4, bias=False)"],
-        ["AdaptiveAvgPool1d(7)", "Conv1d(1, 1, 2, bias=False)", "Upsample(scale_factor=2)"],
-    ],
-    ids=lambda layers: layers[0].partition("(")[0],
-)
-def test_chosen_stacks(layers: list[str]) -> None:
-    check(layers, 31)
-
-
-@pytest.mark.parametrize(
     ("layers", "sizes"),
     [
         (

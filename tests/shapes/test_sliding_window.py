@@ -8,7 +8,7 @@ from shapes.drawn_layers import ALL_LAYERS, Shape, layers
 from shapes.torch_oracle import TorchResult, run_in_torch
 
 from dlnotes_cli.shapes.report import analyze
-from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
+from dlnotes_cli.shapes.sliding_window import SlidingWindow
 from dlnotes_cli.shell.errors import InputError
 
 WINDOWS = st.builds(
@@ -35,17 +35,6 @@ def starts(window: SlidingWindow) -> Iterator[int]:
 def test_size_is_the_number_of_windows_that_fit(window: SlidingWindow) -> None:
     assume(window.max_offset >= 0)
     assert window.output == len(list(starts(window)))
-
-
-def test_formulas() -> None:
-    assert SlidingWindow(130, 3, 1, 0, 0).formula == "floor((130 - 3 + 2*0) / 1) + 1 = 128"
-    assert SlidingWindow(32, 3, 2, 1, 1, 2).formula == "floor((32 - 2*(3 - 1) - 1 + 2*1) / 2) + 1 = 15"
-    assert SlidingWindow(8, 4, 1, 1, 2).formula == "floor((8 - 4 + 3) / 1) + 1 = 8"
-    assert SlidingWindow(7, 2, 2, 0, 0, ceil_mode=True).formula == "ceil((7 - 2 + 2*0) / 2) + 1 = 4"
-    assert SlidingWindow(32, 1, 2, 0, 0, ceil_mode=True).formula == (
-        "ceil((32 - 1 + 2*0) / 2) + 1 = 17, less 1 as the last window would start at 32 of 32: 16"
-    )
-    assert TransposedWindow(16, 3, 2, 1, 2, 1).formula == "(16 - 1)*2 - 2*1 + 2*(3 - 1) + 1 + 1 = 34"
 
 
 @given(WINDOWS)

@@ -7,22 +7,6 @@ from pathlib import Path
 import pytest
 from builders import Command
 
-DENSE = "Linear(16, 4, bias=False)"
-LOCAL = "Unflatten(1, (16, 1)); Conv1d(16, 4, 1, groups=4, bias=False); Flatten()"
-
-
-def test_dense_and_local_weights_of_the_course(dlnotes: Command) -> None:
-    """A 4x4 image and four hidden units: 64 weights if each reads all of it, 16 if each reads its own quarter."""
-    command = ("conv-shape", "--compare", DENSE, LOCAL, "--input", 16)
-    networks = json.loads(dlnotes(*command, "--json").out)["networks"]
-    assert [network["network"] for network in networks] == [DENSE, LOCAL]
-    assert [(network["parameters"], network["macs"], network["output"]) for network in networks] == [
-        (64, 64, [4]), (16, 16, [4]),
-    ]  # fmt: skip
-    header, *rows = dlnotes(*command).out.splitlines()
-    assert header.split()[3:] == ["parameters", "ratio", "MACs", "ratio", "inference", "training"]
-    assert [row.split()[-8:-4] for row in rows] == [["64", "1", "64", "1"], ["16", "0.25", "16", "0.25"]]
-
 
 def test_names_runs_files_and_layers_side_by_side(dlnotes: Command, digits_run: Path, tmp_path: Path) -> None:
     file = tmp_path / "net.py"
@@ -69,12 +53,3 @@ def test_networks_of_timm_where_it_is_installed(
     document = json.loads(dlnotes("conv-shape", "--network", "tiny_net", "--json").out)
     assert (document["input"], document["output"], document["parameters"]) == ([3, 9, 9], [4, 7, 7], 112)
     assert "unknown value 'tiny_ne'; did you mean 'tiny_net'?" in dlnotes("conv-shape", "--network", "tiny_ne").err
-
-
-def test_a_network_has_two_option_names(dlnotes: Command) -> None:
-    for option in ("--arch", "--network"):
-        assert dlnotes("conv-shape", option, "resnet50", "--field", "parameters").out == "25557032\n"
-    outcome = dlnotes("conv-shape", "--network", "alexnet-2gpu")
-    assert "for two GPUs with 48/128/192/192/128 filters each" in outcome.err
-    assert "Conv2d(96, 256, kernel_size=5, padding=2, groups=2)" in outcome.out
-    assert "for one GPU, with 64/192/384/256/256 filters" in dlnotes("conv-shape", "--network", "alexnet").err

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,28 +12,9 @@ import pytest
 from builders import Command
 from test_structure import loaded_by
 
-from dlnotes_cli.api import ConvShapeConfig, conv_shape, to_json
-
 Refused = Callable[[str, str], None]
 QUIZ = ("Conv2d(3, 10, 3)", "MaxPool2d(4, 4)", "Conv2d(10, 20, 5, padding=2)", "MaxPool2d(2, 2)")
 COMMAND = ("conv-shape", "--input", "3x130x130")
-ROWS = [
-    ("", "layer", "output", "parameters", "MACs", "FLOPs", "bias adds", "activations", "field", "jump", "start"),
-    ("1", QUIZ[0], "10x128x128", "280", "4,423,680", "8,847,360", "163,840", "640.0 KiB", "3", "1", "1.5"),
-    ("2", QUIZ[1], "10x32x32", "0", "0", "0", "0", "40.0 KiB", "6", "4", "3"),
-    ("3", QUIZ[2], "20x32x32", "5,020", "5,120,000", "10,240,000", "20,480", "80.0 KiB", "22", "4", "3"),
-    ("4", QUIZ[3], "20x16x16", "0", "0", "0", "0", "20.0 KiB", "26", "8", "5"),
-]
-LINE = "{:>1}  {:<28}  {:<10}  {:>10}  {:>9}  {:>10}  {:>9}  {:>11}  {:>5}  {:>4}  {:>5}\n"
-TOTALS = """
-output      20x16x16 = 5,120 values
-parameters  5,300, buffers 0
-cost        9,543,680 MACs = 19,087,360 FLOPs
-            and 184,320 bias additions
-memory      858.8 KiB for inference, 1.0 MiB for training
-            (adam, float32, batch of 1)
-"""
-TABLE = "".join(LINE.format(*row) for row in ROWS) + TOTALS
 
 
 def set_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
@@ -57,28 +37,7 @@ def test_the_table_of_layers_from_arguments_files_and_stdin(
         "mixed": (*QUIZ[:2], "-"),
     }[origin]
     outcome = dlnotes(*COMMAND, *arguments)
-    assert (outcome.code, outcome.out) == (0, TABLE)
-    assert "the parameters are 5,300" in outcome.err.splitlines()[0]
-
-
-def test_table_columns_add_up(dlnotes: Command) -> None:
-    lines = dlnotes("conv-shape", "--network", "alexnet-2gpu").out.splitlines()
-    rows = [line.split() for line in lines[1 : lines.index("")]]
-    parameters = sum(int(row[-9].replace(",", "")) for row in rows)  # counted from the right: a layer's text has spaces
-    assert f"parameters  {parameters:,}, buffers 0" in lines
-
-
-def test_json() -> None:
-    document = to_json(conv_shape(ConvShapeConfig(layers=QUIZ, input=((3, 130, 130),))))
-    assert (document["input"], document["output"], document["parameters"]) == ([3, 130, 130], [20, 16, 16], 5300)
-    assert (document["macs"], document["flops"], document["bias_adds"]) == (9543680, 19087360, 184320)
-    assert document["memory"]["training_bytes"] > document["memory"]["inference_bytes"] > 0
-    assert [layer["layer"] for layer in document["layers"]] == list(QUIZ)
-    assert document["layers"][0] == {
-        "layer": "Conv2d(3, 10, 3)", "output": [10, 128, 128], "parameters": 280, "buffers": 0, "macs": 4423680,
-        "flops": 8847360, "bias_adds": 163840, "activation_bytes": 655360, "receptive_field": [3, 3], "jump": [1, 1],
-        "start": [1.5, 1.5],
-    }  # fmt: skip
+    assert (outcome.code, outcome.out) == (0, dlnotes(*COMMAND, *QUIZ).out)
 
 
 def test_csv_has_the_numbers_of_json(dlnotes: Command, refused: Refused, tmp_path: Path) -> None:
@@ -94,63 +53,6 @@ def test_csv_has_the_numbers_of_json(dlnotes: Command, refused: Refused, tmp_pat
     assert dlnotes(*words, "--csv", path).out == f"{totals}{path}\n"
     assert path.read_text() == content
     refused(f"conv-shape --network lenet5 --csv {path}", f"--csv: {path} exists; pass --overwrite or another name")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ("--input 1x28x28 'Conv2d(1, 6, 5)' --field output", "6x24x24"),
-        ("--input 1x28x28 'Conv2d(1, 6, 5)' --field values", "3456"),
-        ("--input 1x28x28 'Conv2d(1, 6, 5)' --field receptive_field", "5x5"),
-        ("--input 1x28x28 'Conv2d(1, 6, 5)' --field gram --gram", "6x6"),
-        ("--input 9 'Linear(9, 3)' --field training_bytes --optimizer sgd", "288"),
-        ("--input 5x4 'LSTM(4, 2)' --field jump", "null"),
-        ("--input 1x28x28 'Flatten()' --field output", "784"),
-        ("-W 130 -F 3 --field output", "128"),
-        ("--network alexnet --field parameters", "61100840"),
-    ],
-)
-def test_one_field_as_plain_text(arguments: str, expected: str, dlnotes: Command) -> None:
-    assert dlnotes("conv-shape", *shlex.split(arguments)).out == f"{expected}\n"
-
-
-def test_explain(dlnotes: Command) -> None:
-    out = dlnotes(*COMMAND, *QUIZ, "--explain").out
-    assert "   size: floor((130 - 3 + 2*0) / 1) + 1 = 128\n" in out
-    assert "   parameters: (20 * 5*5 * 10) + 20 = 5020\n" in out
-    assert "   receptive field: 22 + (2 - 1)*4 = 26\n" in out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ("-W 130 -F 3 -S 1 -P 0", "128\n"),
-        ("-W 130 -F 3", "128\n"),
-        ("-W 130 -F 3 -S 1 -P 0 -K 10 -D 3", "128\n280 parameters\n"),
-        ("-F 3 -K 10 -D 3", "280 parameters\n"),
-        ("--input-size 32 --kernel-size 5 --padding 2 --explain", "floor((32 - 5 + 2*2) / 1) + 1 = 32\n"),
-        ("-F 3 -K 10 -D 3 --explain", "(10 * 3*3 * 3) + 10 = 280\n"),
-        ("-W 130 -F 3 --solve padding --want 130", "1\n"),
-        ("-W 128 -F 4 --solve stride --want 32", "4\n"),
-        ("-W 128 -S 4 --solve kernel --want 32", "1\n2\n3\n4\n"),
-        ("-W 16 -F 3 -S 2 -P 1 --solve output_padding --want 32", "1\n"),
-        ("-W 130 -F 3 --solve padding --want 130 --explain", "1: floor((130 - 3 + 2*1) / 1) + 1 = 130\n"),
-        ("--input 20x8x8 --gram", "vectorized  20x64\ngram        20x20\n"),
-        ("--input 20x8x8 --gram --explain", "vectorized  20x64: 8*8 = 64\ngram        20x20\n"),
-    ],
-)
-def test_one_filter_and_gram_sizes(arguments: str, expected: str, dlnotes: Command) -> None:
-    outcome = dlnotes("conv-shape", *arguments.split())
-    assert (outcome.code, outcome.out, outcome.err) == (0, expected, "")
-
-
-def test_notes_on_one_filter(dlnotes: Command) -> None:
-    outcome = dlnotes("conv-shape", "-W", 5, "-F", 2, "-S", 2)
-    assert (outcome.out, outcome.err.count("\n")) == ("2\n", 1)
-    assert "no floor: (5 - 2 + 2*0) / 2 + 1 = 2.5" in outcome.err
-    outcome = dlnotes("conv-shape", "-W", 8, "-F", 3, "--solve", "stride", "--want", 1)
-    assert outcome.out.splitlines()[:2] == ["6", "7"]
-    assert outcome.err == "dlnotes: note: every larger value is a solution too\n"
 
 
 def test_the_table_fits_a_narrow_terminal(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,39 +102,6 @@ def test_many_networks_of_torchvision(name: str) -> None:
     check_torchvision(name)
 
 
-CODE = {block.id: block.values[0] for block in written_modules()}
-
-
-def test_rows_of_functions_and_joins(tmp_path: Path, dlnotes: Command) -> None:
-    net = tmp_path / "net.py"
-    net.write_text(CODE["shared module"])
-    document = json.loads(dlnotes("conv-shape", net, "--input", "4x6x6", "--json").out)
-    rows = [(row["layer"], row["inputs"], row["parameters"]) for row in document["layers"]]
-    conv = "Conv2d(4, 4, kernel_size=3, padding=1)"
-    assert rows[:3] == [(conv, [0], 148), ("GELU()", [1], 0), ("add", [0, 2], 0)]
-    assert [row[2] for row in rows[3:]] == [0] * (len(rows) - 3)
-    assert document["layers"][2]["receptive_field"] == [3, 3]
-    assert document["receptive_field"] == [12, 12]
-    net.write_text(CODE["lstm"])
-    out = dlnotes("conv-shape", net, "--input", 7, "--batch", 3).out
-    assert "hidden 4x3x6, cell 4x3x6" in out
-    assert "output      3 values" in out.replace("3 = 3", "3")
-
-
-def test_unused_frozen_and_unregistered_parts_are_named(tmp_path: Path, dlnotes: Command) -> None:
-    net = tmp_path / "net.py"
-    outputs = {}
-    for name in ("unused parts", "frozen parameters", "unregistered layers"):
-        net.write_text(CODE[name])
-        outputs[name] = dlnotes("conv-shape", net, "--input", 4 if name == "unregistered layers" else 6)
-    assert "unused      unused, 21 parameters\nunused      gain, 5 parameters\n" in outputs["unused parts"].out
-    assert "parameters  74, of which 18 trainable, buffers 0" in outputs["frozen parameters"].out
-    assert "3 layers (Linear) are in no attribute that PyTorch knows" in outputs["unregistered layers"].err
-    net.write_text(CODE["frozen parameters"])
-    memory = json.loads(dlnotes("conv-shape", net, "--input", 6, "--json").out)["memory"]
-    assert (memory["gradients_bytes"], memory["optimizer_bytes"]) == (72, 144)
-
-
 SEVERAL = (Path(__file__).parent / "several.txt").read_text()
 
 

@@ -68,31 +68,6 @@ def assert_close(have: Any, want: torch.Tensor) -> None:
 # The course
 
 
-def test_the_mistake_of_the_course_is_noted(dlnotes: Command) -> None:
-    note = dlnotes("loss", "--scores", "2 1 0", "--true", 0).err
-    assert "0.67, 0.33, 0" in note
-    assert "no softmax" in note
-    assert dlnotes("loss", "--scores", "2 1 1", "--true", 0).err == ""
-    assert dlnotes("loss", "--scores", "2 1 0", "--true", 0, "--loss", "hinge").err == ""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "field", "expected"),
-    [
-        (("--probabilities", ".6 .2 .1 .7"), "likelihood", 0.0084),
-        (("--probabilities", ".6 .2 .1 .7"), "negative_log_likelihood", 4.7795),
-        (("--probabilities", ".8 .7 .1", "--true", "1 1 0"), "sum", 0.6852),
-        (("--probabilities", ".8 .7 .1", "--true", "1 1 0"), "mean", 0.2284),
-        (("--scores", "0 0 0 0 0 0 0 0 0 0", "--true", "3"), "value", 2.3026),
-        (("--scores", "0 0 0 0", "--true", "3"), "mean_bits", 2.0),
-        (("--scores", "1000 1001", "--true", "1"), "value", 0.3133),
-    ],
-)
-def test_numbers_of_the_course(arguments: tuple[str, ...], field: str, expected: float, dlnotes: Command) -> None:
-    outcome = dlnotes("loss", *arguments, "--json")
-    assert json.loads(outcome.out)[field] == pytest.approx(expected, abs=5e-5)
-
-
 # PyTorch
 
 
@@ -198,26 +173,6 @@ def test_standard_input_and_a_table_without_header(dlnotes: Command, monkeypatch
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         document = json.loads(dlnotes("loss", "--scores", "-", "--true", true, "--json").out)
         assert document["mean"] == pytest.approx((0.40760596 + 2.16984602) / 2, abs=1e-7)
-
-
-def test_losses_without_reduction_are_those_of_the_samples(dlnotes: Command) -> None:
-    words = ("loss", "--scores", "1 2; 3 4", "--true", "0 1", "--reduction")
-    document = json.loads(dlnotes(*words, "none", "--json").out)
-    assert document["value"] is None
-    losses = [sample["loss"] for sample in document["samples"]]
-    assert sum(losses) == json.loads(dlnotes(*words, "sum", "--json").out)["value"]
-    assert "mean" in dlnotes(*words, "sum").out
-    assert "mean" not in dlnotes(*words, "none").out
-
-
-def test_explain_puts_the_numbers_into_the_formulas(dlnotes: Command) -> None:
-    assert "subtract the largest score, 1000" in dlnotes("loss", "--scores", "1000 1", "--explain").out
-    for loss, true in (("mse", "1 2"), ("mae", "1 2"), ("huber", "1 2"), ("hinge", "1 -1"), ("hinge", "1")):
-        assert " = " in dlnotes("loss", "--scores", "2 1", "--true", true, "--loss", loss, "--explain").out
-    text = dlnotes("loss", "--scores", "2 1", "--true", 0, "--temperature", 4, "--explain").out
-    assert "scores / temperature: 2 / 4 = 0.5000, 1 / 4 = 0.2500" in text
-    document = json.loads(dlnotes("loss", "--probabilities", ".5 .5", "--explain", "--json").out)
-    assert document["formulas"] == ["likelihood = 0.5000 * 0.5000 = 0.2500", "-ln 0.2500 = 1.3863"]
 
 
 def test_plot_and_start_up(tmp_path: Path, dlnotes: Command) -> None:

@@ -60,8 +60,13 @@ def test_an_error_says_what_a_printed_model_leaves_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["  (x): lambda: 3", "  (x): Conv2d(3, 4", "  (0-9999): 9999 x ReLU()\n  (y): 9999 x ReLU()"]
+    ("lines", "message"),
+    [
+        ("  (x): lambda: 3", "line 3: .* is not a line of a printed model"),
+        ("  (x): Conv2d(3, 4", "line 3: .* is not a line of a printed model"),
+        ("  (0-9999): 9999 x ReLU()\n  (y): 9999 x ReLU()", "line 4: there are more than 10,000 layers"),  # not line 1
+    ],
 )
-def test_other_lines_are_an_error(line: str) -> None:
-    with pytest.raises(InputError, match=r"is not a line of a printed model|more than 10,000 layers"):
-        parse_list(f"Net(\n  (a): ReLU()\n{line}\n)")
+def test_other_lines_are_an_error(lines: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_list(f"Net(\n  (a): ReLU()\n{lines}\n)")
