@@ -27,7 +27,7 @@ from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import read_and_build_vocabulary
 from dlnotes_cli.data.texts.files import find_text_sources
 from dlnotes_cli.device import Runtime, choose_runtime
-from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.parse import duration
 from dlnotes_cli.training.optimizers import make_optimizer

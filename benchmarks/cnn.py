@@ -41,8 +41,8 @@ from dlnotes_cli.data.batches import normalization
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime, choose_runtime
-from dlnotes_cli.models.cnn import CnnConfig, build_cnn
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
+from dlnotes_cli.networks.cnn import CnnConfig, build_cnn
+from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import available_cores
 

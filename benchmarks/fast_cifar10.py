@@ -17,7 +17,7 @@ from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.images.transforms import gathered_crops, reflected
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.cnn import whiten
+from dlnotes_cli.networks.cnn import whiten
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of CIFAR-10
 _WHITENED = 24  # filters of the first layer: 12 directions of patches of 2 x 2 x 3, and their negatives

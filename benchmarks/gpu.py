@@ -30,8 +30,8 @@ from dlnotes_cli.classify.train_cnn import CnnTask
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime, choose_runtime, present_devices
-from dlnotes_cli.models.char_rnn import CharRnnConfig
-from dlnotes_cli.models.registry import build
+from dlnotes_cli.networks.char_rnn import CharRnnConfig
+from dlnotes_cli.networks.registry import build
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.classifier import ClassifierTask

@@ -36,7 +36,7 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.mlp import MlpConfig, build_mlp
+from dlnotes_cli.networks.mlp import MlpConfig, build_mlp
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import available_cores
 

@@ -29,7 +29,7 @@ from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import TokenSequences, encode_corpus
 from dlnotes_cli.data.texts.words import choose_vocabulary, read_corpus
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.registry import build
+from dlnotes_cli.networks.registry import build
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.train_text import TextTask
 

@@ -41,7 +41,7 @@ Command = Callable[..., Outcome]
 
 def build_from_json(name: str, stored: dict[str, Any]) -> "nn.Module":
     """The network `name` on the meta device, from the JSON values of a model file."""
-    from dlnotes_cli.models.registry import build_on_meta, config_from_json
+    from dlnotes_cli.networks.registry import build_on_meta, config_from_json
 
     return build_on_meta(name, config_from_json(name, stored))
 
@@ -119,7 +119,7 @@ def write_model(
     import torch
 
     from dlnotes_cli.data.preprocessing import preprocessing_to_json
-    from dlnotes_cli.models.registry import build
+    from dlnotes_cli.networks.registry import build
     from dlnotes_cli.shell.codec import to_json
     from dlnotes_cli.training.tensor_file import write_tensors
 

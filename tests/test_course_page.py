@@ -21,9 +21,9 @@ from PIL import Image
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.data.named.published import NAMED
-from dlnotes_cli.models import backbones
-from dlnotes_cli.models.backbones import PublishedWeights
-from dlnotes_cli.models.torch_imports import torchvision_models
+from dlnotes_cli.networks import backbones
+from dlnotes_cli.networks.backbones import PublishedWeights
+from dlnotes_cli.networks.torch_imports import torchvision_models
 
 COURSE = (Path(__file__).parent.parent / "examples" / "course.md").read_text()
 LINES = sorted(set(re.findall(r"(?:`|^    )(dlnotes [^`\n]+)", COURSE, re.MULTILINE)))

@@ -23,7 +23,7 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
     {"shell"},
     {"shapes"},
     {"device", "seeding"},
-    {"data", "models"},
+    {"data", "networks"},
     {"plots"},
     {"training"},
     {"inference"},

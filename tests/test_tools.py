@@ -13,7 +13,7 @@ from builders import COLORS, Command, make_images
 from PIL import Image
 from torchvision.models import squeezenet1_0
 
-from dlnotes_cli.models import embedded
+from dlnotes_cli.networks import embedded
 from dlnotes_cli.training.tensor_file import read_tensors
 
 ROOT = Path(__file__).parents[1]

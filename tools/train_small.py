@@ -37,8 +37,8 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.data.splits import SplitRule
-from dlnotes_cli.models.cnn import CnnConfig, build_cnn, initialize_cnn
-from dlnotes_cli.models.embedded import IMAGE_SIDE, MEAN, STD, classifier_layers
+from dlnotes_cli.networks.cnn import CnnConfig, build_cnn, initialize_cnn
+from dlnotes_cli.networks.embedded import IMAGE_SIDE, MEAN, STD, classifier_layers
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.tensor_file import write_tensors

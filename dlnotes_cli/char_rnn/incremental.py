@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.char_rnn.half_weight import HalfWeight
-from dlnotes_cli.models.char_rnn import CharRnn, RecurrentState
+from dlnotes_cli.networks.char_rnn import CharRnn, RecurrentState
 
 LayerStates = tuple[RecurrentState, ...]  # the state of each layer: h, and for an LSTM c, of shape (B, hidden)
 CellFunction = Callable[

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.models.char_rnn import CharRnnConfig
+from dlnotes_cli.networks.char_rnn import CharRnnConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.initial_model import WHERE, matched_names

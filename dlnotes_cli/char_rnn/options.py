@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from dlnotes_cli.models.choices import CellType
+from dlnotes_cli.networks.choices import CellType
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import REQUIRED, Config, Range, flag, option, options_of
 from dlnotes_cli.training import options as training

@@ -15,7 +15,7 @@ from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import Tokenizer, decode_tokens, without_surrogates
 from dlnotes_cli.device import Runtime, RuntimeInfo, choose_runtime
 from dlnotes_cli.inference.onnx_file import OnnxLanguageModel, check_runtime_of_onnx, is_onnx, load_onnx_language_model
-from dlnotes_cli.models.char_rnn import CharRnn, bf16_pays
+from dlnotes_cli.networks.char_rnn import CharRnn, bf16_pays
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named, through
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError

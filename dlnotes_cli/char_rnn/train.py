@@ -17,7 +17,7 @@ from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.training_text import read_training_text
 from dlnotes_cli.data.preprocessing import preprocessing_to_json
-from dlnotes_cli.models.char_rnn import CharRnnConfig, RecurrentState, bf16_pays
+from dlnotes_cli.networks.char_rnn import CharRnnConfig, RecurrentState, bf16_pays
 from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import NAN_IF_NULL

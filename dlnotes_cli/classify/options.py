@@ -20,8 +20,8 @@ from dlnotes_cli.classify.recipes import (
     with_arch,
 )
 from dlnotes_cli.data import options as data_options
-from dlnotes_cli.models.choices import INITIALIZATIONS, Activation, init_text
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES
+from dlnotes_cli.networks.choices import INITIALIZATIONS, Activation, init_text
+from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import (
     option,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from dlnotes_cli.data.options import Normalization
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, SCORE_SCALE
+from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, SCORE_SCALE
 from dlnotes_cli.training.recipes import ClassifierRecipe, LengthDefaults
 
 

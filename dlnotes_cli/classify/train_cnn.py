@@ -26,11 +26,11 @@ from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import TrainingSize, check_images, training_size
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.choices import InvalidNetworkError, parse_init
-from dlnotes_cli.models.cnn import CnnConfig, first_convolution, initialize_as_identity, initialize_cnn, whiten
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
-from dlnotes_cli.models.initialization import initialize
-from dlnotes_cli.models.registry import build, build_on_meta
+from dlnotes_cli.networks.choices import InvalidNetworkError, parse_init
+from dlnotes_cli.networks.cnn import CnnConfig, first_convolution, initialize_as_identity, initialize_cnn, whiten
+from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
+from dlnotes_cli.networks.initialization import initialize
+from dlnotes_cli.networks.registry import build, build_on_meta
 from dlnotes_cli.shapes.layer import Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import NetworkReport, analyze

@@ -7,9 +7,9 @@ from torch import nn
 from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.models.choices import parse_init
-from dlnotes_cli.models.initialization import initialize
-from dlnotes_cli.models.mlp import MlpConfig, bf16_pays
+from dlnotes_cli.networks.choices import parse_init
+from dlnotes_cli.networks.initialization import initialize
+from dlnotes_cli.networks.mlp import MlpConfig, bf16_pays
 from dlnotes_cli.training.boundary import check_beside
 from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit import fit

@@ -23,7 +23,7 @@ from dlnotes_cli.export.samples import CheckSamples, choose_samples
 from dlnotes_cli.export.timing import TimedModel, quantized, time_table
 from dlnotes_cli.export.wrapper import Answer, Arrays, ExportedGraph, ExportGraph, Run, classifier_graph, step_graph
 from dlnotes_cli.inference.onnx_file import open_unverified
-from dlnotes_cli.models.char_rnn import CharRnn
+from dlnotes_cli.networks.char_rnn import CharRnn
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.metrics import inference_batch_size

@@ -5,16 +5,16 @@ from pathlib import Path
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.models.backbones import (
+from dlnotes_cli.networks.backbones import (
     BackboneConfig,
     TransferModel,
     build_torchvision_classifier,
     torchvision_code,
     torchvision_weights,
 )
-from dlnotes_cli.models.embedded import EMBEDDED_NAME
-from dlnotes_cli.models.registry import build_on_meta, config_from_json
-from dlnotes_cli.models.torch_imports import meta_device
+from dlnotes_cli.networks.embedded import EMBEDDED_NAME
+from dlnotes_cli.networks.registry import build_on_meta, config_from_json
+from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.foreign_weights import loading_code, read_safetensors, weights_content
 from dlnotes_cli.training.model_file import LanguageModel, TextModel, TrainedModel

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dlnotes_cli.data.batches import normalization
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.export.results import TensorShape
-from dlnotes_cli.models.char_rnn import CharRnn, RecurrentState
+from dlnotes_cli.networks.char_rnn import CharRnn, RecurrentState
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.model_file import LanguageModel, TrainedModel
 

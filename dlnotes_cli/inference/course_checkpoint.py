@@ -8,10 +8,10 @@ from torch import Tensor
 
 from dlnotes_cli.data.named.published import NAMED
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, preprocessing_to_json
-from dlnotes_cli.models.cnn import CnnConfig
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
-from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import build_on_meta
+from dlnotes_cli.networks.cnn import CnnConfig
+from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, CnnSpec
+from dlnotes_cli.networks.mlp import MlpConfig
+from dlnotes_cli.networks.registry import build_on_meta
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError

@@ -20,11 +20,11 @@ from dlnotes_cli.data.paths import expand_paths
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, numbered_names, path_names
-from dlnotes_cli.models import backbones
-from dlnotes_cli.models.backbones import TransferModel
-from dlnotes_cli.models.choices import BACKBONES
-from dlnotes_cli.models.embedded import EMBEDDED_NAME
-from dlnotes_cli.models.torch_imports import meta_device
+from dlnotes_cli.networks import backbones
+from dlnotes_cli.networks.backbones import TransferModel
+from dlnotes_cli.networks.choices import BACKBONES
+from dlnotes_cli.networks.embedded import EMBEDDED_NAME
+from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice

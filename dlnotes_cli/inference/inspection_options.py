@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlnotes_cli.models.choices import BACKBONES
-from dlnotes_cli.models.embedded import EMBEDDED_NAME
+from dlnotes_cli.networks.choices import BACKBONES
+from dlnotes_cli.networks.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell.option import option
 from dlnotes_cli.training.options import complete_models
 

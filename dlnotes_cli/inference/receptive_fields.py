@@ -1,7 +1,7 @@
 """The receptive field of each layer of a network, by the rules of `conv-shape`."""
 
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, on_meta
-from dlnotes_cli.models.module_trace import trace_module
+from dlnotes_cli.networks.module_trace import trace_module
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
 
 

@@ -19,7 +19,7 @@ from dlnotes_cli.data.texts.words import read_corpus
 from dlnotes_cli.device import Runtime, RuntimeInfo
 from dlnotes_cli.inference.classifier import evaluate_probabilities
 from dlnotes_cli.inference.options import ClassifierOptions
-from dlnotes_cli.models.text_rnn import TextLinear, TextRnn
+from dlnotes_cli.networks.text_rnn import TextLinear, TextRnn
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Evaluation, softmax
 from dlnotes_cli.training.model_file import TextModel, check_finite, runtime_for_model

@@ -13,7 +13,7 @@ from dlnotes_cli.data.texts.sequences import encode_texts, tokenizer_from_json
 from dlnotes_cli.data.texts.words import ngrams_of, normalized, words_of
 from dlnotes_cli.inference.predictions import WordContribution, WordContributions
 from dlnotes_cli.inference.text_classifier import LinearTextClassifier, TextClassifier, TokenClassifier
-from dlnotes_cli.models.text_rnn import TextRnn
+from dlnotes_cli.networks.text_rnn import TextRnn
 
 
 def explain_text(classifier: TextClassifier, text: str, label: int) -> WordContributions:

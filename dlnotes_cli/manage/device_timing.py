@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from dlnotes_cli.device import choose_device, each_device, synchronize
 from dlnotes_cli.manage.options import DoctorConfig
-from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, load_backbone, published_weights
+from dlnotes_cli.networks.backbones import (
+    BackboneConfig,
+    TransferModel,
+    build_backbone,
+    load_backbone,
+    published_weights,
+)
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError, UnfinishedError

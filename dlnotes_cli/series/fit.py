@@ -14,7 +14,7 @@ from dlnotes_cli.data.series.read import SeriesColumns, is_generated, read_serie
 from dlnotes_cli.data.series.season import find_season
 from dlnotes_cli.data.series.series_set import Series, SeriesSet
 from dlnotes_cli.data.series.time_axis import DAY_S, Cycle, cycles_of
-from dlnotes_cli.models.series_rnn import SeriesRnnConfig
+from dlnotes_cli.networks.series_rnn import SeriesRnnConfig
 from dlnotes_cli.series.frames import Frames, Rows, evenly_spaced, history_of, training_frames
 from dlnotes_cli.series.options import SeriesRecipe, SeriesTrainConfig
 from dlnotes_cli.series.results import ROUNDING, SeriesData

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.series_rnn import SeriesRnn
+from dlnotes_cli.networks.series_rnn import SeriesRnn
 from dlnotes_cli.series.frames import Frames, Rows, Values, evenly_spaced
 from dlnotes_cli.series.results import ROUNDING, ForecastAccuracy, measure
 

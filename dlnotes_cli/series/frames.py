@@ -12,7 +12,7 @@ from torch import Tensor
 from dlnotes_cli.data.series.preprocessing import GroupRecord, Scale, SeriesPreprocessing
 from dlnotes_cli.data.series.series_set import Series, SeriesSet
 from dlnotes_cli.data.series.time_axis import TimeAxis, calendar_features
-from dlnotes_cli.models.series_rnn import SeriesRnn
+from dlnotes_cli.networks.series_rnn import SeriesRnn
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.float64]

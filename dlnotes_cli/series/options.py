@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from dlnotes_cli.data.options import SERIES_SETS, Fill, Scaling
-from dlnotes_cli.models.choices import CellType
+from dlnotes_cli.networks.choices import CellType
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.parse import count_or_auto, items

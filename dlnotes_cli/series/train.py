@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import epoch_order
-from dlnotes_cli.models.series_rnn import SeriesRnn, SeriesRnnConfig
+from dlnotes_cli.networks.series_rnn import SeriesRnn, SeriesRnnConfig
 from dlnotes_cli.plots.forecasts import ForecastPanel, draw_forecasts
 from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.series.fit import fit_linear, load_training_series, network_config

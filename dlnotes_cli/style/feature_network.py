@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, load_backbone
-from dlnotes_cli.models.torch_imports import meta_device
+from dlnotes_cli.networks.backbones import BackboneConfig, TransferModel, build_backbone, load_backbone
+from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
-from dlnotes_cli.models.embedded import EMBEDDED_NAME
+from dlnotes_cli.networks.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError

@@ -17,7 +17,7 @@ from dlnotes_cli.data.texts.tfidf import Tfidf
 from dlnotes_cli.data.texts.words import Corpus, read_corpus
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.inference.text_classifier import linear_logits
-from dlnotes_cli.models.text_rnn import TextLinear, TextLinearConfig
+from dlnotes_cli.networks.text_rnn import TextLinear, TextLinearConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.text.description import TextDescription, TextResult
 from dlnotes_cli.training.fit_at_once import DirectTask

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.data.options import EMBEDDED_TEXTS
-from dlnotes_cli.models.choices import GatedCell, TokenPooling
+from dlnotes_cli.networks.choices import GatedCell, TokenPooling
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path

@@ -23,7 +23,7 @@ from dlnotes_cli.data.texts.sequences import (
 from dlnotes_cli.data.texts.words import Corpus, choose_vocabulary, read_corpus
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.inference.text_classifier import probabilities_of, sequence_logits
-from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
+from dlnotes_cli.networks.text_rnn import TextRnn, TextRnnConfig
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.text.description import TextDescription, TextResult
 from dlnotes_cli.text.linear import LinearTask

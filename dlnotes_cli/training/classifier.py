@@ -14,7 +14,7 @@ from dlnotes_cli.data.images.augment import Augmenter, Mixer, TrainingBatch
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.data.splits import SplitRule
-from dlnotes_cli.models.registry import build, build_on_meta
+from dlnotes_cli.networks.registry import build, build_on_meta
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.boundary import PlaneClassifier, draw_plane

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dlnotes_cli.device import choose_device
-from dlnotes_cli.models.registry import build
+from dlnotes_cli.networks.registry import build
 from dlnotes_cli.seeding import seed_everything, seed_process
 from dlnotes_cli.shell import cores, output
 from dlnotes_cli.shell.errors import ExitCode, InputError, UnfinishedError

@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.device import Runtime, available_memory, free_memory, peak_memory
-from dlnotes_cli.models.registry import build_on_meta
+from dlnotes_cli.networks.registry import build_on_meta
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import UnfinishedError
 

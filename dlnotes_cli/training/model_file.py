@@ -26,7 +26,7 @@ from dlnotes_cli.data.texts.preprocessing import (
     document_preprocessing_from_json,
 )
 from dlnotes_cli.device import Runtime, RuntimeOptions, choose_runtime
-from dlnotes_cli.models.registry import (
+from dlnotes_cli.networks.registry import (
     CLASSIFIERS,
     LANGUAGE_MODELS,
     SERIES_MODELS,
@@ -35,8 +35,8 @@ from dlnotes_cli.models.registry import (
     check_input,
     config_from_json,
 )
-from dlnotes_cli.models.series_rnn import SeriesRnn
-from dlnotes_cli.models.text_rnn import TextLinearConfig
+from dlnotes_cli.networks.series_rnn import SeriesRnn
+from dlnotes_cli.networks.text_rnn import TextLinearConfig
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import build
 from dlnotes_cli.shell.errors import InputError

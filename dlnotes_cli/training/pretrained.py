@@ -9,8 +9,8 @@ from torch import Tensor
 from dlnotes_cli.data.download import fetch
 from dlnotes_cli.data.options import Resize
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.models import backbones, embedded
-from dlnotes_cli.models.backbones import ExpectedImages, PublishedWeights
+from dlnotes_cli.networks import backbones, embedded
+from dlnotes_cli.networks.backbones import ExpectedImages, PublishedWeights
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path

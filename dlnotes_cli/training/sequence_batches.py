@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.data.texts.characters import Text
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.char_rnn import RecurrentState
+from dlnotes_cli.networks.char_rnn import RecurrentState
 
 IGNORED = -100  # target of a padded position, the default `ignore_index` of cross_entropy
 

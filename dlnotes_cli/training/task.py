@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli import __version__
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.registry import count_parameters
+from dlnotes_cli.networks.registry import count_parameters
 from dlnotes_cli.plots.curves import draw_curves
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import to_json

@@ -17,7 +17,7 @@ from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.backbones import TransferModel
+from dlnotes_cli.networks.backbones import TransferModel
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.shell import files
 from dlnotes_cli.training.evaluation import cached_features

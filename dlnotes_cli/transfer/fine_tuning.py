@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, named_blocks
+from dlnotes_cli.networks.backbones import BackboneConfig, TransferModel, named_blocks
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import StoppedError
 from dlnotes_cli.shell.stopping import StopRequest

@@ -13,7 +13,7 @@ from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.load import load_view, named_images
 from dlnotes_cli.device import choose_runtime
-from dlnotes_cli.models.backbones import TransferModel
+from dlnotes_cli.networks.backbones import TransferModel
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.classifier import ClassifierDescription
 from dlnotes_cli.training.evaluation_plots import draw_evaluation

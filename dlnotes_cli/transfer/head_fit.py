@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.models.backbones import build_head, first_linear
-from dlnotes_cli.models.torch_imports import make_lbfgs
+from dlnotes_cli.networks.backbones import build_head, first_linear
+from dlnotes_cli.networks.torch_imports import make_lbfgs
 from dlnotes_cli.training.objective import penalized_weights, weights_of_classes
 from dlnotes_cli.training.task import Poll
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.data import options as data_options
-from dlnotes_cli.models.choices import BACKBONES
-from dlnotes_cli.models.embedded import EMBEDDED_NAME
+from dlnotes_cli.networks.choices import BACKBONES
+from dlnotes_cli.networks.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import integers

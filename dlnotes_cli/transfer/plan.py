@@ -11,8 +11,8 @@ from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.data.splits import SplitRule
-from dlnotes_cli.models.backbones import BackboneConfig, TransferModel, build_backbone, build_head, load_backbone
-from dlnotes_cli.models.torch_imports import meta_device
+from dlnotes_cli.networks.backbones import BackboneConfig, TransferModel, build_backbone, build_head, load_backbone
+from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import check_images, has_test_split
-from dlnotes_cli.models import backbones
-from dlnotes_cli.models.choices import BACKBONES
-from dlnotes_cli.models.embedded import EMBEDDED_NAME
+from dlnotes_cli.networks import backbones
+from dlnotes_cli.networks.choices import BACKBONES
+from dlnotes_cli.networks.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.show import Table

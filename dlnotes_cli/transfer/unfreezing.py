@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from dlnotes_cli.models.backbones import TransferModel, named_blocks
-from dlnotes_cli.models.registry import count_parameters
+from dlnotes_cli.networks.backbones import TransferModel, named_blocks
+from dlnotes_cli.networks.registry import count_parameters
 
 _LAST_EXPONENT, _FIRST_EXPONENT = -1.0, -2.0  # log10 of the learning-rate factors of the last and the first block
 _UNKNOWN = 1 << 30  # more blocks than any network has

@@ -23,7 +23,7 @@ from dlnotes_cli.char_rnn.train import CharRnnTask
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import Tokenizer
 from dlnotes_cli.device import choose_runtime
-from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnnConfig, build_char_rnn
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.distributed import ALONE, Processes

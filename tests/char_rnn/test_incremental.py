@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn
-from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnnConfig, build_char_rnn
 
 CELLS = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 

@@ -11,7 +11,7 @@ from dlnotes_cli.char_rnn import likelihood as module
 from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
 from dlnotes_cli.data.texts.characters import Text
 from dlnotes_cli.device import choose_runtime
-from dlnotes_cli.models.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
 
 RUNTIME = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
 

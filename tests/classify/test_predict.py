@@ -17,7 +17,7 @@ from dlnotes_cli.classify import predict
 from dlnotes_cli.classify.evaluation_options import PredictConfig
 from dlnotes_cli.classify.predict import Predictor
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.models.mlp import MlpConfig
+from dlnotes_cli.networks.mlp import MlpConfig
 from dlnotes_cli.shell.errors import InputError
 
 

@@ -12,7 +12,7 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.export.export import export_model
 from dlnotes_cli.export.options import ExportConfig
 from dlnotes_cli.inference.onnx_classifier import load_onnx_classifier
-from dlnotes_cli.models.backbones import BackboneConfig
+from dlnotes_cli.networks.backbones import BackboneConfig
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import load_classifier
 

@@ -17,8 +17,8 @@ from dlnotes_cli.data.preprocessing import Column, ImagePreprocessing, TablePrep
 from dlnotes_cli.data.table import read_table
 from dlnotes_cli.data.table_columns import encode
 from dlnotes_cli.export import onnx_format, samples, wrapper
-from dlnotes_cli.models.cnn import CnnConfig
-from dlnotes_cli.models.mlp import MlpConfig
+from dlnotes_cli.networks.cnn import CnnConfig
+from dlnotes_cli.networks.mlp import MlpConfig
 from dlnotes_cli.shell import extras
 from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.tensor_file import read_tensors

@@ -12,10 +12,10 @@ from builders import Command, write_model
 
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TextPreprocessing
 from dlnotes_cli.inference.onnx_file import load_onnx_language_model
-from dlnotes_cli.models.char_rnn import CharRnnConfig
-from dlnotes_cli.models.choices import CellType
-from dlnotes_cli.models.cnn import CnnConfig
-from dlnotes_cli.models.mlp import MlpConfig
+from dlnotes_cli.networks.char_rnn import CharRnnConfig
+from dlnotes_cli.networks.choices import CellType
+from dlnotes_cli.networks.cnn import CnnConfig
+from dlnotes_cli.networks.mlp import MlpConfig
 from dlnotes_cli.training.model_file import load_classifier, load_language_model
 
 GRAY = ImagePreprocessing(1, 4, 4, "crop", (0.3,), (0.4,))

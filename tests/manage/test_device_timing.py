@@ -10,7 +10,7 @@ from builders import Command
 from dlnotes_cli import device
 from dlnotes_cli.manage import device_timing
 from dlnotes_cli.manage.device_timing import _measure
-from dlnotes_cli.models.backbones import BackboneConfig, build_backbone
+from dlnotes_cli.networks.backbones import BackboneConfig, build_backbone
 
 SMALL = ("doctor", "--time", "squeezenet1_1", "--batch-size", 3, "--size", 33, "--time-budget", 0.1)
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.series_set import Series, SeriesSet, sine
 from dlnotes_cli.data.series.time_axis import TimeAxis
 from dlnotes_cli.device import choose_runtime
-from dlnotes_cli.models.series_rnn import build_series_rnn
+from dlnotes_cli.networks.series_rnn import build_series_rnn
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.series.fit import FittedSeries, fit_series, training_windows
 from dlnotes_cli.series.frames import Frames, training_frames

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from shapes.torch_oracle import build
 
-from dlnotes_cli.models.module_trace import trace_module
+from dlnotes_cli.networks.module_trace import trace_module
 from dlnotes_cli.shapes.receptive_field import MAX_PERIOD, adaptive_field, interpolation_field
 from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shapes.sliding_window import TransposedWindow

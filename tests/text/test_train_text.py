@@ -25,8 +25,8 @@ from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.words import words_of
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.inference.text_explanation import gradient_times_embedding
-from dlnotes_cli.models.registry import build
-from dlnotes_cli.models.text_rnn import TextRnn
+from dlnotes_cli.networks.registry import build
+from dlnotes_cli.networks.text_rnn import TextRnn
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.text.options import TrainTextConfig

@@ -20,7 +20,7 @@ from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.classify.train_cnn import CnnTask
 from dlnotes_cli.classify.train_mlp import MlpTask
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.models.registry import build
+from dlnotes_cli.networks.registry import build
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.train import SeriesTask
 from dlnotes_cli.shell.stopping import StopRequest

@@ -14,7 +14,7 @@ from torch import nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_NOTES
-from dlnotes_cli.models.mlp import MlpConfig
+from dlnotes_cli.networks.mlp import MlpConfig
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training import checkpoint
 from dlnotes_cli.training.fit import fit

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from dlnotes_cli import device
 from dlnotes_cli.classify.recipes import MLP_BEST
-from dlnotes_cli.models.cnn import CnnConfig
-from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import build
+from dlnotes_cli.networks.cnn import CnnConfig
+from dlnotes_cli.networks.mlp import MlpConfig
+from dlnotes_cli.networks.registry import build
 from dlnotes_cli.training import memory
 from dlnotes_cli.training.memory import MIN_BATCH_SIZE, extrapolated_batch_size, forecast
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TextPreprocessing, preprocessing_to_json
-from dlnotes_cli.models.backbones import BackboneConfig
-from dlnotes_cli.models.char_rnn import CharRnnConfig
-from dlnotes_cli.models.cnn import CnnConfig
-from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import build
+from dlnotes_cli.networks.backbones import BackboneConfig
+from dlnotes_cli.networks.char_rnn import CharRnnConfig
+from dlnotes_cli.networks.cnn import CnnConfig
+from dlnotes_cli.networks.mlp import MlpConfig
+from dlnotes_cli.networks.registry import build
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import load_classifier, load_language_model

@@ -19,8 +19,8 @@ from PIL import Image
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.data.folder_samples import FeatureExtractor, _Request
-from dlnotes_cli.models import backbones
-from dlnotes_cli.models.backbones import (
+from dlnotes_cli.networks import backbones
+from dlnotes_cli.networks.backbones import (
     BackboneConfig,
     ExpectedImages,
     PublishedWeights,

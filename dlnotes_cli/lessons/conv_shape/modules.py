@@ -17,10 +17,10 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from dlnotes_cli.models.backbones import build_torchvision
-from dlnotes_cli.models.choices import BACKBONES
-from dlnotes_cli.models.module_trace import ModuleTrace, trace_module
-from dlnotes_cli.models.torch_imports import meta_device, uninitialized
+from dlnotes_cli.networks.backbones import build_torchvision
+from dlnotes_cli.networks.choices import BACKBONES
+from dlnotes_cli.networks.module_trace import ModuleTrace, trace_module
+from dlnotes_cli.networks.torch_imports import meta_device, uninitialized
 from dlnotes_cli.shapes.layer import InvalidLayerError, Shape, truncate
 from dlnotes_cli.shapes.parsing.layer_files import Source
 from dlnotes_cli.shell.errors import InputError, nearest, unknown_choice

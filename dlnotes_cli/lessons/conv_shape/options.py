@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from dlnotes_cli.models.choices import BACKBONES
+from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError, unknown_choice

@@ -16,7 +16,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.show import Table, csv_text
 
 if TYPE_CHECKING:
-    from dlnotes_cli.models.module_trace import ModuleTrace
+    from dlnotes_cli.networks.module_trace import ModuleTrace
 
 _CSV_COLUMNS = (
     "position", "layer", "output", "parameters", "buffers", "macs", "flops", "bias_adds", "activation_bytes",

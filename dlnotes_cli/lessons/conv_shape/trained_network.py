@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.data.paths import check_regular
-from dlnotes_cli.models import embedded
+from dlnotes_cli.networks import embedded
 from dlnotes_cli.shapes.layer import Layer, Shape
 from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
 from dlnotes_cli.shell.errors import InputError, unreadable
@@ -60,7 +60,7 @@ def _sample_shape(metadata: dict[str, Any], configuration: dict[str, Any]) -> Sh
 
 
 def _perceptron(configuration: dict[str, Any]) -> str:
-    """The layers of `models.mlp`: linear, batch norm, activation and dropout for each hidden layer."""
+    """The layers of `networks.mlp`: linear, batch norm, activation and dropout for each hidden layer."""
     widths = [configuration["inputs"], *configuration["hidden"]]
     layers = ["Flatten()"]
     for inputs, units in pairwise(widths):
@@ -73,7 +73,7 @@ def _perceptron(configuration: dict[str, Any]) -> str:
 
 
 def _language_model(configuration: dict[str, Any]) -> tuple[LayerList, Shape]:
-    """The layers of `models.char_rnn`: embedding or one-hot input, recurrent layers with dropout, output layer."""
+    """The layers of `networks.char_rnn`: embedding or one-hot input, recurrent layers with dropout, output layer."""
     vocabulary, hidden, embed = (configuration[name] for name in ("vocabulary", "hidden", "embed"))
     layers = [f"Embedding({vocabulary}, {embed})"] if embed else []
     for inputs in [embed or vocabulary] + [hidden] * (configuration["layers"] - 1):
@@ -90,13 +90,13 @@ def _language_model(configuration: dict[str, Any]) -> tuple[LayerList, Shape]:
 
 
 def _transfer_model(configuration: dict[str, Any]) -> "LayerList | nn.Module":
-    """A backbone of `transfer` whose last layer is the head of `models.backbones`: linear layers with ReLU between."""
+    """A backbone of `transfer` whose last layer is the head of `networks.backbones`: linear layers with ReLU between."""
     backbone, hidden, classes = (configuration[name] for name in ("backbone", "hidden", "classes"))
     if backbone == embedded.EMBEDDED_NAME:
         sizes = [embedded.CHANNELS, *hidden]
         layers = [embedded.FEATURES, *(f"Linear({before}, {after}); ReLU()" for before, after in pairwise(sizes))]
         return parse_list("; ".join([*layers, f"Linear({sizes[-1]}, {classes})"]))
-    from dlnotes_cli.models.registry import build_on_meta, config_from_json  # loads torch
+    from dlnotes_cli.networks.registry import build_on_meta, config_from_json  # loads torch
 
     return build_on_meta("backbone", config_from_json("backbone", configuration))
 

@@ -62,7 +62,7 @@ def trace_text(config: TraceConfig) -> TextTrace:
 
     from dlnotes_cli.data.texts.characters import Tokenizer, decode_tokens, without_surrogates
     from dlnotes_cli.lessons.trace.cells import Cell
-    from dlnotes_cli.models.char_rnn import CharRnn
+    from dlnotes_cli.networks.char_rnn import CharRnn
     from dlnotes_cli.training.model_file import load_language_model
 
     model = load_language_model(config.layers[0])

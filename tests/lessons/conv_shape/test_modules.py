@@ -19,9 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchinfo import summary
 
 from dlnotes_cli.api import ConvShapeConfig, conv_shape, to_json
-from dlnotes_cli.models.backbones import build_torchvision
-from dlnotes_cli.models.choices import BACKBONES
-from dlnotes_cli.models.torch_imports import meta_device
+from dlnotes_cli.networks.backbones import build_torchvision
+from dlnotes_cli.networks.choices import BACKBONES
+from dlnotes_cli.networks.torch_imports import meta_device
 
 Refused = Callable[[str, str], None]
 FEW = ("resnet18", "vit_b_16", "densenet121", "mobilenet_v3_small")

@@ -13,11 +13,11 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing, TextPreprocessing
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.stack import read_report
 from dlnotes_cli.lessons.conv_shape.trained_network import trained_network
-from dlnotes_cli.models.backbones import BackboneConfig
-from dlnotes_cli.models.char_rnn import CharRnnConfig
-from dlnotes_cli.models.cnn import CnnConfig
-from dlnotes_cli.models.mlp import MlpConfig
-from dlnotes_cli.models.registry import build_on_meta
+from dlnotes_cli.networks.backbones import BackboneConfig
+from dlnotes_cli.networks.char_rnn import CharRnnConfig
+from dlnotes_cli.networks.cnn import CnnConfig
+from dlnotes_cli.networks.mlp import MlpConfig
+from dlnotes_cli.networks.registry import build_on_meta
 from dlnotes_cli.shell.codec import to_json
 
 IMAGE = ImagePreprocessing(3, 8, 8, "squash", (0.0,) * 3, (1.0,) * 3)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.models.choices import CellType
+from dlnotes_cli.networks.choices import CellType
 
 RecurrentState = tuple[
     Tensor, ...

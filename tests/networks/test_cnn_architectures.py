@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, CnnSpec
+from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.shapes.report import analyze
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dlnotes_cli.models.choices import Activation
-from dlnotes_cli.models.mlp import MlpConfig, build_mlp
-from dlnotes_cli.models.registry import count_parameters
+from dlnotes_cli.networks.choices import Activation
+from dlnotes_cli.networks.mlp import MlpConfig, build_mlp
+from dlnotes_cli.networks.registry import count_parameters
 
 Floats = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from dlnotes_cli.models.choices import parse_init
-from dlnotes_cli.models.initialization import initialize
+from dlnotes_cli.networks.choices import parse_init
+from dlnotes_cli.networks.initialization import initialize
 
 
 def layers() -> list[nn.Linear | nn.Conv2d]:

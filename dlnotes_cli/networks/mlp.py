@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from dlnotes_cli.models.choices import MAX_UNITS, Activation, check_hidden
+from dlnotes_cli.networks.choices import MAX_UNITS, Activation, check_hidden
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

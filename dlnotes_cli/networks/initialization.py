@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from dlnotes_cli.models.choices import WeightInit
+from dlnotes_cli.networks.choices import WeightInit
 
 
 @torch.no_grad()

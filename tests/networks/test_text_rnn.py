@@ -7,8 +7,8 @@ import torch
 from builders import build_from_json
 from torch import Tensor, nn
 
-from dlnotes_cli.models.registry import build_on_meta, count_parameters
-from dlnotes_cli.models.text_rnn import TextRnn, TextRnnConfig
+from dlnotes_cli.networks.registry import build_on_meta, count_parameters
+from dlnotes_cli.networks.text_rnn import TextRnn, TextRnnConfig
 from dlnotes_cli.shell.codec import to_json
 
 COURSE = TextRnnConfig(

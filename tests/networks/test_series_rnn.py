@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlnotes_cli.models.registry import count_parameters
-from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
+from dlnotes_cli.networks.registry import count_parameters
+from dlnotes_cli.networks.series_rnn import SeriesRnnConfig, build_series_rnn
 
 COURSE = {"cell": "rnn", "skip": False, "carried": True, "horizon": 1, "window": 20, "evaluated": 20}
 

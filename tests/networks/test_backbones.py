@@ -8,9 +8,15 @@ from builders import build_from_json
 from torch import nn
 from torchvision import models
 
-from dlnotes_cli.models import backbones
-from dlnotes_cli.models.backbones import BackboneConfig, build_backbone, load_backbone, named_blocks, published_weights
-from dlnotes_cli.models.choices import BACKBONES
+from dlnotes_cli.networks import backbones
+from dlnotes_cli.networks.backbones import (
+    BackboneConfig,
+    build_backbone,
+    load_backbone,
+    named_blocks,
+    published_weights,
+)
+from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_classifier
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.models.choices import CellType
+from dlnotes_cli.networks.choices import CellType
 
 _CELLS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 _MAX_SIZE, _MAX_LAYERS, _MAX_ROWS = 1 << 20, 64, 1 << 31

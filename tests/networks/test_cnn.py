@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlnotes_cli.models.cnn import (
+from dlnotes_cli.networks.cnn import (
     CnnConfig,
     Residual,
     build_cnn,
@@ -10,8 +10,8 @@ from dlnotes_cli.models.cnn import (
     initialize_cnn,
     whiten,
 )
-from dlnotes_cli.models.cnn_architectures import ARCHITECTURES, SCORE_SCALE, CnnSpec
-from dlnotes_cli.models.registry import count_parameters
+from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, SCORE_SCALE, CnnSpec
+from dlnotes_cli.networks.registry import count_parameters
 from dlnotes_cli.shapes.report import analyze
 
 CIFAR10 = CnnSpec(3, 32, 32, 10)

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.models.choices import InvalidNetworkError, TooLargeNetworkError
-from dlnotes_cli.models.cnn_architectures import SCORE_SCALE
+from dlnotes_cli.networks.choices import InvalidNetworkError, TooLargeNetworkError
+from dlnotes_cli.networks.cnn_architectures import SCORE_SCALE
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer, format_shape
 from dlnotes_cli.shapes.parsing.layer_list import parse_layers
 from dlnotes_cli.shapes.tracing import trace

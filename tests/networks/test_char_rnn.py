@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dlnotes_cli.models.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
-from dlnotes_cli.models.choices import CellType
-from dlnotes_cli.models.registry import count_parameters
+from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.choices import CellType
+from dlnotes_cli.networks.registry import count_parameters
 from dlnotes_cli.shell.codec import to_json
 
 CELLS: "st.SearchStrategy[CellType]" = st.sampled_from(get_args(CellType))

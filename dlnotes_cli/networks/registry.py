@@ -7,13 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from dlnotes_cli.models.backbones import BackboneConfig, build_backbone
-from dlnotes_cli.models.char_rnn import CharRnnConfig, build_char_rnn
-from dlnotes_cli.models.cnn import CnnConfig, build_cnn
-from dlnotes_cli.models.mlp import MlpConfig, build_mlp
-from dlnotes_cli.models.series_rnn import SeriesRnnConfig, build_series_rnn
-from dlnotes_cli.models.text_rnn import TextLinearConfig, TextRnnConfig, build_text_linear, build_text_rnn
-from dlnotes_cli.models.torch_imports import meta_device
+from dlnotes_cli.networks.backbones import BackboneConfig, build_backbone
+from dlnotes_cli.networks.char_rnn import CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.cnn import CnnConfig, build_cnn
+from dlnotes_cli.networks.mlp import MlpConfig, build_mlp
+from dlnotes_cli.networks.series_rnn import SeriesRnnConfig, build_series_rnn
+from dlnotes_cli.networks.text_rnn import TextLinearConfig, TextRnnConfig, build_text_linear, build_text_rnn
+from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.shell import codec
 
 

@@ -15,11 +15,11 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from dlnotes_cli.models import embedded
-from dlnotes_cli.models.choices import MAX_UNITS, check_hidden
-from dlnotes_cli.models.cnn import CnnConfig, build_cnn
-from dlnotes_cli.models.embedded import EMBEDDED_NAME
-from dlnotes_cli.models.torch_imports import meta_device, torchvision_models
+from dlnotes_cli.networks import embedded
+from dlnotes_cli.networks.choices import MAX_UNITS, check_hidden
+from dlnotes_cli.networks.cnn import CnnConfig, build_cnn
+from dlnotes_cli.networks.embedded import EMBEDDED_NAME
+from dlnotes_cli.networks.torch_imports import meta_device, torchvision_models
 
 _IMAGENET_CLASSES = 1000  # outputs of all of torchvision's weights
 _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception, used only in their training

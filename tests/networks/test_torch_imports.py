@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from dlnotes_cli.models.torch_imports import make_lbfgs, meta_device
+from dlnotes_cli.networks.torch_imports import make_lbfgs, meta_device
 
 WITHOUT_COMPILER = """
 import sys
-from dlnotes_cli.models.torch_imports import meta_device, torchvision_models
+from dlnotes_cli.networks.torch_imports import meta_device, torchvision_models
 models = torchvision_models()
 assert models is sys.modules["torchvision.models"]
 assert not [name for name in sys.modules if name.startswith("torch._dynamo")]
@@ -32,7 +32,7 @@ assert answer == torch._dynamo.utils.is_compile_supported("cpu")
 """
 BROKEN = """
 import sys
-from dlnotes_cli.models import torch_imports
+from dlnotes_cli.networks import torch_imports
 def refuse(*_):
     raise AttributeError("not a function")
 torch_imports._StandIn.__getattr__ = refuse
@@ -41,7 +41,7 @@ models = torch_imports.torchvision_models()
 COMPILER_FIRST = """
 import sys
 import torch._dynamo.utils
-from dlnotes_cli.models.torch_imports import torchvision_models
+from dlnotes_cli.networks.torch_imports import torchvision_models
 models = torchvision_models()
 """
 PUBLIC = """

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
-from dlnotes_cli.models.choices import GatedCell, TokenPooling
+from dlnotes_cli.networks.choices import GatedCell, TokenPooling
 
 _LAYER_TYPES: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 _MAX_LAYERS, _MAX_WIDTH, _MAX_VOCABULARY = 64, 1 << 20, 1 << 26

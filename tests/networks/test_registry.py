@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from builders import build_from_json
 
-from dlnotes_cli.models.registry import CLASSIFIERS, REGISTRY
+from dlnotes_cli.networks.registry import CLASSIFIERS, REGISTRY
 
 STORED: dict[str, Any] = {
     "inputs": 6, "classes": 3, "hidden": [5, 4], "activation": "tanh", "dropout": 0.5, "batch_norm": True
