@@ -1,7 +1,7 @@
 """`descend`: optimizers of torch.optim side by side on a surface."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from math import dist, isfinite
 from operator import attrgetter
 from typing import Literal
@@ -12,7 +12,7 @@ from torch import Tensor
 from dlnotes_cli.lessons.drawings import Animated, drawn
 from dlnotes_cli.lessons.options import DescendConfig, RacingOptimizer
 from dlnotes_cli.lessons.surfaces import Formula, Surface
-from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, in_json, named, through
+from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, named, through
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.output import number
 from dlnotes_cli.shell.show import Table
@@ -30,63 +30,38 @@ _FLAT = 1e-9  # slopes and eigenvalues of the Hessian up to which a direction is
 
 @dataclass(frozen=True)
 class Run:
-    """The path of one optimizer from one start; `steps` is when it was first near its end for good, at a minimum."""
+    """The path of one optimizer from one start; `steps` is when it was first near its end for good, at a minimum.
+
+    `minimum` is the known one that it reached. JSON has `path` and `values` with --verbose.
+    """
 
     optimizer: RacingOptimizer
     lr: float
     points: tuple[Point, ...] = field(metadata=HIDDEN)
     heights: tuple[float, ...] = field(metadata=HIDDEN)
+    start: Point
+    end: Point
+    value: float
     kind: EndPoint = field(metadata=named("reached"))
-    minimum: Point | None = None  # the known one that it reached
-    steps: int | None = None
-    path: tuple[Point, ...] | None = field(default=None, metadata=OPTIONAL)  # the points, with --verbose
-    values: tuple[float, ...] | None = field(default=None, metadata=OPTIONAL)  # the heights, with --verbose
-
-    @property
-    @in_json
-    def start(self) -> Point:
-        """The first point."""
-        return self.points[0]
-
-    @property
-    @in_json
-    def end(self) -> Point:
-        """The last point."""
-        return self.points[-1]
-
-    @property
-    @in_json
-    def value(self) -> float:
-        """The value at the last point."""
-        return self.heights[-1]
+    minimum: Point | None
+    steps: int | None
+    path: tuple[Point, ...] | None = field(metadata=OPTIONAL)
+    values: tuple[float, ...] | None = field(metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
 class DescendResult(Animated):
-    """The runs on a surface, optimizer by optimizer."""
+    """The runs on a surface, optimizer by optimizer; `best` is the position of the run that reached the lowest minimum.
+
+    `minima` are the known ones of the surface.
+    """
 
     config: DescendConfig = field(metadata=HIDDEN)
     surface: Surface = field(metadata=through(attrgetter("name")))
+    formula: str
+    minima: tuple[Point, ...]
     runs: tuple[Run, ...]
-
-    @property
-    @in_json
-    def formula(self) -> str:
-        """The formula of the surface."""
-        return self.surface.formula.text
-
-    @property
-    @in_json
-    def minima(self) -> tuple[Point, ...]:
-        """The known minima of the surface."""
-        return self.surface.minima
-
-    @property
-    @in_json
-    def best(self) -> int | None:
-        """The position of the run that reached the lowest minimum; None where none reached one."""
-        reached = [i for i, run in enumerate(self.runs) if run.kind == "minimum"]
-        return min(reached, key=lambda i: self.runs[i].value, default=None)
+    best: int | None
 
     def table(self) -> Iterator[Table | str]:
         """A row for each run, and the lowest minimum."""
@@ -126,9 +101,10 @@ def descend(config: DescendConfig) -> DescendResult:
         for name, lr in zip(config.optimizer, rates, strict=True)
         for run in _runs(name, lr, starts, surface, config)  # type: ignore[arg-type]  # validated by the config
     ]
-    if config.verbose:
-        runs = [replace(run, path=run.points, values=run.heights) for run in runs]
-    return drawn(DescendResult(config, surface, tuple(runs)), "descend_plot")
+    reached = [i for i, run in enumerate(runs) if run.kind == "minimum"]
+    best = min(reached, key=lambda i: runs[i].value, default=None)
+    result = DescendResult(config, surface, surface.formula.text, surface.minima, tuple(runs), best)
+    return drawn(result, "descend_plot")
 
 
 def evaluate(formula: Formula, points: Tensor) -> Tensor:
@@ -171,26 +147,36 @@ def _runs(name: RacingOptimizer, lr: float, starts: Tensor, surface: Surface, co
     paths = torch.stack(path)  # (steps + 1, N, D)
     values = torch.stack([evaluate(surface.formula, step) for step in path])
     return [
-        _run(name, lr, [tuple(point) for point in paths[:, i].tolist()], values[:, i].tolist(), surface)
+        _run(name, lr, [tuple(point) for point in paths[:, i].tolist()], values[:, i].tolist(), surface, config)
         for i in range(len(starts))
     ]
 
 
-def _run(name: RacingOptimizer, lr: float, path: Sequence[Point], values: Sequence[float], surface: Surface) -> Run:
+def _run(
+    name: RacingOptimizer, lr: float, path: list[Point], values: list[float], surface: Surface, config: DescendConfig
+) -> Run:
     """A path up to where it leaves the region or has no finite value, and what it reached."""
+    kind: EndPoint | None = None
     for step, (point, value) in enumerate(zip(path, values, strict=True)):
-        if not all(map(isfinite, (*point, value))):
-            return Run(name, lr, tuple(path[:step]), tuple(values[:step]), "diverged")
-        if _is_outside(point, surface):
-            return Run(name, lr, tuple(path[: step + 1]), tuple(values[: step + 1]), "left the region")
-    near = _NEAR * _diagonal(surface)
-    minimum = next((known for known in surface.minima if dist(known, path[-1]) <= near), None)
-    kind: EndPoint = "minimum" if minimum is not None else _kind(path[-1], surface)
-    steps = None
+        if is_diverged := not all(map(isfinite, (*point, value))):
+            kind = "diverged"
+        elif _is_outside(point, surface):
+            kind = "left the region"
+        if kind:
+            path, values = path[: step + 1 - is_diverged], values[: step + 1 - is_diverged]
+            break
+    near, minimum, steps = _NEAR * _diagonal(surface), None, None
+    if kind is None:
+        minimum = next((known for known in surface.minima if dist(known, path[-1]) <= near), None)
+        kind = "minimum" if minimum is not None else _kind(path[-1], surface)
     if kind == "minimum":
         target = minimum or path[-1]
         steps = next(i + 1 for i in reversed(range(-1, len(path))) if i < 0 or dist(path[i], target) > near)
-    return Run(name, lr, tuple(path), tuple(values), kind, minimum, steps)
+    points, heights = tuple(path), tuple(values)
+    return Run(
+        name, lr, points, heights, points[0], points[-1], heights[-1], kind, minimum, steps,
+        *((points, heights) if config.verbose else (None, None)),
+    )  # fmt: skip
 
 
 def _is_outside(point: Point, surface: Surface) -> bool:

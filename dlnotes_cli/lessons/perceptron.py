@@ -4,8 +4,7 @@ The step rule never settles where no line separates the classes, so the best lin
 algorithm (Gallant 1990, "Perceptron-based learning algorithms"), here with the errors after each epoch.
 """
 
-from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +14,7 @@ from dlnotes_cli.data.table import column_numbers, read_table_argument
 from dlnotes_cli.data.table_columns import read_labels
 from dlnotes_cli.lessons.drawings import Animated, drawn
 from dlnotes_cli.lessons.options import Gate, PerceptronConfig, PredictionRule
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, inlined, named, through
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, named, through
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.output import counted, number, printable
 from dlnotes_cli.shell.show import Table
@@ -73,91 +72,28 @@ class Step(Line):
 
 
 @dataclass(frozen=True)
-class _Taught(Animated):
-    """What a perceptron learned from its points."""
+class PerceptronResult(Animated):
+    """The line after each epoch, and the one that is kept.
+
+    The step rule keeps that of the first epoch with the fewest errors, the sigmoid the last one. `margin` is the least
+    distance of a point to it, negative on the wrong side; None for weights of 0.
+    """
 
     config: PerceptronConfig = field(metadata=HIDDEN)
-
-    @property
-    @in_json
-    def rule(self) -> PredictionRule:
-        """The update rule."""
-        return self.config.rule
-
-    @property
-    @in_json
-    def lr(self) -> float:
-        """The learning rate."""
-        return self.config.learning_rate
-
-    @property
-    @abstractmethod
-    def lines(self) -> Sequence[Line]:
-        """The lines from the first to the last."""
-
-    @property
-    @inlined
-    def line(self) -> Line:
-        """The line that is kept: the last one, unless another is better."""
-        return Line(self.lines[-1].weights, self.lines[-1].bias)
-
-
-@dataclass(frozen=True)
-class PerceptronResult(_Taught):
-    """The line after each epoch; `best` is the first epoch with the fewest errors, which the step rule keeps."""
-
+    rule: PredictionRule
+    lr: float
+    line: Line = field(metadata=INLINE)
     points: LabeledPoints = field(metadata=INLINE)
     epochs: tuple[Epoch, ...]
+    best_epoch: int
+    errors: int
+    separated: bool
+    margin: float | None
 
     @property
     def lines(self) -> tuple[Epoch, ...]:
         """The line after each epoch, from the start."""
         return self.epochs
-
-    @property
-    def best(self) -> Epoch:
-        """The first epoch with the fewest errors."""
-        return min(self.epochs, key=lambda epoch: epoch.errors)
-
-    @property
-    def kept(self) -> Epoch:
-        """The best epoch for the step rule, which has no other measure; the last one for the sigmoid."""
-        return self.best if self.rule == "step" else self.epochs[-1]
-
-    @property
-    @inlined
-    def line(self) -> Line:
-        """The line after the kept epoch."""
-        return Line(self.kept.weights, self.kept.bias)
-
-    @property
-    @in_json
-    def best_epoch(self) -> int:
-        """The number of the best epoch."""
-        return self.best.epoch
-
-    @property
-    @in_json
-    def errors(self) -> int:
-        """The number of points on the wrong side of the kept line."""
-        return self.kept.errors
-
-    @property
-    @in_json
-    def separated(self) -> bool:
-        """Whether the kept line separates the classes."""
-        return not self.errors
-
-    @property
-    @in_json
-    def margin(self) -> float | None:
-        """The least distance of a point to the kept line, negative on the wrong side; None for weights of 0."""
-        weights, bias = np.array(self.line.weights), self.line.bias
-        if not weights.any():
-            return None
-        scores = self.points.x @ weights + bias
-        scores[_on_the_line(scores, self.points.x, weights, bias)] = 0.0
-        return float(np.where(self.points.y == 1, scores, -scores).min() / np.linalg.norm(weights)) + 0.0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -175,7 +111,7 @@ class PerceptronResult(_Taught):
         rows = [
             [
                 one.epoch, *map(number, (*one.weights[: len(names)], one.bias)), one.errors, f"{one.accuracy:.4f}",
-                f"{one.loss:.4f}", *("best" if one is self.best else "" for _ in marked),
+                f"{one.loss:.4f}", *("best" if one.epoch == self.best_epoch else "" for _ in marked),
             ]
             for one in self.epochs if one.epoch % stride == min(1, stride - 1) or one.epoch in always
         ]  # fmt: skip
@@ -185,34 +121,28 @@ class PerceptronResult(_Taught):
             yield f"separated after {counted(last, 'epoch')}, with a margin of {number(self.margin)}{through_a_point}"
         else:
             kept = "; its line is kept" if self.rule == "step" else ""
-            errors = f"{self.best.errors} of {len(self.points.y)} points"
-            yield f"fewest errors: {errors}, after epoch {self.best.epoch}{kept}"
+            errors = f"{self.epochs[self.best_epoch].errors} of {len(self.points.y)} points"
+            yield f"fewest errors: {errors}, after epoch {self.best_epoch}{kept}"
 
 
 @dataclass(frozen=True)
-class LineResult(_Taught):
-    """A line that moves towards one point, step by step."""
+class LineResult(Animated):
+    """A line that moves towards one point, step by step; `right_after` is when the point was on its side, if ever."""
 
+    config: PerceptronConfig = field(metadata=HIDDEN)
+    rule: PredictionRule
+    lr: float
+    line: Line = field(metadata=INLINE)
     point: tuple[float, ...]
     label: int
     steps: tuple[Step, ...]
+    score: float
+    right_after: int | None
 
     @property
     def lines(self) -> tuple[Step, ...]:
         """The line after each step, from the first one."""
         return self.steps
-
-    @property
-    @in_json
-    def score(self) -> float:
-        """The score of the point after the last step."""
-        return self.steps[-1].score
-
-    @property
-    @in_json
-    def right_after(self) -> int | None:
-        """The number of updates after which the point is on its side; None if it never is."""
-        return next((step.step for step in self.steps if (step.score >= 0) == bool(self.label)), None)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -248,7 +178,23 @@ def perceptron(config: PerceptronConfig) -> PerceptronResult | LineResult:
         epochs.append(_measured(len(epochs), points, weights, bias))
         if not np.isfinite([*epochs[-1].weights, epochs[-1].bias, epochs[-1].loss]).all():
             raise UnfinishedError("--lr", f"the weights overflow in epoch {epochs[-1].epoch}", "use a smaller --lr")
-    return drawn(PerceptronResult(config, points, tuple(epochs)), "perceptron_plot")
+    best = min(epochs, key=lambda one: one.errors)
+    kept = best if is_step else epochs[-1]
+    line, margin = Line(kept.weights, kept.bias), _margin(points, kept)
+    result = PerceptronResult(
+        config, config.rule, config.learning_rate, line, points, tuple(epochs), best.epoch, kept.errors,
+        kept.errors == 0, margin,
+    )  # fmt: skip
+    return drawn(result, "perceptron_plot")
+
+
+def _margin(points: LabeledPoints, line: Line) -> float | None:
+    weights = np.array(line.weights)
+    if not weights.any():
+        return None
+    scores = points.x @ weights + line.bias
+    scores[_on_the_line(scores, points.x, weights, line.bias)] = 0.0
+    return float(np.where(points.y == 1, scores, -scores).min() / np.linalg.norm(weights)) + 0.0
 
 
 def _points(config: PerceptronConfig) -> LabeledPoints:
@@ -319,4 +265,9 @@ def _move_line(config: PerceptronConfig, weights: Vector, bias: float, x: Vector
         steps.append(Step(tuple(weights.tolist()), bias, len(steps), _score(x, weights, bias)))
     if config.steps is None and len(steps) > limit:
         raise UnfinishedError("--lr", f"the point is still wrong after {limit:,} updates", "use a larger --lr")
-    return LineResult(config, tuple(x.tolist()), label, tuple(steps))
+    right_after = next((step.step for step in steps if (step.score >= 0) == bool(label)), None)
+    line = Line(steps[-1].weights, steps[-1].bias)
+    return LineResult(
+        config, config.rule, config.learning_rate, line, tuple(x.tolist()), label, tuple(steps), steps[-1].score,
+        right_after,
+    )  # fmt: skip

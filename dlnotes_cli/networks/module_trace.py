@@ -247,28 +247,19 @@ class _Recorder(TorchFunctionMode):
         return None if position == INPUT else self._rows[position].output
 
     def _unused(self, module: nn.Module, name: str) -> Iterator[UnusedPart]:
-        """The outermost modules of which nothing ran, and parameters that nothing read."""
-        seen: set[int] = set()
+        """The outermost modules of whose weights nothing was read, and parameters that nothing read."""
         for child_name, child in module.named_children():
             path = f"{name}.{child_name}" if name else child_name
-            if id(child) in self._modules and _is_layer(child):
-                continue
-            if any(id(one) in self._modules for one in child.modules()) or self._reads(child):
+            own = {id(one): one for one in (*child.parameters(), *child.buffers())}
+            if own.keys() & self._used:
                 yield from self._unused(child, path)
-            elif any(map(_is_layer, child.modules())) and not _is_layer(module):
-                yield self._unused_part(path, child, seen)
-        for own, parameter in module.named_parameters(recurse=False):
+            elif any(True for _ in child.parameters()) and id(child) not in self._modules:
+                self._used |= own.keys()
+                parameters = _count(list(own.values()), nn.Parameter)
+                yield UnusedPart(path, parameters, _count(list(own.values())) - parameters)
+        for own_name, parameter in module.named_parameters(recurse=False):
             if id(parameter) not in self._used and not _is_layer(module):
-                yield UnusedPart(f"{name}.{own}" if name else own, parameter.numel(), 0)
-
-    def _reads(self, module: nn.Module) -> bool:
-        return any(id(tensor) in self._used for tensor in module.parameters())
-
-    def _unused_part(self, path: str, module: nn.Module, seen: set[int]) -> UnusedPart:
-        new = [one for one in (*module.parameters(), *module.buffers()) if id(one) not in seen | self._used]
-        seen |= set(map(id, new))
-        parameters = _count(new, nn.Parameter)
-        return UnusedPart(path, parameters, _count(new) - parameters)
+                yield UnusedPart(f"{name}.{own_name}" if name else own_name, parameter.numel(), 0)
 
 
 def _is_layer(module: nn.Module) -> bool:

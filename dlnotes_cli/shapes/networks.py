@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from dlnotes_cli.shapes.choices import NetworkName
 from dlnotes_cli.shapes.layer import Shape
 
 
@@ -60,7 +59,7 @@ Linear(1024, 500); ReLU(); Dropout(0.25)
 Linear(500, 10)
 """
 
-NETWORKS: dict[NetworkName, NamedNetwork] = {
+NETWORKS: dict[str, NamedNetwork] = {
     "lenet5": NamedNetwork((1, 32, 32), LENET5),
     "alexnet-2gpu": NamedNetwork((3, 224, 224), ALEXNET_2GPU),
     "notes-mlp": NamedNetwork((1, 28, 28), COURSE_MLP),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import accumulate
 from math import prod
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shapes.sliding_window import SlidingWindow
 from dlnotes_cli.shapes.table import LayerReport, byte_text, layer_table
 from dlnotes_cli.shapes.tracing import TracedLayer, trace
-from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, in_json, inlined
+from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.show import Detail, Table
 
@@ -62,108 +61,24 @@ class NetworkReport:
 
     input: Shape
     traced: tuple[TracedLayer, ...] = field(metadata=HIDDEN)
-    batch: int = 1
-    dtype: Dtype = "float32"
-    optimizer: AssumedOptimizer = "adam"
-    is_code: bool = field(default=False, metadata=HIDDEN)  # code, where PyTorch passes on what it says
-    explain: bool = field(default=False, metadata=HIDDEN)  # whether its layers have formulas
-    end: int = field(default=-1, metadata=HIDDEN)  # the position of the layer that returns the output
-    more_inputs: tuple[Shape, ...] | None = field(default=None, metadata=OPTIONAL)  # besides `input`
-    trainable: int | None = field(default=None, metadata=OPTIONAL)  # parameters with a gradient, where others have none
-    unused: tuple[UnusedPart, ...] | None = field(default=None, metadata=OPTIONAL)  # counted all the same, as by torch
-
-    @property
-    @in_json
-    def output(self) -> Shape:
-        """The output shape."""
-        return self.traced[self.end].output if self.traced else self.input
-
-    @property
-    @in_json
-    def values(self) -> int:
-        """The number of values in one sample's output."""
-        return prod(self.output)
-
-    @cached_property
-    @in_json
-    def parameters(self) -> int:
-        """The number of parameters, those of unused modules included."""
-        used = sum(traced.info.parameters for traced in self.traced)
-        return used + sum(part.parameters for part in self.unused or ())
-
-    @cached_property
-    @in_json
-    def buffers(self) -> int:
-        """The number of values in buffers, such as running means, which are stored but not trained."""
-        used = sum(traced.info.buffers for traced in self.traced)
-        return used + sum(part.buffers for part in self.unused or ())
-
-    @cached_property
-    @in_json
-    def macs(self) -> int:
-        """Multiply-accumulate operations of convolutions, linear and recurrent layers, without the bias."""
-        return self.batch * sum(traced.info.macs for traced in self.traced)
-
-    @cached_property
-    @in_json
-    def bias_adds(self) -> int:
-        """Additions of a bias."""
-        return self.batch * sum(traced.info.bias_adds for traced in self.traced)
-
-    @property
-    @in_json
-    def flops(self) -> int:
-        """Floating-point operations: 2 for each MAC, without bias additions."""
-        return 2 * self.macs
-
-    @property
-    @inlined
-    def receptive_field(self) -> ReceptiveField:
-        """The receptive field of the output."""
-        return self.traced[self.end].receptive_field if self.traced else ReceptiveField.of_input(self.input)
-
-    @property
-    @in_json
-    def activation_bytes(self) -> int:
-        """The size in bytes of all outputs of layers."""
-        return sum(map(self._output_bytes, self.traced))
-
-    def _output_bytes(self, traced: TracedLayer) -> int:
-        return self.batch * traced.values * DTYPE_BYTES[self.dtype]
-
-    @cached_property
-    @in_json
-    def memory(self) -> Memory:
-        """Memory of weights, buffers, gradients, optimizer state and activations, and of inference and training."""
-        value_bytes = DTYPE_BYTES[self.dtype]
-        weights, buffers = self.parameters * value_bytes, self.buffers * value_bytes
-        gradients = weights if self.trainable is None else self.trainable * value_bytes
-        states = gradients * OPTIMIZER_STATES[self.optimizer]
-        has_indices = any(traced.layer.name == "Embedding" for traced in self.traced)
-        input_bytes = (
-            self.batch
-            * sum(map(prod, (self.input, *(self.more_inputs or ()))))
-            * (_INDEX_BYTES if has_indices else value_bytes)
-        )
-        outputs = [0 if traced.info.is_view else self._output_bytes(traced) for traced in self.traced]
-        activations = input_bytes + sum(outputs)
-        largest = _largest_sum(input_bytes, outputs, [traced.inputs for traced in self.traced])
-        return Memory(
-            weights_bytes=weights,
-            buffers_bytes=buffers,
-            gradients_bytes=gradients,
-            optimizer_bytes=states,
-            activations_bytes=activations,
-            inference_bytes=weights + buffers + largest,
-            training_bytes=weights + gradients + buffers + states + activations,
-        )
-
-    @cached_property
-    @in_json
-    def layers(self) -> tuple[LayerReport, ...]:
-        """The numbers of each layer; with branches, where a layer reads not only the one before, also what it reads."""
-        has_branches = any(traced.inputs != (index - 1,) for index, traced in enumerate(self.traced))
-        return tuple(self._layer(traced, has_branches=has_branches) for traced in self.traced)
+    batch: int
+    dtype: Dtype
+    optimizer: AssumedOptimizer
+    is_code: bool = field(metadata=HIDDEN)  # code, where PyTorch passes on what it says
+    more_inputs: tuple[Shape, ...] | None = field(metadata=OPTIONAL)  # besides `input`
+    trainable: int | None = field(metadata=OPTIONAL)  # parameters with a gradient, where others have none
+    unused: tuple[UnusedPart, ...] | None = field(metadata=OPTIONAL)  # counted all the same, as by torch
+    output: Shape
+    values: int  # of one sample's output
+    parameters: int
+    buffers: int  # values that are stored but not trained, such as running means
+    macs: int  # of convolutions, linear and recurrent layers, without the bias
+    bias_adds: int
+    flops: int  # floating-point operations: 2 for each MAC
+    receptive_field: ReceptiveField = field(metadata=INLINE)  # of the output
+    activation_bytes: int  # of all outputs of layers
+    memory: Memory
+    layers: tuple[LayerReport, ...]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -196,35 +111,91 @@ class NetworkReport:
         yield f"memory      {inference} for inference, {training} for training"
         yield f"            ({self.optimizer}, {self.dtype}, batch of {self.batch:,})"
 
-    def _layer(self, traced: TracedLayer, *, has_branches: bool) -> LayerReport:
-        info, batch = traced.info, self.batch
-        states = {  # (layers, batch if there is one, features)
-            name: (shape[0], batch, shape[2]) if len(shape) == 3 else shape  # noqa: PLR2004
-            for name, shape in info.states
-        }
-        return LayerReport(
-            layer=traced.layer.text,
-            output=traced.output,
-            parameters=info.parameters,
-            buffers=info.buffers,
-            macs=batch * info.macs,
-            bias_adds=batch * info.bias_adds,
-            activation_bytes=self._output_bytes(traced),
-            receptive_field=traced.receptive_field,
-            hidden=states.get("hidden"),
-            cell=states.get("cell"),
-            inputs=tuple(read + 1 for read in traced.inputs) if has_branches else None,
-            formulas=dict(self._formulas(traced)) if self.explain else None,
-        )
 
-    def _formulas(self, traced: TracedLayer) -> Iterator[tuple[str, str]]:
-        """Yield quantity and formula: the size of each axis, parameters, MACs, receptive field."""
-        sizes = traced.info.size_formulas or tuple(window.formula for window in traced.windows)
-        yield from _by_axis("size", sizes, "")
-        yield from traced.info.count_formulas
-        read = next(iter(traced.inputs), INPUT)  # a constant reads nothing
-        before = ReceptiveField.of_input(self.input) if read == INPUT else self.traced[read].receptive_field
-        yield from _by_axis("receptive field", _field_formulas(traced, before), "receptive field, ")
+def network_report(
+    shapes: Sequence[Shape],
+    traced: Sequence[TracedLayer],
+    *,
+    batch: int = 1,
+    dtype: Dtype = "float32",
+    optimizer: AssumedOptimizer = "adam",
+    explain: bool = False,
+    is_code: bool = False,
+    end: int = -1,
+    trainable: int | None = None,
+    unused: Sequence[UnusedPart] = (),
+) -> NetworkReport:
+    """The numbers of layers that were traced from inputs of these shapes; layer `end` returns the output."""
+    value_bytes, infos = DTYPE_BYTES[dtype], [one.info for one in traced]
+    output = traced[end].output if traced else shapes[0]
+    parameters = sum(info.parameters for info in infos) + sum(part.parameters for part in unused)
+    buffers = sum(info.buffers for info in infos) + sum(part.buffers for part in unused)
+    trainable = None if trainable is None or trainable >= parameters else trainable
+    sizes = [batch * value_bytes * one.values for one in traced]
+    macs, input_field = batch * sum(info.macs for info in infos), ReceptiveField.of_input(shapes[0])
+    has_branches = any(one.inputs != (index - 1,) for index, one in enumerate(traced))
+    layers = []
+    for one, size in zip(traced, sizes, strict=True):
+        shown = {  # (layers, batch if there is one, features)
+            name: (shape[0], batch, shape[2]) if len(shape) == 3 else shape  # noqa: PLR2004
+            for name, shape in one.info.states
+        }
+        read = next(iter(one.inputs), INPUT)  # a constant reads nothing
+        before = input_field if read == INPUT else traced[read].receptive_field
+        layers.append(
+            LayerReport(
+                layer=one.layer.text,
+                output=one.output,
+                parameters=one.info.parameters,
+                buffers=one.info.buffers,
+                macs=batch * one.info.macs,
+                bias_adds=batch * one.info.bias_adds,
+                flops=2 * batch * one.info.macs,
+                activation_bytes=size,
+                receptive_field=one.receptive_field,
+                hidden=shown.get("hidden"),
+                cell=shown.get("cell"),
+                inputs=tuple(position + 1 for position in one.inputs) if has_branches else None,
+                formulas=dict(_formulas(one, before)) if explain else None,
+            )
+        )
+    is_indexed = any(one.layer.name == "Embedding" for one in traced)
+    input_bytes = batch * sum(map(prod, shapes)) * (_INDEX_BYTES if is_indexed else value_bytes)
+    written = [0 if info.is_view else size for info, size in zip(infos, sizes, strict=True)]
+    weights, activations = parameters * value_bytes, input_bytes + sum(written)
+    gradients = weights if trainable is None else trainable * value_bytes
+    states = gradients * OPTIMIZER_STATES[optimizer]
+    memory = Memory(
+        weights_bytes=weights,
+        buffers_bytes=buffers * value_bytes,
+        gradients_bytes=gradients,
+        optimizer_bytes=states,
+        activations_bytes=activations,
+        inference_bytes=weights + buffers * value_bytes + _largest_sum(input_bytes, written, traced),
+        training_bytes=weights + gradients + buffers * value_bytes + states + activations,
+    )
+    return NetworkReport(
+        input=shapes[0],
+        traced=tuple(traced),
+        batch=batch,
+        dtype=dtype,
+        optimizer=optimizer,
+        is_code=is_code,
+        more_inputs=tuple(shapes[1:]) or None,
+        trainable=trainable,
+        unused=tuple(unused) or None,
+        output=output,
+        values=prod(output),
+        parameters=parameters,
+        buffers=buffers,
+        macs=macs,
+        bias_adds=batch * sum(info.bias_adds for info in infos),
+        flops=2 * macs,
+        receptive_field=traced[end].receptive_field if traced else input_field,
+        activation_bytes=sum(sizes),
+        memory=memory,
+        layers=tuple(layers),
+    )
 
 
 def analyze(
@@ -254,16 +225,19 @@ def analyze(
         if layers.notes:  # what was read is not all that the network does
             raise InputError(error.where, error.what, layers.notes[0]) from error
         raise
-    return NetworkReport(tuple(shape), traced, batch, dtype, optimizer, layers.is_code, explain)
+    is_code = layers.is_code
+    return network_report(
+        [tuple(shape)], traced, batch=batch, dtype=dtype, optimizer=optimizer, explain=explain, is_code=is_code
+    )
 
 
-def _largest_sum(input_bytes: int, outputs: list[int], inputs: list[tuple[int, ...]]) -> int:
+def _largest_sum(input_bytes: int, outputs: list[int], traced: Sequence[TracedLayer]) -> int:
     """The largest sum of tensors that are in memory at one time; an output of 0 bytes is a view of its first input."""
     owner = {INPUT: INPUT}  # of each tensor, the one whose memory it uses
     last_use = {INPUT: INPUT}
-    for index, (output, reads) in enumerate(zip(outputs, inputs, strict=True)):
-        owner[index] = index if output or not reads else owner[reads[0]]
-        for tensor in (index, *reads):
+    for index, (output, one) in enumerate(zip(outputs, traced, strict=True)):
+        owner[index] = index if output or not one.inputs else owner[one.inputs[0]]
+        for tensor in (index, *one.inputs):
             last_use[owner[tensor]] = index
     last_use[owner[len(outputs) - 1]] = len(outputs)
     changes = [0] * (len(outputs) + 2)  # of the sum at each layer
@@ -274,11 +248,16 @@ def _largest_sum(input_bytes: int, outputs: list[int], inputs: list[tuple[int, .
     return max(accumulate(changes))
 
 
-def _field_formulas(traced: TracedLayer, before: ReceptiveField) -> list[str]:
-    """The recurrence r_out = r_in + dilation * (kernel - 1) * jump_in along each axis (Araujo et al. 2019).
+def _formulas(traced: TracedLayer, before: ReceptiveField) -> Iterator[tuple[str, str]]:
+    """Quantity and formula: the size of each axis, parameters, MACs, receptive field; `before` is that of the input."""
+    sizes = traced.info.size_formulas or tuple(window.formula for window in traced.windows)
+    yield from _by_axis("size", sizes, "")
+    yield from traced.info.count_formulas
+    yield from _by_axis("receptive field", _field_formulas(traced, before), "receptive field, ")
 
-    `before` is the receptive field of the layer's input.
-    """
+
+def _field_formulas(traced: TracedLayer, before: ReceptiveField) -> list[str]:
+    """The recurrence r_out = r_in + dilation * (kernel - 1) * jump_in along each axis (Araujo et al. 2019)."""
     windows = [window for window in traced.windows if isinstance(window, SlidingWindow)]
     sizes, jumps, results = before.size, before.jump, traced.receptive_field.size
     if not windows or not sizes or not jumps or not results or len(windows) != len(sizes):

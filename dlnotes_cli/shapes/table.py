@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dlnotes_cli.shapes.layer import Shape, format_shape, truncate
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
-from dlnotes_cli.shell.codec import INLINE, OPTIONAL, in_json
+from dlnotes_cli.shell.codec import INLINE, OPTIONAL
 from dlnotes_cli.shell.show import Table
 
 if TYPE_CHECKING:
@@ -30,18 +30,13 @@ class LayerReport:
     buffers: int
     macs: int
     bias_adds: int
+    flops: int  # 2 for each MAC
     activation_bytes: int
     receptive_field: ReceptiveField = field(metadata=INLINE)
     hidden: Shape | None = field(metadata=OPTIONAL)  # the states that a recurrent layer returns
     cell: Shape | None = field(metadata=OPTIONAL)
     inputs: tuple[int, ...] | None = field(metadata=OPTIONAL)  # with branches, positions of the layers that it reads
     formulas: dict[str, str] | None = field(metadata=OPTIONAL)  # by quantity
-
-    @property
-    @in_json
-    def flops(self) -> int:
-        """Floating-point operations: 2 for each MAC."""
-        return 2 * self.macs
 
     @property
     def cells(self) -> dict[str, str]:

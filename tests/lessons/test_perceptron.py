@@ -53,7 +53,7 @@ def test_a_gate_has_the_epochs_of_exact_arithmetic_at_any_learning_rate(gate: st
             error = y - (w1 * x1 + w2 * x2 + b >= 0)
             w1, w2, b = w1 + error * x1, w2 + error * x2, b + error
         epochs += 1
-    result = trained(PerceptronConfig(gate=gate, lr=lr))
+    result = trained(PerceptronConfig(gate=gate, lr=lr))  # type: ignore[arg-type]
     assert (result.separated, result.epochs[-1].epoch) == (True, epochs)
     assert (*result.line.weights, result.line.bias) == pytest.approx((lr * w1, lr * w2, lr * b))
 

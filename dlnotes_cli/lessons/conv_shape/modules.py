@@ -3,7 +3,6 @@
 The file is executed, as `python FILE` does, but under another name than `__main__`. Its tensors are on the meta device.
 """
 
-import ast
 import contextlib
 import sys
 import traceback
@@ -137,12 +136,11 @@ def _choose(source: Source, namespace: dict[str, Any]) -> tuple[nn.Module, tuple
         for name, value in namespace.items()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == _MODULE_NAME
     }
-    used = _used_names(ast.parse(source.text))
-    names = [name for name in classes if name not in used] or list(classes)
+    names = list(classes)
     if not names:
         raise InputError(source.file, "has no class of nn.Module", "add one, or list layers such as Conv2d(3, 10, 3)")
     try:
-        return classes[names[-1]](), _several(source.file, list(classes), "class")
+        return classes[names[-1]](), _several(source.file, names, "class")
     except TypeError as error:
         if "required" not in str(error):
             raise
@@ -173,17 +171,6 @@ def _named(source: Source, namespace: dict[str, Any]) -> nn.Module:
     if not isinstance(value, nn.Module):
         raise InputError(where, f"is a {type(value).__name__}, and no nn.Module", "name a module or its class")
     return value
-
-
-def _used_names(tree: ast.Module) -> set[str]:
-    """The classes that another class or function of the code uses or extends."""
-    return {
-        inner.id
-        for node in tree.body
-        if isinstance(node, ast.ClassDef | ast.FunctionDef)
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Name) and inner.id != node.name
-    }
 
 
 def _move_to_meta(network: nn.Module) -> None:

@@ -29,12 +29,12 @@ def calculate_loss(config: LossConfig) -> LossResult:
     samples = [_sample(config, loss, values, t, weights) for values, t in zip(rows.values, true, strict=True)]
     has_softmax = any(sample.shares is not None and sample.values == _COURSE_SCORES for sample in samples)
     notes = (_COURSE_CORRECTION,) if has_softmax else ()
-    result = LossResult(config, loss, rows.classes, tuple(samples), notes=notes)
+    result = LossResult(config, loss, config.reduction, rows.classes, tuple(samples), notes=notes)
     if loss is not None:
         result = _reduced(result, weights)
     elif config.probabilities is not None:
-        likelihood = fsum(-log_p for sample in samples for log_p in sample.log_probabilities or ())
-        result = replace(result, negative_log_likelihood=_finite(likelihood))
+        total = _finite(fsum(-log_p for sample in samples for log_p in sample.log_probabilities or ()))
+        result = replace(result, likelihood=exp(-total), negative_log_likelihood=total)
     return drawn(replace(result, formulas=explained(result)) if config.explain else result, "loss.plot")
 
 
@@ -140,9 +140,20 @@ def _reduced(result: LossResult, weights: Numbers) -> LossResult:
     samples = tuple(
         replace(sample, gradient=tuple(slope / scale for slope in sample.gradient or ())) for sample in result.samples
     )
-    total = fsum(losses)
-    likelihood = _true_negative_log_likelihood(result)
-    return replace(result, samples=samples, mean=total / denominator, sum=total, negative_log_likelihood=likelihood)
+    total, mean = fsum(losses), fsum(losses) / denominator
+    is_logarithm = result.loss in {"cross-entropy", "nll", "bce"}
+    negative_log = _true_negative_log_likelihood(result)
+    return replace(
+        result,
+        samples=samples,
+        value={"mean": mean, "sum": total, "none": None}[result.reduction],
+        mean=mean,
+        sum=total,
+        mean_bits=mean / log(2) if is_logarithm else None,
+        sum_bits=total / log(2) if is_logarithm else None,
+        likelihood=None if negative_log is None else exp(-negative_log),
+        negative_log_likelihood=negative_log,
+    )
 
 
 def _true_negative_log_likelihood(result: LossResult) -> float | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import exp, log
 
 from dlnotes_cli.lessons.drawings import Plotted
 from dlnotes_cli.lessons.loss.options import LossConfig, LossName, Reduction
@@ -45,48 +44,18 @@ class LossResult(Plotted):
 
     config: LossConfig = field(metadata=HIDDEN)
     loss: LossName | None
+    reduction: Reduction
     classes: tuple[str, ...]
     samples: tuple[SampleLoss, ...]
+    value: float | None = None  # as `--reduction` reduces the losses
     mean: float | None = None
     sum: float | None = None
+    mean_bits: float | None = None  # of a loss that is a logarithm
+    sum_bits: float | None = None
+    likelihood: float | None = None
     negative_log_likelihood: float | None = None
     formulas: list[str] | None = field(default=None, metadata=OPTIONAL)  # with `--explain`
     notes: tuple[str, ...] = field(default=(), metadata=HIDDEN)
-
-    @property
-    def is_logarithm(self) -> bool:
-        """Whether the loss is a logarithm, which has the unit nat or bit."""
-        return self.loss in {"cross-entropy", "nll", "bce"}
-
-    @property
-    @in_json
-    def reduction(self) -> Reduction:
-        """How the losses of the samples are reduced."""
-        return self.config.reduction
-
-    @property
-    @in_json
-    def value(self) -> float | None:
-        """The loss as `--reduction` reduces it; None for `none`."""
-        return {"mean": self.mean, "sum": self.sum, "none": None}[self.reduction]
-
-    @property
-    @in_json
-    def mean_bits(self) -> float | None:
-        """The mean in bits; None for a loss that is no logarithm."""
-        return self.mean / log(2) if self.mean is not None and self.is_logarithm else None
-
-    @property
-    @in_json
-    def sum_bits(self) -> float | None:
-        """The sum in bits; None for a loss that is no logarithm."""
-        return self.sum / log(2) if self.sum is not None and self.is_logarithm else None
-
-    @property
-    @in_json
-    def likelihood(self) -> float | None:
-        """The probability of all true classes."""
-        return None if self.negative_log_likelihood is None else exp(-self.negative_log_likelihood)
 
     def table(self) -> Iterator[Table | str]:
         """A row for each number of a sample, or for each sample with a class, then the reduced loss."""

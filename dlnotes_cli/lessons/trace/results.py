@@ -10,14 +10,13 @@ from torch import Tensor
 from dlnotes_cli.lessons.drawings import Plotted
 from dlnotes_cli.lessons.trace.cells import LABELS
 from dlnotes_cli.lessons.trace.options import TraceConfig
-from dlnotes_cli.shell.codec import HIDDEN, in_json, named, through
+from dlnotes_cli.shell.codec import HIDDEN, named, through
 from dlnotes_cli.shell.output import counted, number
 from dlnotes_cli.shell.show import Table
 
 _MOST_IN_JSON = 10_000  # numbers of a tensor
 _MOST_COLUMNS, _MOST_ROWS = 6, 8  # of a tensor that is printed in full
 _MOST_STEPS = 12  # of a cell
-_SHOWN = (-2.0, 0.0, 2.0)  # of a curve
 _CELL = 8  # characters of a number in a row
 
 
@@ -61,27 +60,12 @@ class LayerTrace:
     derivative: Tensor | None = field(metadata=NUMBERS)
     gradient: Tensor = field(metadata=NUMBERS)
     parameters: tuple[ParameterTrace, ...]
-    cell: str | None = field(default=None, metadata=HIDDEN)
-    steps: tuple[dict[str, Tensor], ...] = field(default=(), metadata=through(_gates))
-    states: tuple[Tensor, ...] = field(default=(), metadata=HIDDEN)
-
-    @property
-    @in_json
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the output."""
-        return tuple(self.output.shape)
-
-    @property
-    @in_json
-    def gradient_norm(self) -> float:
-        """The Euclidean norm of the gradient."""
-        return norm(self.gradient)
-
-    @property
-    @in_json
-    def state_shape(self) -> tuple[int, ...] | None:
-        """The shape of the hidden state of a recurrent layer, as PyTorch returns it."""
-        return (1, *self.steps[-1]["h"].shape) if self.steps else None
+    cell: str | None = field(metadata=HIDDEN)
+    steps: tuple[dict[str, Tensor], ...] = field(metadata=through(_gates))
+    states: tuple[Tensor, ...] = field(metadata=HIDDEN)
+    shape: tuple[int, ...]
+    gradient_norm: float
+    state_shape: tuple[int, ...] | None  # of the hidden state, as PyTorch returns it
 
     def lines(self) -> Iterator[str]:
         """The gates of each step, the output, the gradients and the parameters."""
@@ -108,12 +92,7 @@ class Check:
     name: str
     autograd: Tensor = field(metadata=NUMBERS)
     differences: Tensor = field(metadata=NUMBERS)
-
-    @property
-    @in_json
-    def largest_difference(self) -> float:
-        """The largest distance between the two."""
-        return float((self.autograd - self.differences).abs().max())
+    largest_difference: float
 
     def lines(self) -> Iterator[str]:
         """Both, and how far they are apart."""
@@ -149,20 +128,14 @@ class CurvePoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """A function and its derivative at equally spaced points."""
+    """A function and its derivative at equally spaced points, and at -2, 0 and 2."""
 
     name: str
     x: tuple[float, ...] = field(metadata=HIDDEN)
     values: tuple[float, ...] = field(metadata=HIDDEN)
     slopes: tuple[float, ...] = field(metadata=HIDDEN)
     largest_slope: float
-
-    @property
-    @in_json
-    def at(self) -> list[CurvePoint]:
-        """The points at -2, 0 and 2."""
-        indices = [min(range(len(self.x)), key=lambda i: abs(self.x[i] - x)) for x in _SHOWN]
-        return [CurvePoint(x, self.values[i], self.slopes[i]) for x, i in zip(_SHOWN, indices, strict=True)]
+    at: tuple[CurvePoint, ...]
 
 
 @dataclass(frozen=True)
@@ -170,6 +143,7 @@ class TraceResult(Plotted):
     """Layers traced forward and back, or, without layers, curves of activations."""
 
     config: TraceConfig = field(metadata=HIDDEN)
+    mode: str
     layers: tuple[LayerTrace, ...] = ()
     parameters: int = 0
     value: float | None = None
@@ -179,19 +153,8 @@ class TraceResult(Plotted):
     descent: Descent | None = None
     comparisons: tuple[Comparison, ...] = ()
     curves: tuple[Curve, ...] = field(default=(), metadata=named("activations"))
+    loss: str | None = None  # that is differentiated
     notes: tuple[str, ...] = field(default=(), metadata=HIDDEN)
-
-    @property
-    @in_json
-    def loss(self) -> str | None:
-        """The loss that is differentiated; None without layers."""
-        return self.config.chosen_loss if self.layers else None
-
-    @property
-    @in_json
-    def mode(self) -> str:
-        """The mode of dropout and batch normalization."""
-        return self.config.mode
 
     def table(self) -> Iterator[Table | str]:
         """The curves; or every number of each layer, the loss, and what else was asked for. With `-q`, the loss."""

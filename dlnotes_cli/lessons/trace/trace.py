@@ -21,6 +21,7 @@ from dlnotes_cli.lessons.trace.results import (
     Check,
     Comparison,
     Curve,
+    CurvePoint,
     Descent,
     LayerTrace,
     NamedTensor,
@@ -65,7 +66,7 @@ def trace(config: TraceConfig) -> TraceResult | TextTrace:
     if names_a_model(config):
         return trace_text(config)
     if not config.layers:
-        return drawn(TraceResult(config, curves=tuple(map(_curve, config.activation))), "trace.plot")
+        return drawn(TraceResult(config, config.mode, curves=tuple(map(_curve, config.activation))), "trace.plot")
     layers = read_layers(config)
     if config.activation:
         layers = with_activation(layers, config.activation[0])
@@ -76,6 +77,7 @@ def trace(config: TraceConfig) -> TraceResult | TextTrace:
     comparisons = tuple(_compared(config, name) for name in config.activation if len(config.activation) > 1)
     result = TraceResult(
         config,
+        config.mode,
         layers=_layers(network, forward, gradients),
         parameters=network.parameters,
         value=forward.loss.item(),
@@ -84,6 +86,7 @@ def trace(config: TraceConfig) -> TraceResult | TextTrace:
         checks=_checks(config, network) if config.check else (),
         descent=_descend(config, network) if config.lr is not None else None,
         comparisons=comparisons,
+        loss=config.chosen_loss,
         notes=tuple(_notes(config, network)),
     )
     return drawn(result, "trace.plot")
@@ -210,6 +213,9 @@ def _layers(network: TracedNetwork, forward: _ForwardPass, gradients: Sequence[T
                 module.kind if isinstance(module, Cell) else None,
                 steps,
                 tuple(state.detach() for state in forward.states.get(i, ())),
+                tuple(after.shape),
+                norm(gradients[i + 1]),
+                (1, *steps[-1]["h"].shape) if steps else None,
             )
         )
     return tuple(traced)
@@ -250,9 +256,12 @@ def _checks(config: TraceConfig, network: TracedNetwork) -> tuple[Check, ...]:
         tensors[name], gradients[name] = parameter, _gradient(parameter)
     if sum(tensor.numel() for tensor in tensors.values()) > _MOST_CHECKED:
         raise InputError("--check", f"more than {_MOST_CHECKED:,} numbers to move", "use smaller layers")
-    return tuple(
-        Check(name, gradients[name], _differences(config, network, tensor)) for name, tensor in tensors.items()
-    )
+    checks = []
+    for name, tensor in tensors.items():
+        differences = _differences(config, network, tensor)
+        largest = float((gradients[name] - differences).abs().max())
+        checks.append(Check(name, gradients[name], differences, largest))
+    return tuple(checks)
 
 
 @torch.no_grad()
@@ -302,9 +311,11 @@ def _notes(config: TraceConfig, network: TracedNetwork) -> Sequence[str]:
 def _curve(name: str) -> Curve:
     """The curve of a named activation from -6 to 6; at a kink, the slope is PyTorch's."""
     function = getattr(nn, ACTIVATIONS[name])()
-    x, values, slopes = _sampled(function, _RANGE, _POINTS)
+    x, values, slopes = (tensor.tolist() for tensor in _sampled(function, _RANGE, _POINTS))
     largest = float(_sampled(function, _WIDE_RANGE, _WIDE_POINTS)[2].max())
-    return Curve(name, tuple(x.tolist()), tuple(values.tolist()), tuple(slopes.tolist()), largest)
+    shown = (min(range(_POINTS), key=lambda i: abs(x[i] - place)) for place in (-2.0, 0.0, 2.0))
+    at = tuple(CurvePoint(x[i], values[i], slopes[i]) for i in shown)
+    return Curve(name, tuple(x), tuple(values), tuple(slopes), largest, at)
 
 
 def _sampled(function: nn.Module, largest: float, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -32,7 +32,9 @@ def assert_close(have: Any, want: Any, rtol: float = 1e-7, atol: float = 0.0) ->
 
 
 def traced(*layers: str, **options: Any) -> TraceResult:
-    return trace(TraceConfig(layers=layers, **options))
+    result = trace(TraceConfig(layers=layers, **options))
+    assert isinstance(result, TraceResult)
+    return result
 
 
 # The course
