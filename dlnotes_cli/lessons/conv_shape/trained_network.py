@@ -90,7 +90,7 @@ def _language_model(configuration: dict[str, Any]) -> tuple[LayerList, Shape]:
 
 
 def _transfer_model(configuration: dict[str, Any]) -> "LayerList | nn.Module":
-    """A backbone of `transfer` whose last layer is the head of `networks.backbones`: linear layers with ReLU between."""
+    """A backbone of `transfer` with the head of `networks.backbones`: linear layers with ReLU between."""
     backbone, hidden, classes = (configuration[name] for name in ("backbone", "hidden", "classes"))
     if backbone == embedded.EMBEDDED_NAME:
         sizes = [embedded.CHANNELS, *hidden]

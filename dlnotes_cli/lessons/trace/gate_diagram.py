@@ -142,9 +142,8 @@ def _lstm(drawing: _GateDrawing, gates: dict[str, float], before: dict[str, floa
     drawing.number((9.3, _GATE - 0.3), gates["h"])
     if config.peephole:
         for x in (f, i, o):
-            drawing.path(
-                (0.0, _LINE), (0.0, 2.62), (x - 0.3, 2.62), (x - 0.3, _GATE + 0.28), style="--", color="#AA3377"
-            )
+            corners = ((0.0, _LINE), (0.0, 2.62), (x - 0.3, 2.62), (x - 0.3, _GATE + 0.28))
+            drawing.path(*corners, style="--", color="#AA3377")
         drawing.text((0.05, 2.42), "peephole", ha="left", fontsize=8, color="#AA3377")
 
 
@@ -157,15 +156,8 @@ def _gru(drawing: _GateDrawing, gates: dict[str, float], before: dict[str, float
         (r, _SIGMA, "r", "reset", orange), (z, _SIGMA, "z", "update", blue), (n, "tanh", "n", "candidate", green),
     ):  # fmt: skip
         drawing.box((x, _GATE), function, name, gates[key], color)
-    drawing.path(
-        (r + 0.46, _GATE),
-        (r + 1.2, _GATE),
-        (r + 1.2, 0.7),
-        (n - 0.25, 0.7),
-        (n - 0.25, _GATE - 0.3),
-        style="--",
-        color=orange,
-    )
+    corners = ((r + 0.46, _GATE), (r + 1.2, _GATE), (r + 1.2, 0.7), (n - 0.25, 0.7), (n - 0.25, _GATE - 0.3))
+    drawing.path(*corners, style="--", color=orange)
     drawing.text((5.75, 0.45), "r scales what n sees of h", fontsize=8, color=_GRAY)
     drawing.text((-0.55, _LINE), "h old")
     drawing.number((1.4, _LINE + 0.28), before["h"])

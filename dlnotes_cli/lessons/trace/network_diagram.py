@@ -8,7 +8,6 @@ from dlnotes_cli.plots.names import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.patches import Circle
 
 _MOST_UNITS, _MOST_COLUMNS = 8, 9
 _COLUMN = 2.1  # inches
@@ -21,17 +20,13 @@ _THICK, _THIN = 3.0, 0.5  # points of the largest and smallest weight
 
 def is_drawable(result: TraceResult) -> bool:
     """Whether the first sample goes through few units, by linear layers and layers that keep the number of units."""
-    if result.input is None or result.input.ndim != 2 or len(result.layers) > _MOST_COLUMNS - 1:  # noqa: PLR2004  # N, F
+    if result.input is None or len(result.layers) > _MOST_COLUMNS - 1:
         return False
-    sizes = [layer.output.shape[-1] for layer in result.layers if layer.output.ndim == 2]  # noqa: PLR2004
-    is_flat = len(sizes) == len(result.layers)
-    return (
-        is_flat and max(result.input.shape[-1], *sizes) <= _MOST_UNITS and all(map(_keeps_or_connects, result.layers))
+    tensors = [result.input, *(layer.output for layer in result.layers)]
+    is_flat = all(tensor.ndim == 2 and tensor.shape[-1] <= _MOST_UNITS for tensor in tensors)  # noqa: PLR2004  # N, F
+    return is_flat and all(
+        layer.text.startswith("Linear") or layer.output.shape == layer.input.shape for layer in result.layers
     )
-
-
-def _keeps_or_connects(layer: LayerTrace) -> bool:
-    return layer.text.startswith("Linear") or layer.output.shape == layer.input.shape
 
 
 def width(result: TraceResult) -> float:
@@ -47,6 +42,8 @@ def height(result: TraceResult) -> float:
 
 def draw_network(axes: "Axes", result: TraceResult) -> None:
     """The first sample: each output in its circle, and below it the gradient of the loss by it."""
+    from matplotlib.patches import Circle
+
     if result.input is None:
         return
     gradients = [result.input_gradient, *(layer.gradient for layer in result.layers)]
@@ -59,7 +56,7 @@ def draw_network(axes: "Axes", result: TraceResult) -> None:
         axes.text(i * _COLUMN, top + 0.15, plain(names[i]), ha="center", va="bottom", fontsize=9, weight="bold")
         for j, value in enumerate(values):
             x, y = i * _COLUMN, _height(j, len(values))
-            axes.add_patch(_circle(x, y))
+            axes.add_patch(Circle((x, y), _RADIUS, facecolor="white", edgecolor="black", linewidth=1.2, zorder=4))
             axes.text(x, y, f"{value:.3g}", ha="center", va="center", fontsize=8, zorder=5)
             if gradient is not None:
                 label = f"{gradient[0].tolist()[j]:.3g}"
@@ -76,12 +73,6 @@ def draw_network(axes: "Axes", result: TraceResult) -> None:
 def _height(j: int, count: int) -> float:
     """The vertical position of unit j of a column."""
     return (count - 1) / 2 - j
-
-
-def _circle(x: float, y: float) -> "Circle":
-    from matplotlib.patches import Circle
-
-    return Circle((x, y), _RADIUS, facecolor="white", edgecolor="black", linewidth=1.2, zorder=4)
 
 
 def _draw_edges(axes: "Axes", column: int, inputs: int, outputs: int, layer: LayerTrace) -> None:

@@ -59,13 +59,9 @@ def _draw_norms(axes: "Axes", result: TraceResult) -> None:
                  for layer, name in zip(result.layers, names, strict=True)]  # fmt: skip
         axes.legend(frameon=False)
     count = len(names)
-    shown = (
-        [f"{i} {plain(shortened(name, _NAME_COLUMNS))}" for i, name in enumerate(names, 1)]
-        if count <= _MOST_NAMES
-        else None
-    )
-    axes.set_xticks(range(1, count + 1) if shown else range(1, count + 1, -(-count // _MOST_NAMES)))
-    if shown:
+    axes.set_xticks(range(1, count + 1, -(-count // _MOST_NAMES)))
+    if count <= _MOST_NAMES:
+        shown = [f"{i} {plain(shortened(name, _NAME_COLUMNS))}" for i, name in enumerate(names, 1)]
         axes.set_xticklabels(shown, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_xlabel("layer, from the input to the output")
     axes.set_ylabel("norm of the gradient")
@@ -101,20 +97,15 @@ def _draw_text(result: TextTrace) -> bytes:
     shown = [_SPECIAL.get(c, c if c.isprintable() else "·") for c in result.text[:count].ljust(count)]
     for axes, name in zip(panels, names, strict=True):
         values = np.array([unit.gates[name][:count] for unit in result.units])
-        if name in _SIGMOIDS:
-            image = axes.imshow(values, aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
-        else:
-            largest = max(1.0, float(np.abs(values).max()))
-            image = axes.imshow(
-                values, aspect="auto", cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest"
-            )
+        largest = 1.0 if name in _SIGMOIDS else max(1.0, float(np.abs(values).max()))
+        low, colors = (0.0, "cividis") if name in _SIGMOIDS else (-largest, "RdBu_r")
+        image = axes.imshow(values, aspect="auto", cmap=colors, vmin=low, vmax=largest, interpolation="nearest")
         figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01).ax.tick_params(labelsize=6)
         axes.set_yticks(range(len(rows)), rows, fontsize=7)
         axes.set_title(f"{LABELS[name]} {name}", fontsize=9, loc="left")
         axes.set_xticks(range(count), [plain(c) for c in shown], fontsize=6.5)
         axes.tick_params(axis="x", length=0, labelbottom=True)
     state = "cell state" if "c" in names else "hidden state"
-    figure.suptitle(
-        f"layer, unit, and the feature of the text that its {state} follows, with the correlation", fontsize=9
-    )
+    title = f"layer, unit, and the feature of the text that its {state} follows, with the correlation"
+    figure.suptitle(title, fontsize=9)
     return png(figure)

@@ -1,7 +1,7 @@
 """`trace`: forward, backward, finite differences and gradient descent through a list of layers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
@@ -40,22 +40,19 @@ _STEP = 1e-6  # of a finite difference, relative to numbers above 1
 _RANGE, _POINTS = 6.0, 1201  # of a curve
 _WIDE_RANGE, _WIDE_POINTS = 40.0, 8001  # of the largest slope, which softplus reaches far from 0
 _SIGMOID_SLOPE = 0.25  # the largest
-_TARGET_FIX = "give one number, or one for each number of the output"
 _COURSE_USE_GATE = (
     "the use gate of the notes has its own weights and sees the old memory, f c; an LSTM has h = o tanh(c) of the new "
     "cell state, as the notes' own full diagram; --use-gate pytorch shows the other"
 )
 
 
-@dataclass(frozen=True)
-class _ForwardPass:
-    """What one forward pass kept: input and output of each layer, the gates of the recurrent ones, and the loss."""
+class _Passed(NamedTuple):
+    """What one forward pass kept of a layer; the gates of each time step and the states before are those of cells."""
 
-    inputs: list[Tensor]
-    outputs: list[Tensor]
-    gates: dict[int, list[Gates]]
-    states: dict[int, StatePair]
-    loss: Tensor
+    input: Tensor
+    output: Tensor
+    gates: list[Gates]
+    states: tuple[Tensor, ...]
 
 
 def trace(config: TraceConfig) -> TraceResult | TextTrace:
@@ -72,17 +69,20 @@ def trace(config: TraceConfig) -> TraceResult | TextTrace:
         layers = with_activation(layers, config.activation[0])
     network = build_network(config, layers)
     _check_options(config, network)
-    forward = _forward(config, network)
-    gradients = _backward(forward, network)
+    passed, loss = _forward(config, network)
+    gradients = _backward(passed, loss, network)
     comparisons = tuple(_compared(config, name) for name in config.activation if len(config.activation) > 1)
     result = TraceResult(
         config,
         config.mode,
-        layers=_layers(network, forward, gradients),
+        layers=tuple(
+            _layer(i, network.layers[i].text, network.modules[i], passed[i], gradients[i + 1])
+            for i in range(len(passed))
+        ),
         parameters=network.parameters,
-        value=forward.loss.item(),
-        input=forward.inputs[0].detach(),
-        input_gradient=gradients[0] if forward.inputs[0].requires_grad else None,
+        value=loss.item(),
+        input=passed[0].input.detach(),
+        input_gradient=gradients[0] if passed[0].input.requires_grad else None,
         checks=_checks(config, network) if config.check else (),
         descent=_descend(config, network) if config.lr is not None else None,
         comparisons=comparisons,
@@ -106,36 +106,37 @@ def _check_options(config: TraceConfig, network: TracedNetwork) -> None:
         raise InputError("--text", "needs a run of char-rnn in place of layers", "give runs/text, for example")
 
 
-def _forward(config: TraceConfig, network: TracedNetwork) -> _ForwardPass:
-    """Run the layers with the same random numbers each time, so that dropout drops the same units."""
-    inputs: list[Tensor] = []
-    outputs: list[Tensor] = []
-    gates: dict[int, list[Gates]] = {}
-    states: dict[int, StatePair] = {}
+def _forward(config: TraceConfig, network: TracedNetwork) -> tuple[list[_Passed], Tensor]:
+    """Run the layers with the same random numbers each time, so that dropout drops the same units; also the loss."""
+    passed: list[_Passed] = []
+    has_cell = False
     network.modules.train(config.mode == "train")
     x = network.input.detach().clone()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        for i, (layer, module) in enumerate(zip(network.layers, network.modules, strict=True)):
+        for layer, module in zip(network.layers, network.modules, strict=True):
             if x.is_floating_point() and not x.requires_grad:
                 x.requires_grad_()
-            inputs.append(x)
+            gates: list[Gates] = []
+            states: tuple[Tensor, ...] = ()
             try:
                 if isinstance(module, Cell):
-                    states[i] = _state(config, module, len(x), is_first=not states)
-                    x, gates[i] = module(x, states[i])
+                    states = _state(config, module, len(x), is_first=not has_cell)
+                    (y, gates), has_cell = module(x, states), True
                 else:
-                    x = module(x.clone())  # a layer may work in place
+                    y = module(x.clone())  # a layer may work in place
             except (ValueError, IndexError, RuntimeError) as error:
                 raise InputError(f"'{layer.text}'", str(error).partition("\n")[0][:200], "check --input") from error
-            outputs.append(x)
-    for tensor in (*inputs, *outputs):
-        if tensor.requires_grad:
-            tensor.retain_grad()
-    loss = _loss(config, network, outputs[-1])
+            passed.append(_Passed(x, y, gates, states))
+            x = y
+    for one in passed:
+        for tensor in (one.input, one.output):
+            if tensor.requires_grad:
+                tensor.retain_grad()
+    loss = _loss(config, network, x)
     if not bool(torch.isfinite(loss)):
         raise UnfinishedError("--input", "the loss is not finite", "use smaller numbers")
-    return _ForwardPass(inputs, outputs, gates, states, loss)
+    return passed, loss
 
 
 def _state(config: TraceConfig, cell: Cell, count: int, *, is_first: bool) -> StatePair:
@@ -158,67 +159,58 @@ def _loss(config: TraceConfig, network: TracedNetwork, output: Tensor) -> Tensor
     name = config.chosen_loss
     if config.target is None:
         return output.sum() if name == "sum" else output.mean()
-    target = torch.tensor(parse_matrix(config.target, "--target"), dtype=torch.float64)
+    target = torch.tensor(parse_matrix(config.target, "--target"), dtype=torch.float64).flatten()
     if name == "cross-entropy":
-        classes = output.shape[-1]
-        flat = target.flatten()
-        if flat.numel() != output.numel() // classes or bool((flat != flat.long()).any()):
-            raise InputError("--target", f"{flat.numel()} numbers", "give the class of each output row")
-        if bool(((flat < 0) | (flat >= classes)).any()):
-            raise InputError("--target", f"a class outside 0 to {classes - 1}", "give the class of each output row")
-        return F.cross_entropy(output.reshape(-1, classes), flat.long())
-    if target.numel() == 1:
-        target = target.flatten()
-    elif target.numel() == output.numel():
-        target = target.reshape(output.shape)
-    else:
-        raise InputError("--target", f"{target.numel()} numbers for an output of {output.numel()}", _TARGET_FIX)
-    target = target.expand_as(output)
-    if name == "bce":
-        if not bool(((target >= 0) & (target <= 1)).all()):
-            raise InputError("--target", "bce needs targets from 0 to 1", "give 0 or 1")
-        ends_in_sigmoid = isinstance(network.modules[-1], nn.Sigmoid)
-        of_output = F.binary_cross_entropy if ends_in_sigmoid else F.binary_cross_entropy_with_logits
-        return of_output(output, target)
-    losses: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+        classes, fix = output.shape[-1], "give the class of each output row"
+        if target.numel() != output.numel() // classes or bool((target != target.long()).any()):
+            raise InputError("--target", f"{target.numel()} numbers", fix)
+        if bool(((target < 0) | (target >= classes)).any()):
+            raise InputError("--target", f"a class outside 0 to {classes - 1}", fix)
+        return F.cross_entropy(output.reshape(-1, classes), target.long())
+    if target.numel() not in {1, output.numel()}:
+        what = f"{target.numel()} numbers for an output of {output.numel()}"
+        raise InputError("--target", what, "give one number, or one for each number of the output")
+    target = target.expand(output.numel()).reshape(output.shape)
+    if name == "bce" and not bool(((target >= 0) & (target <= 1)).all()):
+        raise InputError("--target", "bce needs targets from 0 to 1", "give 0 or 1")
+    is_probability = isinstance(network.modules[-1], nn.Sigmoid)
+    losses: dict[str, Callable[..., Tensor]] = {
+        "mse": F.mse_loss,
+        "mae": F.l1_loss,
+        "huber": F.huber_loss,
+        "bce": F.binary_cross_entropy if is_probability else F.binary_cross_entropy_with_logits,
+    }
     return losses[name](output, target)
 
 
-def _backward(forward: _ForwardPass, network: TracedNetwork) -> list[Tensor]:
+def _backward(passed: Sequence[_Passed], loss: Tensor, network: TracedNetwork) -> list[Tensor]:
     """The gradients of the loss with respect to the input and to the output of each layer."""
     network.modules.zero_grad()
-    if not forward.loss.requires_grad:
+    if not loss.requires_grad:
         raise InputError("LAYERS", "nothing has a gradient", "add a layer with weights")
-    forward.loss.backward(retain_graph=True)
-    return [_gradient(tensor) for tensor in (forward.inputs[0], *forward.outputs)]
+    loss.backward(retain_graph=True)
+    return [_gradient(tensor) for tensor in (passed[0].input, *(one.output for one in passed))]
 
 
-def _layers(network: TracedNetwork, forward: _ForwardPass, gradients: Sequence[Tensor]) -> tuple[LayerTrace, ...]:
-    traced = []
-    for i, (layer, module) in enumerate(zip(network.layers, network.modules, strict=True)):
-        before, after = forward.inputs[i], forward.outputs[i]
-        parameters = tuple(
-            ParameterTrace(f"{i}.{name}", parameter.detach().clone(), _gradient(parameter))
+def _layer(position: int, text: str, module: nn.Module, passed: _Passed, gradient: Tensor) -> LayerTrace:
+    steps = tuple({name: gate.detach() for name, gate in gates.items()} for gates in passed.gates)
+    return LayerTrace(
+        text=text,
+        input=passed.input.detach(),
+        output=passed.output.detach(),
+        derivative=_derivative(module, passed.input, passed.output),
+        gradient=gradient,
+        parameters=tuple(
+            ParameterTrace(f"{position}.{name}", parameter.detach().clone(), _gradient(parameter))
             for name, parameter in module.named_parameters()
-        )
-        steps = tuple({name: gate.detach() for name, gate in gates.items()} for gates in forward.gates.get(i, ()))
-        traced.append(
-            LayerTrace(
-                layer.text,
-                before.detach(),
-                after.detach(),
-                _derivative(module, before, after),
-                gradients[i + 1],
-                parameters,
-                module.kind if isinstance(module, Cell) else None,
-                steps,
-                tuple(state.detach() for state in forward.states.get(i, ())),
-                tuple(after.shape),
-                norm(gradients[i + 1]),
-                (1, *steps[-1]["h"].shape) if steps else None,
-            )
-        )
-    return tuple(traced)
+        ),
+        cell=module.kind if isinstance(module, Cell) else None,
+        steps=steps,
+        states=tuple(state.detach() for state in passed.states),
+        shape=tuple(passed.output.shape),
+        gradient_norm=norm(gradient),
+        state_shape=(1, *steps[-1]["h"].shape) if steps else None,
+    )
 
 
 def _gradient(tensor: Tensor) -> Tensor:
@@ -241,17 +233,16 @@ def _compared(config: TraceConfig, activation: str) -> Comparison:
     """The norm of the gradient at each layer with this activation, for the same weights and input."""
     layers = with_activation(read_layers(config), activation)
     network = build_network(config, layers)
-    forward = _forward(config, network)
-    gradients = _backward(forward, network)
+    gradients = _backward(*_forward(config, network), network)
     return Comparison(activation, tuple(norm(gradient) for gradient in gradients[1:]))
 
 
 def _checks(config: TraceConfig, network: TracedNetwork) -> tuple[Check, ...]:
     """Central differences of the loss by every parameter and input, next to autograd."""
-    forward = _forward(config, network)
-    _backward(forward, network)
+    passed, loss = _forward(config, network)
+    _backward(passed, loss, network)
     tensors = {"input": network.input} if network.input.is_floating_point() else {}
-    gradients = {"input": _gradient(forward.inputs[0])}
+    gradients = {"input": _gradient(passed[0].input)}
     for name, parameter in network.modules.named_parameters():
         tensors[name], gradients[name] = parameter, _gradient(parameter)
     if sum(tensor.numel() for tensor in tensors.values()) > _MOST_CHECKED:
@@ -273,7 +264,7 @@ def _differences(config: TraceConfig, network: TracedNetwork, tensor: Tensor) ->
         for moved in (value + step, value - step):
             flat[i] = moved
             with torch.enable_grad():
-                losses.append(_forward(config, network).loss.item())
+                losses.append(_forward(config, network)[1].item())
         flat[i] = value
         slopes.append((losses[0] - losses[1]) / (2 * step))
     return torch.tensor(slopes, dtype=torch.float64).view(tensor.shape)
@@ -286,11 +277,11 @@ def _descend(config: TraceConfig, network: TracedNetwork) -> Descent:
         raise InputError("--lr", "the layers have no weights", "drop --lr, or add a layer such as Linear(3, 2)")
     optimizer = torch.optim.SGD(network.modules.parameters(), lr)
     for _ in range(config.steps or 1):
-        forward = _forward(config, network)
-        losses.append(forward.loss.item())
-        _backward(forward, network)
+        passed, loss = _forward(config, network)
+        losses.append(loss.item())
+        _backward(passed, loss, network)
         optimizer.step()
-    losses.append(_forward(config, network).loss.item())
+    losses.append(_forward(config, network)[1].item())
     after = tuple(NamedTensor(name, parameter.detach()) for name, parameter in network.modules.named_parameters())
     return Descent(lr, tuple(losses), after)
 
