@@ -49,7 +49,7 @@ from dlnotes_cli.lessons.conv_shape.conv_shape import conv_shape as conv_shape
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig as ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import FormulaResult as FormulaResult
 from dlnotes_cli.lessons.conv_shape.results import GramResult as GramResult
-from dlnotes_cli.lessons.conv_shape.solved_size import SolveResult as SolveResult
+from dlnotes_cli.lessons.conv_shape.results import SolveResult as SolveResult
 from dlnotes_cli.lessons.conv_shape.stack import StackResult as StackResult
 from dlnotes_cli.lessons.descend import DescendResult as DescendResult
 from dlnotes_cli.lessons.descend import descend as descend

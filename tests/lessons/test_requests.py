@@ -29,6 +29,18 @@ FILES = {
     "nan.json": '{"0.weight": [[NaN]], "0.bias": [0]}',
     "photo.safetensors": "\x7f" * 40,
     "empty.safetensors": "",
+    "linear.txt": "Linear(4, 2)",
+    "several.py": (HERE / "conv_shape" / "several.txt").read_text(),
+    "nothing.txt": "",
+    "system.txt": "import os\nos.system('true')\n",
+    "unknown.txt": "ReLU()\nsay('x')\n",
+    "lambda.txt": "ReLU()\nx = lambda: 3\n",
+    "channels.txt": "ReLU()\n\n\nConv2d(4, 8, 3)\n",
+    "longest.txt": "#" * (2**20 + 1),
+    "many.txt": "ReLU()\n" * 10_001,
+    "residual.txt": "Residual(" + "ReLU()," * 10_001 + ")",
+    "argument.txt": "Conv2d(3, 8, '" + "a" * 10_000 + "')",
+    "name.txt": "ReLU()\nx = 1 + " + "a" * 10_000,
     "net.py": (HERE / "conv_shape" / "several.txt").read_text().replace("print", "str"),
     **{f"{block.partition(' @')[0].replace(' ', '-')}.py": block.partition("\n")[2] for block in MODULES},
 }
@@ -39,6 +51,7 @@ WRONG = (HERE / "wrong_requests.txt").read_text().splitlines()
 def write_files(folder: Path) -> Path:
     for name, text in FILES.items():
         (folder / name).write_text(text)
+    (folder / "latin.txt").write_bytes(b"ReLU()\nConv2d(3, 8, \xff)\n")
     return folder
 
 

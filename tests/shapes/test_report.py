@@ -3,7 +3,6 @@
 import pytest
 
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype
-from dlnotes_cli.shapes.layer import Shape
 from dlnotes_cli.shapes.networks import NETWORKS
 from dlnotes_cli.shapes.report import analyze
 
@@ -68,20 +67,3 @@ def test_formulas_of_parameters_and_macs_are_true_when_evaluated(text: str, shap
             for unit in (" outputs", " inputs", " weights", " steps"):
                 left = left.replace(unit, "")
             assert eval(left.replace("x", "*")) == int(right) == number  # noqa: S307  # a formula of ours
-
-
-@pytest.mark.parametrize(
-    ("layers", "shape", "notes"),
-    [
-        (QUIZ, (3, 130, 130), ["5,120 'parameters', but these are the output's values", "shrinks by 2"]),
-        ("MaxPool2d(2, 2); MaxPool2d(2, 2)", (1, 7, 7), ["no floor: (7 - 2 + 2*0) / 2 + 1 = 3.5; sizes are rounded"]),
-        ("MaxPool2d(2, 4)", (1, 34, 34), ["reads 4 of every 16 values (25%)"]),
-        ("MaxPool2d(4, 4)", (1, 32, 32), []),
-        ("RNN(1, 32); Linear(32, 1)", (20, 1), ["the next layer gets its output"]),
-        ("RNN(4, 3)", (4,), ["reads the batch as one sequence"]),
-    ],
-)
-def test_notes_of_the_course(layers: str, shape: Shape, notes: list[str]) -> None:
-    found = analyze(layers, shape).notes
-    assert len(found) == len(notes)
-    assert all(words in note for words, note in zip(notes, found, strict=True))

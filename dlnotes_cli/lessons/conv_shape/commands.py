@@ -15,7 +15,7 @@ from dlnotes_cli.shell.option import choices_of
     also=(
         "lessons.conv_shape.stack:StackResult -> StackResult",
         "lessons.conv_shape.comparison:ComparisonResult -> ComparisonResult",
-        "lessons.conv_shape.solved_size:SolveResult -> SolveResult",
+        "lessons.conv_shape.results:SolveResult -> SolveResult",
         "lessons.conv_shape.results:FormulaResult -> FormulaResult",
         "lessons.conv_shape.results:GramResult -> GramResult",
     ),

@@ -1,11 +1,12 @@
-"""The results of `conv-shape` on one filter and on matrices, and what the result of every kind of question has."""
+"""The results of `conv-shape` on one filter, on matrices and of `--solve`, and what every result has."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL
+from dlnotes_cli.shapes.choices import Hyperparameter
+from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, named
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,3 +69,25 @@ class GramResult(ConvShapeResult):
         formula = f": {'*'.join(map(str, self.input[1:]))} = {self.vectorized[1]}" if self.explain else ""
         yield f"vectorized  {'x'.join(map(str, self.vectorized))}{formula}"
         yield f"gram        {'x'.join(map(str, self.gram))}"
+
+
+@dataclass(frozen=True)
+class SolveResult(ConvShapeResult):
+    """The values of one hyperparameter that give a target size, from `lowest` to `highest`, or without a limit.
+
+    `values` are the first of all solutions.
+    """
+
+    unknown: Hyperparameter = field(metadata=named("solve"))
+    target: int = field(metadata=named("want"))
+    lowest: int
+    highest: int | None
+    values: tuple[int, ...] = field(metadata=named("solutions"))
+    formulas: tuple[str, ...] = field(metadata=HIDDEN)  # with --explain
+
+    def table(self) -> Iterator[str]:
+        """Yield the values, each with its formula if there are some."""
+        if self.formulas:
+            yield from (f"{value}: {formula}" for value, formula in zip(self.values, self.formulas, strict=True))
+        else:
+            yield from map(str, self.values)

@@ -65,33 +65,6 @@ def test_the_table_fits_a_narrow_terminal(dlnotes: Command, monkeypatch: pytest.
         assert "20x16x16" in table
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "no layers"),
-        (b"import os\nos.system('true')\n", "net.py, line 2: 'os.system' is not a layer"),
-        (b"ReLU()\nsay('x')\n", "net.py, line 2), say('x'): unknown layer 'say'"),
-        (b"ReLU()\nConv2d(3, 8, \xff)\n", "net.py, line 2: not UTF-8 text"),
-        (b"#" * (2**20 + 1), "is longer than 1,048,576 bytes"),
-        (b"ReLU()\n" * 10_001, "net.py, line 10001), ReLU(): there are more than 10,000 layers; use fewer"),
-        (b"Residual(" + b"ReLU()," * 10_001 + b")", "there are more than 10,000 layers"),
-        (b"Conv2d(3, 8, '" + b"a" * 10_000 + b"')", "kernel_size='aaa"),
-        (b"ReLU()\nx = 1 + " + b"a" * 10_000, "net.py, line 2: '1 + aaa"),
-        (b"ReLU()\nx = lambda: 3\n", "net.py, line 2: 'lambda: 3' is not a layer"),
-        (b"ReLU()\n\n\nConv2d(4, 8, 3)\n", "net.py, line 4), Conv2d(4, 8, 3): expects 4 channels, got 3"),
-    ],
-)
-def test_bad_files_are_an_error_of_one_line(content: bytes, message: str, refused: Refused, tmp_path: Path) -> None:
-    path = tmp_path / "net.py"
-    path.write_bytes(content)
-    refused(f"conv-shape --input 3x8x8 --file {path}", message)
-
-
-@pytest.mark.parametrize("name", ["missing.py", ".", "/dev/zero"])
-def test_unreadable_files_are_an_error_of_one_line(name: str, refused: Refused, tmp_path: Path) -> None:
-    refused(f"conv-shape --input 3x8x8 --file {tmp_path / name}", "")
-
-
 @pytest.mark.parametrize("content", [b"", b"\n \n", None])
 def test_empty_and_closed_stdin_are_errors(
     content: bytes | None, refused: Refused, monkeypatch: pytest.MonkeyPatch
@@ -121,10 +94,3 @@ def test_the_pipe_of_a_process_substitution_is_read(dlnotes: Command) -> None:
     outcome = dlnotes("conv-shape", "--input", "4", "--file", f"/dev/fd/{reader}", "--field", "output")
     os.close(reader)
     assert outcome.out == "2\n", outcome.err
-
-
-def test_a_bare_file_name_is_read(dlnotes: Command, refused: Refused, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text("Linear(4, 2)")
-    outcome = dlnotes("conv-shape", "--input", "4", tmp_path / "net.py", "ReLU", "--field", "output")
-    assert outcome.out == "2\n", outcome.err
-    refused("conv-shape --input 4 lost.py", "lost.py: no such file")

@@ -105,18 +105,6 @@ def test_many_networks_of_torchvision(name: str) -> None:
 SEVERAL = (Path(__file__).parent / "several.txt").read_text()
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [("", 23), (":Net", 23), (":Net(10, )", 72), (":Net(width=5)", 37), (":Head(4, outputs=3)", 15), (":make", 65)],
-)
-def test_the_module_of_a_file_by_name(name: str, parameters: int, tmp_path: Path, dlnotes: Command) -> None:
-    (tmp_path / "net.py").write_text(SEVERAL)
-    outcome = dlnotes("conv-shape", f"{tmp_path / 'net.py'}{name}", "--input", 4, "--json")
-    assert json.loads(outcome.out)["parameters"] == parameters
-    assert "to standard output" in outcome.err
-    assert ("of the classes Head, Net in" in outcome.err) == (not name)
-
-
 def test_a_class_on_standard_input_and_in_a_comparison(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

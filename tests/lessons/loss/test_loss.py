@@ -153,21 +153,6 @@ def test_large_scores_are_exact() -> None:
 # Inputs and formats
 
 
-def test_a_table_has_classes_and_targets(tmp_path: Path, dlnotes: Command) -> None:
-    path = tmp_path / "scores.csv"
-    path.write_text("duck,beaver,walrus,animal\n2,1,0,duck\n0,3,1,walrus\n")
-    outcome = dlnotes("loss", "--scores", path, "--true", "animal")
-    rows = [line.split()[:3] for line in outcome.out.splitlines()[2:4]]
-    assert rows == [["1", "duck", "duck"], ["2", "walrus", "beaver"]]
-    inline = dlnotes("loss", "--scores", "2 1 0; 0 3 1", "--true", "0 2", "--json")
-    document = json.loads(dlnotes("loss", "--scores", path, "--true", "animal", "--json").out)
-    assert document["classes"] == ["duck", "beaver", "walrus"]
-    assert {**document, "classes": ["0", "1", "2"]} == json.loads(inline.out)
-    path.write_text("predicted,actual\n2.5,3\n0,-0.5\n")
-    outcome = dlnotes("loss", "--scores", path, "--true", "actual", "--loss", "mse", "--json")
-    assert json.loads(outcome.out)["mean"] == 0.25  # targets in a column
-
-
 def test_standard_input_and_a_table_without_header(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     for content, true in ((b"2,1,0\n0,3,1\n", "0 2"), (b"2 ; 1;0;0\n0;3;1;2\n", "4")):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
