@@ -1,5 +1,6 @@
 """`conv-shape --compare`: parameters, MACs and memory of several networks, side by side."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -81,7 +82,7 @@ def _config_of(text: str, config: ConvShapeConfig) -> ConvShapeConfig:
     name = text.strip()
     if name in NETWORKS:
         return replace(config, compare=False, layers=(), network=name)
-    if name.endswith(".safetensors") or _is_folder(name):
+    if name.endswith(".safetensors") or os.path.isdir(user_path(name)):  # noqa: PTH112  # Path raises for long layers
         return replace(config, compare=False, layers=(), model=Path(name))
     if _NAME.fullmatch(name) and name not in layer_types() and not is_file_name(name):
         see = (
@@ -89,13 +90,6 @@ def _config_of(text: str, config: ConvShapeConfig) -> ConvShapeConfig:
         )
         raise unknown_choice("--compare", name, NETWORKS, kind="network", see=see)
     return replace(config, compare=False, layers=(text,))
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return user_path(name).is_dir()
-    except (OSError, ValueError):  # layers are often too long for a name
-        return False
 
 
 def _ratio(value: int, first: int) -> str:

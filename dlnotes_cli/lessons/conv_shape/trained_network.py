@@ -29,7 +29,8 @@ def trained_network(path: Path) -> "tuple[LayerList | nn.Module, Shape]":
     It is a list of layers, which needs no torch, or with a backbone of torchvision a module on the meta device. A
     language model reads one token. Raises InputError for a file that is none.
     """
-    file = _model_path(user_path(path))
+    path = user_path(path)
+    file = path / "model.safetensors" if path.is_dir() else path
     metadata = _read_metadata(file)
     try:
         return _network(metadata, metadata["configuration"])
@@ -99,11 +100,6 @@ def _transfer_model(configuration: dict[str, Any]) -> "LayerList | nn.Module":
     from dlnotes_cli.networks.registry import build_on_meta, config_from_json  # loads torch
 
     return build_on_meta("backbone", config_from_json("backbone", configuration))
-
-
-def _model_path(path: Path) -> Path:
-    """The model file that a run folder stands for, or the path itself."""
-    return path / "model.safetensors" if path.is_dir() else path
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

@@ -40,24 +40,29 @@ def _draw_panel(axes: "Axes", panel: str, sample: SampleLoss, result: LossResult
     blue, orange, green, *_ = COLORS
     names = result.classes[:_MOST_CLASSES]
     values = getattr(sample, panel)[: len(names)]
-    title = {"values": "scores", "probabilities": _probability(result), "gradient": "gradient of the loss"}[panel]
+    probability = "sigmoid" if result.loss == "bce" else "softmax"
+    if result.config.scores is None:
+        probability = "probability"
+    title = {"values": "scores", "probabilities": probability, "gradient": "gradient of the loss"}[panel]
+    is_compared = panel == ("values" if sample.probabilities is None else "probabilities")  # with the targets
     is_index = isinstance(sample.true, int) and panel == "values"  # a class is no number to put next to scores
-    if panel == _compared(sample) and sample.targets is not None and not is_index:
+    if is_compared and sample.targets is not None and not is_index:
         _bars(axes, values, blue, -_BAR / 2, title)
         _bars(axes, sample.targets[: len(names)], orange, _BAR / 2, "target")
         axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
         axes.margins(y=0.35)
         if panel == "probabilities":
             axes.set_ylim(0, 1.3)
-    elif not any(values):
-        _bars(axes, values, blue, 0.0, title)
-        axes.set_ylim(-1, 1)
     else:
-        _bars(axes, values, {"gradient": green}.get(panel, blue), 0.0, title)
+        _bars(axes, values, green if panel == "gradient" else blue, 0.0, title)
         axes.margins(y=0.2)
+        if not any(values):
+            axes.set_ylim(-1, 1)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(names)), [plain(shortened(name, _NAME_COLUMNS)) for name in names], fontsize=8)
-    axes.set_title(_title(panel, title, sample, result), fontsize=10)
+    if is_compared and sample.losses and result.loss:
+        title += f": {result.loss}{'' if len(sample.losses) == 1 else ', sum'} {number(sum(sample.losses))}"
+    axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -65,27 +70,5 @@ def _bars(axes: "Axes", values: tuple[float, ...], color: str, shift: float, lab
     positions = [i + shift for i in range(len(values))]
     bars = axes.bar(positions, values, width=_BAR * (2 if not shift else 1) * 0.9, color=color, label=label)
     if len(values) <= _MOST_NUMBERED:
-        axes.bar_label(
-            bars,
-            [f"{value + 0.0:.{_DIGITS if abs(value) < _LARGE else _DIGITS + 1}g}" for value in values],
-            fontsize=7,
-            padding=2,
-        )
-
-
-def _probability(result: LossResult) -> str:
-    if result.config.scores is None:
-        return "probability"
-    return "sigmoid" if result.loss == "bce" else "softmax"
-
-
-def _title(panel: str, title: str, sample: SampleLoss, result: LossResult) -> str:
-    if panel == _compared(sample) and sample.losses and result.loss:
-        kind = "" if len(sample.losses) == 1 else ", sum"
-        return f"{title}: {result.loss}{kind} {number(sum(sample.losses))}"
-    return title
-
-
-def _compared(sample: SampleLoss) -> str:
-    """The panel in which the targets are: what the loss compares with them."""
-    return "values" if sample.probabilities is None else "probabilities"
+        texts = [f"{value + 0.0:.{_DIGITS if abs(value) < _LARGE else _DIGITS + 1}g}" for value in values]
+        axes.bar_label(bars, texts, fontsize=7, padding=2)

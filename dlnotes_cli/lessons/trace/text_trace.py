@@ -97,36 +97,22 @@ def trace_text(config: TraceConfig) -> TextTrace:
 
 
 def _features(text: str, count: int) -> dict[str, Tensor]:
-    """Numbers (T,) for each character: whether it is inside quotes, a line end, or a space."""
-    inside, rows = False, []
-    for character in text[:count]:
-        if character in _QUOTES:
-            inside = not inside
-        rows.append((inside, character == "\n", character == " "))
-    rows += [(False, False, False)] * (count - len(rows))  # bytes that are not characters
-    columns = torch.tensor(rows, dtype=torch.float64).T
-    return dict(zip(("quotes", "line ends", "spaces"), columns, strict=True))
+    """Numbers (T,) for each character: whether it is inside quotes, a line end, or a space; 0 for a byte of one."""
+    is_quote = torch.tensor([c in _QUOTES for c in text[:count].ljust(count)])
+    features = {"quotes": is_quote.cumsum(0) % 2}
+    for name, wanted in (("line ends", "\n"), ("spaces", " ")):
+        features[name] = torch.tensor([text[i : i + 1] == wanted for i in range(count)])
+    return {name: values.double() for name, values in features.items()}
 
 
 def _units(layer: int, gates: dict[str, Tensor], features: dict[str, Tensor]) -> list[Unit]:
-    states = gates.get("c", gates["h"])
-    names = list(features)
-    correlations = _correlations(states, torch.stack(list(features.values()), 1))  # (H, features)
-    best = correlations.abs().max(dim=1).indices.tolist()
-    return [
-        Unit(
-            layer,
-            unit,
-            names[best[unit]],
-            float(correlations[unit, best[unit]]),
-            {name: tuple(values[:, unit].tolist()) for name, values in gates.items()},
-        )
-        for unit in range(states.shape[1])
-    ]
-
-
-def _correlations(states: Tensor, features: Tensor) -> Tensor:
-    """Pearson's correlation of each column of states (T, H) with each of features (T, K); 0 for constant columns."""
-    a, b = (values - values.mean(dim=0) for values in (states, features))
-    norms = a.norm(dim=0)[:, None] * b.norm(dim=0)[None]
-    return torch.where(norms > 0, (a.T @ b) / norms.clamp(min=1e-300), 0.0)
+    """Each unit with the feature that its state follows most, by Pearson's correlation, which is 0 for constants."""
+    states, names = gates.get("c", gates["h"]), list(features)
+    count = states.shape[1]
+    both = torch.cat([states, torch.stack(list(features.values()), 1)], 1)
+    correlations = torch.corrcoef(both.T).nan_to_num()[:count, count:]
+    units = []
+    for unit, best in enumerate(correlations.abs().argmax(dim=1).tolist()):
+        own = {name: tuple(values[:, unit].tolist()) for name, values in gates.items()}
+        units.append(Unit(layer, unit, names[best], float(correlations[unit, best]), own))
+    return units

@@ -24,12 +24,13 @@ from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.networks.torch_imports import meta_device
 
 Refused = Callable[[str, str], None]
+HERE = Path(__file__).parent
 FEW = ("resnet18", "vit_b_16", "densenet121", "mobilenet_v3_small")
 MANY = [name for name in BACKBONES if name not in FEW][::2]
 
 
 def written_modules() -> list[Any]:
-    text = (Path(__file__).parent / "written_modules.txt").read_text()
+    text = (HERE / "written_modules.txt").read_text()
     blocks = [block.partition("\n") for block in text.split("### ")[1:]]
     heads = [(*head.split(" @ "), code) for head, _, code in blocks]
     return [pytest.param(code, sizes.split(), id=name) for name, sizes, code in heads]
@@ -102,7 +103,7 @@ def test_many_networks_of_torchvision(name: str) -> None:
     check_torchvision(name)
 
 
-SEVERAL = (Path(__file__).parent / "several.txt").read_text()
+SEVERAL = (HERE / "several.txt").read_text()
 
 
 def test_a_class_on_standard_input_and_in_a_comparison(
@@ -116,35 +117,9 @@ def test_a_class_on_standard_input_and_in_a_comparison(
     assert [network["parameters"] for network in networks] == [72, 10]
 
 
-def forward(*lines: str) -> str:
-    init = "    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(4, 2)\n"
-    return (
-        "class Net(nn.Module):\n"
-        + init
-        + "    def forward(self, x):\n"
-        + "".join(f"        {line}\n" for line in lines)
-    )
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        (forward("if x.sum() > 0:", "    x = -x", "return self.fc(x)"), "net.py, line 6: what runs, or a size,"),
-        (forward("return x[x > 0]"), "net.py, line 6: what runs, or a size, depends on the values of a tensor"),
-        (forward("return self.fc(x.repeat(1, x.sum().item()))"), "net.py, line 6: what runs, or a size,"),
-        (forward("return self.lost(x)"), "net.py, line 6: AttributeError: 'Net' object has no attribute 'lost'"),
-        (forward("return self.fc(x[:, 1:])"), "line 6: Linear(in_features=4, out_features=2): expects 4 values, got 3"),
-        (forward("return self.forward(x)"), "net.py, line 6: RecursionError: maximum recursion depth exceeded"),
-        (forward("while True:", "    x = x + 1"), "there are more than 10,000 layers; use fewer"),
-        (forward("return self.fc(x)").replace("(self, x)", "(self, x, y)"), "net.py: TypeError: Net.forward() missing"),
-        (forward("return x").replace("__init__(self)", "__init__(self, width)"), "Net has arguments without a default"),
-        ("import lost_package\ndef make(): pass", "line 1: ModuleNotFoundError: No module named 'lost_package'"),
-        ("def make():\n    pass\nraise SystemExit(3)", "net.py, line 3: SystemExit: 3; correct the code"),
-        ("def make():\n    pass", "net.py: has no class of nn.Module; add one, or list layers"),
-        ("class Net(nn.Module:\n    pass", "not a layer list: "),
-    ],
-)  # fmt: skip
-def test_errors_of_code_have_their_line(code: str, message: str, tmp_path: Path, refused: Refused) -> None:
+@pytest.mark.parametrize("block", (HERE / "wrong_modules.txt").read_text().split("### ")[1:])
+def test_errors_of_code_have_their_line(block: str, tmp_path: Path, refused: Refused) -> None:
+    message, _, code = block.partition("\n")
     (tmp_path / "net.py").write_text(code)
     refused(f"conv-shape {tmp_path / 'net.py'} --input 4", message)
 
@@ -152,7 +127,7 @@ def test_errors_of_code_have_their_line(code: str, message: str, tmp_path: Path,
 def test_only_a_file_is_executed(tmp_path: Path, refused: Refused) -> None:
     """Neither text of an argument nor a layer list for training runs."""
     target = tmp_path / "made"
-    code = f"open({str(target)!r}, 'w')\n" + forward("return x")
+    code = f"open({str(target)!r}, 'w')\nclass Net(nn.Module):\n    def forward(self, x):\n        return x"
     for words in ("conv-shape --input 4", "trace --input '1 2'"):
         refused(f'{words} "{code}"', "the order of layers in forward() is not known")
     (tmp_path / "net.py").write_text(code)

@@ -29,31 +29,14 @@ class Net(nn.Module):
 '''
 
 
+HERE = Path(__file__).parent
+
+
 def texts(text: str) -> list[str]:
     return [layer.text for layer in parse_layers(text)]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Conv2d(3, 8, 3); ReLU()",
-        "Conv2d(3, 8, 3)\nReLU()",
-        "nn.Conv2d(3, 8, 3),\nnn.ReLU(),",
-        "torch.nn.Conv2d(3, 8, 3), nn.ReLU()",
-        "[nn.Conv2d(3, 8, 3), nn.ReLU()]",
-        "nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())",
-        "model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3)), nn.Sequential(nn.ReLU()))",
-        "nn.Sequential(*[nn.Conv2d(3, 8, 3), nn.ReLU()])",
-        "nn.Sequential(OrderedDict([('conv', nn.Conv2d(3, 8, 3)), ('relu', nn.ReLU())]))",
-        "nn.Sequential(collections.OrderedDict({'conv': nn.Conv2d(3, 8, 3), 'relu': nn.ReLU()}))",
-        "self.conv1 = nn.Conv2d(3, 8, 3)\nself.relu = nn.ReLU()",
-        "    nn.Conv2d(3, 8, 3)\n    nn.ReLU()",
-        "nn.Conv2d(3, 8, 3),\n            nn.ReLU(),",  # the first line copied without its indentation
-        "# a comment\nConv2d(3, 8, 3)\n\nReLU()  # another",
-        "Conv2d(3, 8, 3)\r\nReLU()\r\n",
-        "Conv2d(3, 8,\n       3)\nReLU()",
-    ],
-)
+@pytest.mark.parametrize("text", [*(HERE / "ways.txt").read_text().split("\n###\n"), "Conv2d(3, 8, 3)\r\nReLU()\r\n"])
 def test_ways_to_write_the_same_layers(text: str) -> None:
     assert texts(text) == ["Conv2d(3, 8, 3)", "ReLU()"]
 
@@ -83,36 +66,10 @@ def test_device_and_dtype_may_be_anything() -> None:
     assert trace([layer], (4,))[0].output == (2,)
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "message"),
-    [
-        ("import os\nx = os.system('true')", 2, "'os.system' is not a layer"),
-        ("ReLU()\nfor i in range(3): ReLU()", 2, "'for i in range(3): ReLU()' is not a layer"),
-        (
-            MODULE + "\n    def encode(self, x):\n        return self.conv(x)",
-            15,
-            "order of layers in encode() is not known",
-        ),
-        ("ReLU()\n\nx = 3", 3, "'3' is not a layer"),
-        ("ReLU()\nConv2d(3, n, 3)", 2, "'n' is not a constant"),
-        ("ReLU()\nConv2d(3, 8, **options)", 2, "'**options' is not a constant"),
-        ("ReLU()\nConv2d(*sizes)", 2, "'*sizes' is not a constant"),
-        ("ReLU()\nConv2d(3, 8, 3", 2, "not a layer list: '(' was never closed"),
-        ("ReLU()\n  Tanh()\n(", 3, "not a layer list: '(' was never closed"),
-        ("ReLU()\nnn.functional.relu(x)", 2, "'nn.functional.relu' is not a layer"),
-        ("F.relu(x)", 1, "'F.relu' is not a layer"),
-        ("lambda: ReLU()", 1, "'lambda: ReLU()' is not a layer"),
-        ("nn.Sequential(OrderedDict([nn.ReLU()]))", 1, "'nn.ReLU()' is not a name and a layer"),
-        ("x = Conv2d(3, 8, 3).to('cpu')", 1, "'Conv2d(3, 8, 3).to' is not a layer"),
-        ("del x", 1, "'del x' is not a layer"),
-        ("Linear(4, 10**999)", 1, "is too large"),
-        ("Linear(4, 1//0)", 1, "cannot be computed"),
-        ("Linear(4, 'a'*9)", 1, "is not arithmetic"),
-        ("Linear(4, (-8)**0.5)", 1, "is not a real number"),
-        ("Linear(4, 1j)", 1, "is not a constant"),
-    ],
-)
-def test_other_code_is_an_error_with_its_line(text: str, line: int, message: str) -> None:
+@pytest.mark.parametrize("block", (HERE / "wrong_lists.txt").read_text().split("### ")[1:])
+def test_other_code_is_an_error_with_its_line(block: str) -> None:
+    head, _, text = block.removesuffix("\n").partition("\n")
+    line, _, message = head.partition(" ")
     with pytest.raises(InputError) as raised:
         parse_layers(text, "net.py")
     assert raised.value.where == f"net.py, line {line}"
