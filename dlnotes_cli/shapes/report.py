@@ -16,7 +16,7 @@ from dlnotes_cli.shapes.table import LayerReport, byte_text, layer_table
 from dlnotes_cli.shapes.tracing import TracedLayer, trace
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.show import Detail, Table
+from dlnotes_cli.shell.show import Table
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
@@ -92,8 +92,8 @@ class NetworkReport:
         yield layer_table(self.layers)
         for index, layer in enumerate(self.layers, 1):
             if layer.formulas:
-                yield from (Detail(""), Detail(f"{index}  {layer.layer}"))
-                yield from (Detail(f"   {quantity}: {formula}") for quantity, formula in layer.formulas.items())
+                yield from ("", f"{index}  {layer.layer}")
+                yield from (f"   {quantity}: {formula}" for quantity, formula in layer.formulas.items())
         yield ""
         sizes = f"{format_shape(self.output)} = " if len(self.output) > 1 else ""
         yield f"output      {sizes}{self.values:,} values"

@@ -30,6 +30,9 @@ FILES = {
     "photo.safetensors": "\x7f" * 40,
     "empty.safetensors": "",
     "linear.txt": "Linear(4, 2)",
+    "cuda.py": "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    "        self.scale = torch.ones(4).to('cuda')\n        self.fc = nn.Linear(4, 2).cuda()\n"
+    "    def forward(self, x):\n        return self.fc(x * self.scale)\n",
     "several.py": (HERE / "conv_shape" / "several.txt").read_text(),
     "nothing.txt": "",
     "system.txt": "import os\nos.system('true')\n",

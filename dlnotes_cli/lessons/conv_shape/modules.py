@@ -64,12 +64,12 @@ def trace_file(source: Source, shapes: Sequence[Shape]) -> tuple[ModuleTrace, tu
     file = source.file
     folder = str(Path(file).resolve().parent) if file != "stdin" else ""
     with contextlib.redirect_stdout(sys.stderr), _import_from(folder):  # standard output is for the result
-        with torch.device("cpu"), _OnMeta(is_building=True), uninitialized():
+        with torch.device("cpu"), _OnDevice("cpu"), uninitialized():
             namespace = _execute(source)
             with _named_errors(file, source.text, "correct the code"):
                 network, notes = _choose(source, namespace)
-                _move_to_meta(network)
-        with _named_errors(file, source.text, "correct the code or --input, once for each input"), _OnMeta():
+        _move_to_meta(network)
+        with _named_errors(file, source.text, "correct the code or --input, once for each input"), _OnDevice("meta"):
             return trace_module(network.eval(), shapes), notes
 
 
@@ -182,27 +182,27 @@ def _move_to_meta(network: nn.Module) -> None:
                 object.__setattr__(module, name, value.to("meta"))
 
 
-class _OnMeta(TorchFunctionMode):
-    """Keeps tensors on the meta device, whatever device the code asks for.
+class _OnDevice(TorchFunctionMode):
+    """Keeps tensors on a device, whatever device the code asks for: the meta device where it runs, else the CPU.
 
-    While a module is built, its weights are created there; other tensors, such as `linspace`, have values, from which
-    the code may compute sizes.
+    While a module is built, its weights are on the meta device all the same; other tensors, such as `linspace`, have
+    values, from which the code may compute sizes.
     """
 
-    def __init__(self, *, is_building: bool = False) -> None:
+    def __init__(self, device: str) -> None:
         super().__init__()
-        self._is_building = is_building
+        self._device = device
 
     def __torch_function__(  # the name is PyTorch's
         self, function: Any, _types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if function in _MOVES and args[0].is_meta:
+        if function in _MOVES:
             return _with_dtype(args[0], (*args[1:], *kwargs.values()))
-        if function in _FACTORIES and self._is_building:
+        if function in _FACTORIES:
             kwargs = {**kwargs, "device": "meta"}
-        elif kwargs.get("device") is not None and function not in _MOVES:
-            kwargs = {**kwargs, "device": "cpu" if self._is_building else "meta"}
+        elif kwargs.get("device") is not None:
+            kwargs = {**kwargs, "device": self._device}
         return function(*args, **kwargs)
 
 

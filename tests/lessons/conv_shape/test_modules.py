@@ -118,7 +118,10 @@ def test_a_class_on_standard_input_and_in_a_comparison(
 
 
 @pytest.mark.parametrize("block", (HERE / "wrong_modules.txt").read_text().split("### ")[1:])
-def test_errors_of_code_have_their_line(block: str, tmp_path: Path, refused: Refused) -> None:
+def test_errors_of_code_have_their_line(
+    block: str, tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlnotes_cli.networks.module_trace.MAX_LAYERS", 1000)
     message, _, code = block.partition("\n")
     (tmp_path / "net.py").write_text(code)
     refused(f"conv-shape {tmp_path / 'net.py'} --input 4", message)
