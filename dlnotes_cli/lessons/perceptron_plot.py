@@ -1,7 +1,7 @@
 """The drawings of `perceptron`: points with the line of every epoch or step, and the errors over the epochs."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,13 +95,15 @@ def _axis_name(column: str) -> str:
 
 
 def _draw_errors(axes: "Axes", result: PerceptronResult, count: int, kept: Epoch) -> None:
-    """The errors or, of the sigmoid rule, the loss after each epoch; a star marks the epoch whose line is kept."""
+    """The errors or, of the sigmoid rule, the loss after each epoch; a star marks the best line, which is kept."""
     from matplotlib.ticker import MaxNLocator
 
     is_step = result.rule == "step"
     values = [epoch.errors if is_step else epoch.loss for epoch in result.epochs]
     axes.plot(range(count), values[:count], color=_BLUE, marker="o" if len(values) <= _MOST_MARKERS else None, ms=4)
-    axes.plot(kept.epoch, values[kept.epoch], "*", color=_ORANGE, markeredgecolor="black", ms=14, zorder=4)
+    if is_step:
+        star: Any = {"color": _ORANGE, "markeredgecolor": "black", "ms": 14, "zorder": 4, "clip_on": False}
+        axes.plot(kept.epoch, values[kept.epoch], "*", **star)
     axes.set(xlabel="epoch", ylabel="wrong points" if is_step else "log-loss (nats)")
     axes.set(xlim=(-0.5, len(values) - 0.5), ylim=(0, max(values) * 1.08 or 1.0))
     for axis in (axes.xaxis, *([axes.yaxis] if is_step else [])):

@@ -3,10 +3,9 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +32,7 @@ _ELEMENTWISE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class TracedNetwork:
+class TracedNetwork(NamedTuple):
     """Layers with weights in float64, and the input (N, ...) that they read."""
 
     layers: tuple[Layer, ...]
@@ -78,9 +76,9 @@ def build_network(config: TraceConfig, layers: tuple[Layer, ...]) -> TracedNetwo
     shape = _shape(config.input)
     x = torch.empty(shape) if shape else torch.tensor(parse_channels(config.input, "--input"), dtype=torch.float64)
     x = _arranged(x, layout, layers)
-    seed = _init_seed(config.weights)
+    seed = re.fullmatch(r"(?:init|seed):(\d{1,15})", config.weights.strip())
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(int(seed[1]) if seed else 0)
         trace_shapes(layers, tuple(x.shape[1:]))
         modules = nn.ModuleList(_module(layer, config) for layer in layers)
     if sum(parameter.numel() for parameter in modules.parameters()) > _MOST_NUMBERS:
@@ -94,16 +92,16 @@ def build_network(config: TraceConfig, layers: tuple[Layer, ...]) -> TracedNetwo
 def _layout(layers: Sequence[Layer]) -> str:
     """What the rows of the input are, by the first layer that says it."""
     for layer in layers:
-        if layer.name in KINDS.values() or layer.name == "Embedding":
-            return _SEQUENCE if layer.name != "Embedding" else _ROWS
+        if layer.name in KINDS.values():
+            return _SEQUENCE
         if layer.name.endswith("2d"):
             return _IMAGE
-        if layer.name.endswith("1d") and not layer.name.startswith(("BatchNorm", "Dropout")):
-            return _CHANNELS
         if layer.name.endswith("3d"):
             raise InputError(f"'{layer.text}'", "is not followed by trace", "use layers of at most 2 spatial axes")
-        if layer.name in {"Linear", "BatchNorm1d"}:
+        if layer.name in {"Linear", "BatchNorm1d", "Embedding"}:
             break
+        if layer.name.endswith("1d") and layer.name != "Dropout1d":
+            return _CHANNELS
     return _ROWS
 
 
@@ -123,26 +121,15 @@ def _arranged(x: Tensor, layout: str, layers: Sequence[Layer]) -> Tensor:
     rank = {_IMAGE: 4, _CHANNELS: 3, _SEQUENCE: 3, _ROWS: 2}[layout]
     if layout != _IMAGE and x.ndim == 3 and len(x) == 1:  # noqa: PLR2004  # a matrix is a single channel
         x = x[0]
-    if layout == _SEQUENCE and x.ndim == rank and not _is_batch_first(layers):
-        x = x.transpose(0, 1)  # PyTorch's order of (T, N, F)
+    if layout == _SEQUENCE and x.ndim == rank:
+        first = next(layer for layer in layers if layer.name in KINDS.values())
+        x = x if dict(first.keywords).get("batch_first") is True else x.transpose(0, 1)  # PyTorch's order of (T, N, F)
     if x.ndim == rank - 1:
         x = x[None]
-    if layout == _ROWS and x.ndim > rank:
-        return x
-    if x.ndim != rank:
+    if x.ndim != rank and not (layout == _ROWS and x.ndim > rank):
         sizes = "x".join(map(str, x.shape))
         raise InputError("--input", f"{sizes} does not fit the first layer", f"use {rank - 1} or {rank} sizes")
     return x
-
-
-def _is_batch_first(layers: Sequence[Layer]) -> bool:
-    first = next(layer for layer in layers if layer.name in KINDS.values())
-    return dict(first.keywords).get("batch_first") is True
-
-
-def _init_seed(text: str) -> int:
-    match = re.fullmatch(r"(?:init|seed):(\d{1,15})", text.strip())
-    return int(match[1]) if match else 0
 
 
 def _module(layer: Layer, config: TraceConfig) -> nn.Module:
