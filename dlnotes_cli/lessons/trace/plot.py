@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dlnotes_cli.lessons.trace import gate_diagram, network_diagram
+from dlnotes_cli.lessons.trace import diagrams
 from dlnotes_cli.lessons.trace.cells import LABELS
 from dlnotes_cli.lessons.trace.results import Curve, TraceResult, norm
 from dlnotes_cli.lessons.trace.text_trace import TextTrace
@@ -29,17 +29,17 @@ def draw(result: TraceResult | TextTrace) -> bytes:
     if result.curves:
         return _draw_curves(result.curves)
     cell = next((layer for layer in result.layers if layer.steps), None)
-    is_drawable = network_diagram.is_drawable(result)
-    has_norms = len(result.layers) > 1
-    width = gate_diagram.WIDTH if cell else network_diagram.width(result) if is_drawable else 0.0
-    height = network_diagram.height(result) if is_drawable and not cell else 0.0
-    figure = new_figure(width + (5.0 if has_norms or not width else 0.0), max(5.0, height))
-    ratios = [size for size in (width, 5.0 if has_norms or not width else 0.0) if size]
+    is_drawable = cell is None and diagrams.is_drawable(result)
+    width, height = diagrams.size(result) if is_drawable else (diagrams.CELL_WIDTH if cell else 0.0, 0.0)
+    ratios = [width] if width else []
+    if len(result.layers) > 1 or not width:
+        ratios.append(5.0)
+    figure = new_figure(sum(ratios), max(5.0, height))
     grid = list(figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0])
     if cell is not None:
-        gate_diagram.draw_cell(grid.pop(0), cell, result.config)
+        diagrams.draw_cell(grid.pop(0), cell, result.config)
     elif is_drawable:
-        network_diagram.draw_network(grid.pop(0), result)
+        diagrams.draw_network(grid.pop(0), result)
     if grid:
         _draw_norms(grid[0], result)
     return png(figure)
