@@ -251,9 +251,9 @@ class _Recorder(TorchFunctionMode):
         for child_name, child in module.named_children():
             path = f"{name}.{child_name}" if name else child_name
             own = {id(one): one for one in (*child.parameters(), *child.buffers())}
-            if own.keys() & self._used:
+            if own.keys() & self._used or id(child) in self._modules:
                 yield from self._unused(child, path)
-            elif any(True for _ in child.parameters()) and id(child) not in self._modules:
+            elif any(True for _ in child.parameters()):
                 self._used |= own.keys()
                 parameters = _count(list(own.values()), nn.Parameter)
                 yield UnusedPart(path, parameters, _count(list(own.values())) - parameters)

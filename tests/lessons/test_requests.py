@@ -30,6 +30,12 @@ FILES = {
     "photo.safetensors": "\x7f" * 40,
     "empty.safetensors": "",
     "linear.txt": "Linear(4, 2)",
+    "whole-first.py": "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    "        self.part = Part()\n    def forward(self, x):\n        return self.part(x)\n"
+    "class Part(nn.Linear):\n    def __init__(self):\n        super().__init__(4, 2)\n",
+    "skipped.py": "class Part(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    "        self.fc = nn.Linear(4, 4)\n    def forward(self, x):\n        return x\n"
+    "model = nn.Sequential(Part(), nn.Linear(4, 2))\n",
     "cuda.py": "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
     "        self.scale = torch.ones(4).to('cuda')\n        self.fc = nn.Linear(4, 2).cuda()\n"
     "    def forward(self, x):\n        return self.fc(x * self.scale)\n",

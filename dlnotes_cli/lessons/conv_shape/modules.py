@@ -3,6 +3,7 @@
 The file is executed, as `python FILE` does, but under another name than `__main__`. Its tensors are on the meta device.
 """
 
+import ast
 import contextlib
 import sys
 import traceback
@@ -136,11 +137,18 @@ def _choose(source: Source, namespace: dict[str, Any]) -> tuple[nn.Module, tuple
         for name, value in namespace.items()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == _MODULE_NAME
     }
-    names = list(classes)
+    parts = {  # classes that another one uses or extends
+        inner.id
+        for node in ast.walk(ast.parse(source.text))
+        if isinstance(node, ast.ClassDef)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name) and inner.id != node.name
+    }
+    names = [name for name in classes if name not in parts] or list(classes)
     if not names:
         raise InputError(source.file, "has no class of nn.Module", "add one, or list layers such as Conv2d(3, 10, 3)")
     try:
-        return classes[names[-1]](), _several(source.file, names, "class")
+        return classes[names[-1]](), _several(source.file, list(classes), "class", names[-1])
     except TypeError as error:
         if "required" not in str(error):
             raise
@@ -148,11 +156,11 @@ def _choose(source: Source, namespace: dict[str, Any]) -> tuple[nn.Module, tuple
         raise InputError(source.file, what, f"give them: {source.file}:{names[-1]}(...)") from error
 
 
-def _several(file: str, names: Sequence[str], kind: str) -> tuple[str, ...]:
+def _several(file: str, names: Sequence[str], kind: str, chosen: str = "") -> tuple[str, ...]:
     if len(names) < 2:  # noqa: PLR2004  # to choose from
         return ()
-    plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
-    return (f"of the {plural} {', '.join(names)} in {file}, {names[-1]} is analyzed; {file}:NAME chooses another",)
+    plural, chosen = f"{kind}es" if kind.endswith("s") else f"{kind}s", chosen or names[-1]
+    return (f"of the {plural} {', '.join(names)} in {file}, {chosen} is analyzed; {file}:NAME chooses another",)
 
 
 def _named(source: Source, namespace: dict[str, Any]) -> nn.Module:
