@@ -87,6 +87,7 @@ def test_unlimited_and_huge_solutions(unknown: Hyperparameter, target: int, axis
         ("MaxPool2d(2)", "kernel", 8, Solutions(4, 4)),  # the stride follows the kernel unless it is stated
         ("MaxPool2d(2, stride=2)", "kernel", 8, Solutions(17, 18)),
         ("Conv2d(3, 8, (3, 5))", "padding", 32, "no padding gives 32 on every axis"),
+        ("MaxPool2d(2, 1, 1)", "kernel", 34, "no kernel gives 34"),  # a kernel of 1 has no half for its padding
         ("Linear(32, 2)", "stride", 1, "has no sliding kernel"),
         ("Unfold(3)", "stride", 1, "has no sliding kernel"),
         ("Residual(Conv2d(3, 3, 3, padding=1))", "stride", 1, "has no sliding kernel"),

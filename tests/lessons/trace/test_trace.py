@@ -19,7 +19,6 @@ from dlnotes_cli.api import TextTrace, TraceConfig, TraceResult, trace, trace_te
 from dlnotes_cli.lessons.trace.cells import Cell
 from dlnotes_cli.training.model_file import load_classifier, load_language_model
 
-ONES = ("--state", 0.5, "--weights", "ones", "--json")
 NUMBERS = st.floats(-3, 3).map(lambda value: round(value, 3))
 
 
@@ -38,27 +37,6 @@ def traced(*layers: str, **options: Any) -> TraceResult:
 
 
 # The course
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (
-            ["LSTM(1, 1)", "--memory", 1],
-            {"f": 0.8175744762, "i": 0.8175744762, "g": 0.9051482536, "c": 1.5576005855, "h": 0.7481058951},
-        ),
-        (["LSTM(1, 1)", "--memory", 1, "--use-gate", "notes"], {"c": 1.5576005855, "h": 0.5508387975}),
-        (
-            ["LSTM(1, 1)", "--memory", 1, "--peephole"],
-            {"i": 0.92414182, "f": 0.92414182, "o": 0.92414182, "c": 1.7606271744, "h": 0.8710711412},
-        ),
-    ],
-)
-def test_gates_of_the_course(words: list[object], expected: dict[str, float], dlnotes: Command) -> None:
-    outcome = dlnotes("trace", *words, "--input", 1, *ONES)
-    (step,) = json.loads(outcome.out)["layers"][0]["steps"]
-    assert {name: step[name][0][0] for name in expected} == pytest.approx(expected, abs=1e-10)
-    assert ("own weights" in outcome.err) == ("notes" in words)
 
 
 def test_the_notebooks_network_of_seed_7(dlnotes: Command) -> None:
