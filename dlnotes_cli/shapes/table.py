@@ -83,7 +83,7 @@ def _axes(values: "Sequence[float | Fraction] | None") -> str:
     """One number for each axis, or a single one where they are equal."""
     if values is None:
         return "-"
-    numbers = [str(value) if isinstance(value, int) else str(float(value)) for value in values]
+    numbers = [str(value) if isinstance(value, int) else str(round(float(value), 4)) for value in values]
     return numbers[0] if len(set(numbers)) == 1 else "x".join(numbers)
 
 
