@@ -4,7 +4,7 @@ The recurrences are those of Dumoulin and Visin, "A guide to convolution arithme
 (arXiv:1603.07285), and of Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks", 2019.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor, gcd, lcm
 from operator import ge
@@ -199,39 +199,35 @@ def _union_of_axes(branches: Sequence[AxisField]) -> AxisField | None:
 
 
 def interpolation_field(slope: "Fraction", offset: "Fraction | int", margin: int = 0) -> AxisField | None:
-    """The field of an interpolation that reads around `slope * o + offset`, with `margin` more positions on each side.
+    """The field of an interpolation around `slope * o + offset`, with `margin` more positions on each side."""
 
-    Returns None where the period exceeds MAX_PERIOD.
-    """
-    period = slope.denominator
-    if period > MAX_PERIOD:
-        return None
-    centers = [slope * o + offset for o in range(period)]
-    margins = [0 if center.denominator == 1 else margin for center in centers]
-    low = tuple(floor(center) - extra for center, extra in zip(centers, margins, strict=True))
-    high = tuple(ceil(center) + extra for center, extra in zip(centers, margins, strict=True))
-    return AxisField(low, high, slope.numerator)
+    def extra(center: "Fraction | int") -> int:
+        return 0 if center.denominator == 1 else margin
+
+    return _periodic(slope, offset, lambda c: floor(c) - extra(c), lambda c: ceil(c) + extra(c))
 
 
 def nearest_field(slope: "Fraction", offset: "Fraction | int" = 0) -> AxisField | None:
     """The field of a layer that reads the one position floor(slope * o + offset)."""
-    both = interpolation_field(slope, offset)
-    return both and AxisField(both.low, both.low, both.step)
+    return _periodic(slope, offset, floor, floor)
 
 
 def adaptive_field(size: int, output: int) -> AxisField | None:
-    """The field of adaptive pooling from `size` to `output` positions: floor(i*size/output) to ceil((i+1)*size/output).
-
-    Returns None where the period exceeds MAX_PERIOD.
-    """
+    """The field of adaptive pooling to `output` positions: floor(i*size/output) to ceil((i+1)*size/output)."""
     from fractions import Fraction
 
     slope = Fraction(size, output)
+    return _periodic(slope, 0, floor, lambda start: ceil(start + slope) - 1)
+
+
+def _periodic(
+    slope: "Fraction", offset: "Fraction | int", low: Callable[[Any], int], high: Callable[[Any], int]
+) -> AxisField | None:
+    """The field from `low` to `high` of `slope * o + offset`; None where the period exceeds MAX_PERIOD."""
     if slope.denominator > MAX_PERIOD:
         return None
-    low = tuple(floor(slope * o) for o in range(slope.denominator))
-    high = tuple(ceil(slope * (o + 1)) - 1 for o in range(slope.denominator))
-    return AxisField(low, high, slope.numerator)
+    places = [slope * o + offset for o in range(slope.denominator)]
+    return AxisField(tuple(map(low, places)), tuple(map(high, places)), slope.numerator)
 
 
 def layer_field(axes: Iterable[AxisField | None]) -> tuple[AxisField, ...] | Literal["unknown"]:

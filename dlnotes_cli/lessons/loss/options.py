@@ -34,8 +34,7 @@ class LossConfig(Config):
     )  # fmt: skip
     loss: LossName | None = option(
         None, "cross-entropy, nll (of log-probabilities), bce (binary), mse, mae, huber (delta 1) or hinge.",
-        panel="Model", needs=("true",),
-        shown_default="cross-entropy; bce for one target per probability",
+        panel="Model", needs=("true",), shown_default="cross-entropy; bce for one target per probability",
     )  # fmt: skip
     temperature: float | None = option(
         None, "Divide the scores by X before softmax or sigmoid.", panel="Model", within="[1e-6, 1e6]",

@@ -59,13 +59,11 @@ class TraceConfig(Config):
     )  # fmt: skip
     activation: tuple[str, ...] = option(
         (), "Without layers: functions to draw with their derivatives; with layers: to replace theirs by.",
-        panel="Model", parse=items,
-        metavar="NAME,NAME,…", choices=tuple(ACTIVATIONS),
+        panel="Model", parse=items, metavar="NAME,NAME,…", choices=tuple(ACTIVATIONS),
     )  # fmt: skip
     loss: TraceLossName | None = option(
         None, "What to differentiate: sum or mean of the output, or mse, mae, huber, bce or cross-entropy.",
-        panel="Training",
-        shown_default="sum; --target: mse",
+        panel="Training", shown_default="sum; --target: mse",
     )  # fmt: skip
     mode: Literal["train", "eval"] = option(
         "eval", "Mode of dropout and batch normalization, train or eval.", panel="Training"
