@@ -18,14 +18,14 @@ from pathlib import Path
 
 from measure import DLNOTES, Report, alternating, whole_process
 
-from dlnotes_cli.shapes.networks import NETWORKS
+from dlnotes_cli.shapes.networks import COURSE_CNN
 
 PROGRAMS = Path(__file__).parent / "programs"
 QUIZ = ("3x130x130", "Conv2d(3, 10, 3); MaxPool2d(4, 4); Conv2d(10, 20, 5, padding=2); MaxPool2d(2, 2)")
 # Networks of programs/torchinfo_summary.py: name there, name in the report, input and layers.
 NETWORKS = (
     ("quiz", "quiz of lesson 5", *QUIZ),
-    ("notes-cnn", "notes-cnn", "3x32x32", NETWORKS["notes-cnn"].layers),
+    ("notes-cnn", "notes-cnn", "3x32x32", COURSE_CNN),
 )
 
 
