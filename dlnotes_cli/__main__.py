@@ -4,6 +4,7 @@ Until the program has loaded, and after it, SIGINT ends the process quietly, whe
 """
 
 import _signal as signals  # type: ignore[import-not-found]  # built in: `signal` itself takes time to import
+import os
 import sys
 
 if signals.getsignal(signals.SIGINT) is signals.default_int_handler:  # of Python
@@ -17,6 +18,10 @@ def main() -> int:
 
     code = cli.main()
     startup.skip_last_collection()
+    if "RANK" in os.environ:  # torchrun's; PyTorch sometimes aborts such a process while it destroys global objects
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     return code
 
 
