@@ -1,6 +1,5 @@
 """A convolution kernel, and its description from its weights: sum, frequency response, separability, direction."""
 
-import cmath
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,17 +12,18 @@ from dlnotes_cli.shell.matrix import Matrix
 T = TypeVar("T")
 
 _ROUNDING = 1e-9  # of weights, relative to them
-Passes = Literal["low-pass", "high-pass", "high-boost", "all-pass", "mixed", "nothing"]
+Passes = Literal["low-pass", "high-pass", "high-boost", "band-stop", "all-pass", "mixed", "nothing"]
 
 PASSES: dict[str, str] = {
     "low-pass": "keeps low spatial frequencies and attenuates high ones: a blur",
     "high-pass": "flat areas give 0, high spatial frequencies remain: edges and detail",
     "high-boost": "keeps flat areas and amplifies high spatial frequencies: sharpens",
+    "band-stop": "keeps flat areas and some high spatial frequencies, attenuates others between them",
     "all-pass": "keeps every frequency at the same magnitude",
     "mixed": "amplifies some frequencies and attenuates others",
     "nothing": "every result is 0",
 }
-_FREQUENCY_STEPS = 12  # from 0 to half a cycle per pixel along each axis
+_FREQUENCIES = 64  # along each axis, at least
 _RELATIVE_TOLERANCE = 1e-6
 _AXES = ((0, "horizontal"), (45, "falling diagonal"), (90, "vertical"), (135, "rising diagonal"), (180, "horizontal"))
 _SIDES = {
@@ -138,10 +138,13 @@ def format_matrix(matrix: Sequence[Sequence[float]], digits: int = 6, most: int 
 
 
 def _passes(matrix: Matrix) -> Passes:
-    """The kind of filter, from the frequency response |H(u, v)| = |sum k(y, x) exp(-i(uy + vx))|."""
-    at_zero = abs(weight_sum(matrix))
-    magnitudes = _frequency_response(matrix)
-    largest, smallest = max(magnitudes), min(magnitudes)
+    """The kind of filter, from the frequency response |H(u, v)| = |sum k(y, x) exp(-i(uy + vx))| at all frequencies."""
+    import numpy as np
+    from scipy import ndimage
+
+    size = [max(_FREQUENCIES, 2 * len(matrix)), max(_FREQUENCIES, 2 * len(matrix[0]))]
+    response = np.fft.fftshift(np.abs(np.fft.fft2(np.array(matrix, np.float64), size)))  # frequency 0 in the middle
+    at_zero, largest, smallest = abs(weight_sum(matrix)), response.max(), response.min()
     tolerance = _RELATIVE_TOLERANCE * largest
     if largest == 0:
         return "nothing"
@@ -150,21 +153,9 @@ def _passes(matrix: Matrix) -> Passes:
     if at_zero <= tolerance:
         return "high-pass"
     if largest <= at_zero + tolerance:
-        return "low-pass"
+        passed_bands = ndimage.label(response > math.sqrt(0.5) * at_zero)[1]
+        return "low-pass" if passed_bands == 1 else "band-stop"
     return "high-boost" if smallest >= at_zero - tolerance else "mixed"
-
-
-def _frequency_response(matrix: Matrix) -> list[float]:
-    """|H(u, v)| on a grid: v from 0 to pi, u from -pi to pi; the other half is its mirror image."""
-    upward, downward = (
-        [math.pi * step / _FREQUENCY_STEPS * sign for step in range(_FREQUENCY_STEPS + 1)] for sign in (1, -1)
-    )
-    row_spectra = [[sum(w * cmath.exp(-1j * v * x) for x, w in enumerate(row) if w) for row in matrix] for v in upward]
-    return [
-        abs(sum(s * cmath.exp(-1j * u * y) for y, s in enumerate(spectra) if s))
-        for spectra in row_spectra
-        for u in (*upward, *downward)
-    ]
 
 
 def _direction(matrix: Matrix) -> str:
@@ -176,10 +167,10 @@ def _direction(matrix: Matrix) -> str:
     if math.hypot(moment_y, moment_x) > _RELATIVE_TOLERANCE * scale:
         angle = math.degrees(math.atan2(moment_y, moment_x))
         return _edge_direction(angle) if weight_sum(matrix) == 0 else f"heavier {_side(angle)}"
-    return _principal_axis(weights)
+    return _principal_axis(matrix, weights)
 
 
-def _principal_axis(weights: list[tuple[float, float, float]]) -> str:
+def _principal_axis(matrix: Matrix, weights: list[tuple[float, float, float]]) -> str:
     """The axis along which (weight, y, x) extend most, from their second moments."""
     yy, xx = sum(w * y * y for w, y, x in weights), sum(w * x * x for w, y, x in weights)
     xy = sum(w * x * y for w, y, x in weights)
@@ -187,7 +178,9 @@ def _principal_axis(weights: list[tuple[float, float, float]]) -> str:
     if math.hypot(xx - yy, 2 * xy) <= _RELATIVE_TOLERANCE * scale:
         return "none: all directions alike" if weights else "none: all weights are 0"
     angle = math.degrees(math.atan2(2 * xy, xx - yy)) / 2
-    return f"most along the {_axis(angle if xx + yy > 0 else angle + 90)}"
+    longest = angle if xx + yy > 0 else angle + 90
+    # a sum of 0 measures differences along the axis, which are largest at lines across it
+    return f"most along the {_axis(longest)}" if weight_sum(matrix) else f"mostly {_axis(longest + 90)} lines"
 
 
 def _edge_direction(gradient: float) -> str:
