@@ -18,7 +18,7 @@ from measure import Report, alternating
 from PIL import Image
 from torch import Tensor
 
-from dlnotes_cli.data.folder_samples import DecodeSettings
+from dlnotes_cli.data.folder import DecodeSettings
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.explain.explain import Explainer
 from dlnotes_cli.explain.options import ExplainConfig

@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.images.transforms import gathered_crops, reflected
+from dlnotes_cli.data.images.transforms import crops, reflected
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.networks.cnn import whiten
@@ -169,7 +169,7 @@ def _augmented(samples: Tensor, flipped_first: Tensor, epoch: int, shift: int) -
     is_flipped = flipped_first if epoch % 2 == 0 else ~flipped_first
     samples = torch.where(is_flipped.view(-1, 1, 1, 1), samples.flip(3), samples)
     down, right = torch.randint(0, 2 * shift + 1, (2, len(samples)), device=samples.device)
-    return gathered_crops(reflected(samples, shift), down, right, (samples.shape[2], samples.shape[3]))
+    return crops(reflected(samples, shift), down, right, (samples.shape[2], samples.shape[3]))
 
 
 def _optimizer(network: Network, recipe: SpeedRecipe, *, fused: bool) -> torch.optim.SGD:

@@ -4,7 +4,6 @@ Until the program has loaded, and after it, SIGINT ends the process quietly, whe
 """
 
 import _signal as signals  # type: ignore[import-not-found]  # built in: `signal` itself takes time to import
-import os
 import sys
 
 if signals.getsignal(signals.SIGINT) is signals.default_int_handler:  # of Python
@@ -13,6 +12,8 @@ if signals.getsignal(signals.SIGINT) is signals.default_int_handler:  # of Pytho
 
 def main() -> int:
     """Run the command of this process."""
+    import os
+
     from dlnotes_cli import cli
     from dlnotes_cli.shell import startup
 

@@ -1,23 +1,19 @@
 """Entries of the decode cache: the samples of one folder's images in one preprocessing, in one file.
 
 An entry is the folder `decoded/<digest of the image folder's path>/<name>/` in the user's cache. Its name is
-`CxHxW-resize` for pixels, or identifies the feature extractor. Its file has an array in NumPy's format, then the index
-of the image files, then the index's length and checksum. It appears complete or not at all, and a process that has
-mapped it keeps it when it is replaced.
+`CxHxW-resize` for pixels, or identifies the feature extractor. Its file has three arrays in NumPy's format:
+samples, the index of the image files as JSON, and the CRC-32 of both. It appears complete or not at all, and a process
+that has mapped it keeps it when it is replaced.
 """
 
 import hashlib
 import json
-import math
 import os
-import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -28,24 +24,26 @@ from dlnotes_cli.data.images.decode import DECODER, ImageHeader
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.paths import cache_folder
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import UnfinishedError, reason
+from dlnotes_cli.shell.errors import StoppedError, UnfinishedError, reason
 
-_FORMAT = f"1, decoder {DECODER}"  # raise the number with every change of the file
+_FORMAT = f"2, decoder {DECODER}"  # raise the number with every change of the file
 _FILE, _LOCK = "samples.npy", ".lock"
-_TRAILER = struct.Struct("<QI")  # length and CRC-32 of the index
 _LARGEST_VERIFIED = 1 << 31  # bytes of samples; reading more on every start would take too long
-_LARGEST_READ = 1 << 26  # bytes that are read into memory; more are memory-mapped
 _SEED_DIGITS = 15  # hexadecimal digits of a digest that make a seed of 60 bits
 _FIX = "free space, or set $DLNOTES_CACHE to another folder"
-_INVALID = (OSError, ValueError, TypeError, LookupError, AttributeError, struct.error)
-Read = TypeVar("Read")
 
 
 class FileRecord(NamedTuple):
-    """What the cache stores about an image file: a digest of its content, and its header."""
+    """What the cache stores about an image file: its stamp, a digest of its content, and its header."""
 
+    name: str
+    size: int
+    time: int
+    inode: int
     digest: str
-    header: ImageHeader
+    width: int
+    height: int
+    is_gray: bool
 
     @property
     def seed(self) -> int:
@@ -53,97 +51,29 @@ class FileRecord(NamedTuple):
         return int(self.digest[:_SEED_DIGITS], 16)
 
 
-@dataclass(frozen=True)
-class CacheIndex:
-    """The image files of which an entry has the samples; columns with one item per sample, in order."""
+class CachedSamples(NamedTuple):
+    """Memory-mapped samples (N, ...), and the record of the image file of each."""
 
-    root: str
-    names: tuple[str, ...]  # relative to `root`
-    sizes: tuple[int, ...]
-    times: tuple[int, ...]
-    inodes: tuple[int, ...]
-    records: tuple[FileRecord, ...]
+    samples: NDArray[Any]
+    records: Sequence[FileRecord]
+    root: str = ""  # of the image files
+    checksum: int = 0  # of the samples
 
-    def rows(self, listing: FolderListing) -> dict[int, int]:
-        """The row of the sample of each listed image, by position, whose name, size, time and inode are unchanged."""
-        stored = (self.names, self.sizes, self.times, self.inodes)
-        listed = (listing.names, listing.sizes, listing.times, listing.inodes)
-        if stored == listed:  # several times as fast
-            return {i: i for i in range(len(self.names))}
-        row_of = {image: row for row, image in enumerate(zip(*stored, strict=True))}
-        return {i: row_of[image] for i, image in enumerate(zip(*listed, strict=True)) if image in row_of}
+    def rows(self, listing: FolderListing, max_pixels: int) -> dict[int, int]:
+        """The row of each listed image, by position, that is unchanged and not larger than allowed."""
+        row_of = {record[:4]: row for row, record in enumerate(self.records)}
+        rows = {i: row_of[stamp] for i, stamp in enumerate(listing.stamps) if stamp in row_of}
+        if any(record.width * record.height > max_pixels for record in self.records):
+            rows = {
+                i: row for i, row in rows.items() if self.records[row].width * self.records[row].height <= max_pixels
+            }
+        return rows
 
-
-class EntryWriter:
-    """Writes samples to the file of an entry, and at the end its index."""
-
-    def __init__(self, stream: IO[bytes], count: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
-        self._stream, self._shape, self._dtype, self._checksum = stream, shape, dtype, 0
-        self._write_header(count)
-
-    def append(self, samples: NDArray[Any]) -> None:
-        """Write samples (n, *shape) after the earlier ones."""
-        content = samples.tobytes()
-        self._checksum = zlib.crc32(content, self._checksum)
-        self._stream.write(content)
-
-    def finish(self, index: CacheIndex) -> None:
-        """Write the index, and the number of samples into the header, whose length does not depend on it."""
-        headers = {header: number for number, header in enumerate({record.header for record in index.records})}
-        records = [(digest, headers[header]) for digest, header in index.records]  # few images differ in their headers
-        stored = vars(index) | {"records": records, "headers": list(headers)}
-        content = json.dumps({"format": _FORMAT, "checksum": self._checksum} | stored).encode()
-        self._stream.write(content + _TRAILER.pack(len(content), zlib.crc32(content)))
-        self._stream.seek(0)
-        self._write_header(len(index.names))
-
-    def _write_header(self, count: int) -> None:
-        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (count, *self._shape)}
-        npy.write_array_header_1_0(self._stream, header)
-
-
-class EntryFile:
-    """An open file of an entry; raises ValueError or a similar error if it is not complete and of this version."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        npy.read_magic(stream)
-        self.shape, _, self.dtype = npy.read_array_header_1_0(stream)  # (N, *sample_shape)
-        self._stream, self.start = stream, stream.tell()  # of the samples
-        size = stream.seek(-_TRAILER.size, os.SEEK_END) + _TRAILER.size
-        length, checksum = _TRAILER.unpack(stream.read())
-        expected = self.start + self._nbytes + length + _TRAILER.size
-        if size != expected:
-            raise ValueError(f"{size:,} bytes, {expected:,} expected")
-        stream.seek(self.start + self._nbytes)
-        content = stream.read(length)
-        if zlib.crc32(content) != checksum:
-            raise ValueError("index with another checksum")
-        stored = json.loads(content)
-        if stored.pop("format") != _FORMAT:
-            raise ValueError("written by another version")
-        self._checksum, root = stored.pop("checksum"), stored.pop("root")
-        headers = [ImageHeader(*header) for header in stored.pop("headers")]
-        records = tuple([FileRecord(digest, headers[number]) for digest, number in stored.pop("records")])
-        self.index = CacheIndex(root, records=records, **{name: tuple(column) for name, column in stored.items()})
-
-    @property
-    def _nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def read(self) -> NDArray[Any]:
-        """The samples, read-only, and memory-mapped unless they are small; raises ValueError if they are damaged.
-
-        Small ones are read, so that a program that truncates the file does not end this one.
-        """
-        samples: NDArray[Any]
-        if self._nbytes > _LARGEST_READ:
-            samples = np.memmap(self._stream, self.dtype, "r", self.start, self.shape)
-        else:
-            self._stream.seek(self.start)
-            samples = np.frombuffer(self._stream.read(self._nbytes), self.dtype).reshape(self.shape)
-        if self._nbytes <= _LARGEST_VERIFIED and zlib.crc32(samples.data) != self._checksum:
-            raise ValueError("samples with another checksum")
-        return samples
+    def is_valid(self, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bool:
+        """Whether the samples have this shape and type, and, unless they are very large, their checksum."""
+        if (self.samples.shape[1:], self.samples.dtype) != (shape, dtype):
+            return False
+        return self.samples.nbytes > _LARGEST_VERIFIED or zlib.crc32(self.samples.data) == self.checksum
 
 
 class CacheEntry:
@@ -157,17 +87,48 @@ class CacheEntry:
         """The entry called `name` of the images below `root`."""
         return cls(_folder_of(root) / name)
 
-    def read(self, read: Callable[[EntryFile], Read | None]) -> Read | None:
-        """What `read` returns of the open file; None if it is missing or damaged."""
+    def read(self) -> CachedSamples | None:
+        """The content of the file, whose samples are mapped and not verified; None if it is missing or damaged."""
         try:
             with self._file.open("rb") as stream:
-                result = read(EntryFile(stream))
+                return _read(stream)
         except FileNotFoundError:
             return None
-        except _INVALID as error:
+        except (OSError, ValueError, TypeError, LookupError, EOFError) as error:
             output.detail("cache", f"{self.path} cannot be used ({error})")
             return None
-        return result
+
+    def write(
+        self, root: str, shape: tuple[int, ...], dtype: "np.dtype[Any]",
+        chunks: Iterable[tuple[NDArray[Any], list[FileRecord]]],
+    ) -> None:  # fmt: skip
+        """Replace the file by samples of at most `shape`, in chunks; the caller holds the lock.
+
+        If a stop request ends the chunks, the file has those before it. Raises UnfinishedError if the disk is full.
+        """
+        files.create_folder(self.path)  # unless another process has cleared it meanwhile
+        files.sweep_temporaries(self.path)
+        needed = int(np.prod(shape)) * dtype.itemsize
+        files.check_room(self.path, needed, _FIX)
+        records, checksum, stopped = list[FileRecord](), 0, None
+        with files.atomic_stream(self._file, needed) as stream:
+            _write_header(stream, shape, dtype)
+            try:
+                for samples, added in chunks:
+                    stream.write(samples.data)
+                    checksum = zlib.crc32(samples.data, checksum)
+                    records += added
+            except StoppedError as error:
+                if not records:
+                    raise
+                stopped = error
+            index = json.dumps({"format": _FORMAT, "root": root, "records": records}).encode()
+            np.save(stream, np.frombuffer(index, np.uint8))
+            np.save(stream, np.array([checksum, zlib.crc32(index)]))
+            stream.seek(0)
+            _write_header(stream, (len(records), *shape[1:]), dtype)  # whose length does not depend on the number
+        if stopped is not None:
+            raise stopped
 
     def mark_used(self) -> None:
         """Store that the entry is used now."""
@@ -200,18 +161,6 @@ class CacheEntry:
                 files.remove_empty_folder(self.path)
                 files.remove_empty_folder(self.path.parent)
 
-    @contextmanager
-    def writing(self, needed: int) -> Iterator[IO[bytes]]:
-        """The stream of a new file, about `needed` bytes, which replaces the old one after the context.
-
-        The caller holds the lock. Raises UnfinishedError if the disk is full.
-        """
-        files.create_folder(self.path)  # unless another process has cleared it meanwhile
-        files.sweep_temporaries(self.path)
-        files.check_room(self.path, needed, _FIX)
-        with files.atomic_stream(self._file, needed) as stream:
-            yield stream
-
     def clear(self) -> None:
         """Delete the files of the entry and no others. Raises UnfinishedError."""
         with self.locked():
@@ -231,15 +180,37 @@ class CacheEntry:
         path = self._file if self._file.exists() else self.path
         return path.stat().st_mtime if path.exists() else 0.0
 
-    def _files(self) -> Iterator[Path]:
-        return chain(self.path.glob("samples*"), self.path.glob(f"{files.TEMPORARY_PREFIX}*"))
+    def _files(self) -> list[Path]:
+        return [*self.path.glob("samples*"), *self.path.glob(f"{files.TEMPORARY_PREFIX}*")]
 
 
-def known_headers(listing: FolderListing) -> dict[int, ImageHeader]:
+def _read(stream: IO[bytes]) -> CachedSamples:
+    npy.read_magic(stream)
+    shape, _, dtype = npy.read_array_header_1_0(stream)
+    samples = np.memmap(stream, dtype, "r", stream.tell(), shape)
+    stream.seek(samples.offset + samples.nbytes)
+    index, (checksum, index_checksum) = np.load(stream).tobytes(), np.load(stream).tolist()
+    if zlib.crc32(index) != index_checksum:
+        raise ValueError("index with another checksum")
+    stored = json.loads(index)
+    if stored["format"] != _FORMAT:
+        raise ValueError("written by another version")
+    records = [FileRecord(*record) for record in stored["records"]]
+    if len(records) != len(samples):
+        raise ValueError(f"{len(samples)} samples of {len(records)} files")
+    return CachedSamples(samples, records, stored["root"], checksum)
+
+
+def _write_header(stream: IO[bytes], shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
+    npy.write_array_header_1_0(stream, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+
+
+def known_headers(listing: FolderListing, max_pixels: int) -> dict[int, ImageHeader]:
     """The headers, by position, of the listed images that are unchanged in the most recently used entry."""
     for entry in list_entries(listing.root):
-        if index := entry.read(lambda file: file.index):
-            return {i: index.records[row].header for i, row in index.rows(listing).items()}
+        if cached := entry.read():
+            rows = cached.rows(listing, max_pixels)
+            return {i: ImageHeader(*cached.records[row][-3:]) for i, row in rows.items()}
     return {}
 
 

@@ -5,20 +5,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http import HTTPStatus
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException
 from pathlib import Path
-from typing import IO
-from urllib.parse import urlsplit
 
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import InputError, reason
+from dlnotes_cli.shell.errors import InputError
 
 _TIMEOUT_S = 15.0  # to connect, and between chunks
 _CHUNK = 1 << 16
 _STALE_S = 3600.0  # temporary files older than this were left by killed processes
-_MEGABYTE = 1_000_000
 _SLACK = 2  # a file longer than this multiple of its approximate size is not the published one
 
 
@@ -44,11 +41,18 @@ def fetch(
     by_hand = f"put {destination.name} from {urls[0]} into {destination.parent}"
     if offline:
         raise InputError(destination.name, "not on this machine, and --offline forbids downloading it", by_hand)
-    _prepare(destination.parent, size or approximate_size, folder_variable)
+    folder, expected = destination.parent, size or approximate_size
+    files.make_folder(folder_variable, folder, f"set {folder_variable} to a writable folder")
+    files.check_writable_folder(folder_variable, folder)
+    files.check_room(folder, expected, f"free space, or set {folder_variable} to another folder")
+    for leftover in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
+        with suppress(FileNotFoundError):  # another process may have finished its download
+            if leftover.stat().st_mtime < time.time() - _STALE_S:
+                files.remove(leftover)
     reasons = []
     for url in urls:
         try:
-            _download(url, destination, sha256, size, approximate_size)
+            _download(url, destination, sha256, size, expected)
         except _DownloadError as error:
             reasons.append(f"{url}: {error}")
         else:
@@ -60,37 +64,15 @@ class _DownloadError(Exception):
     """Why downloading from one address failed."""
 
 
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to another scheme."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> urllib.request.Request | None:
-        if urlsplit(newurl).scheme not in {"https", req.type}:
-            raise urllib.error.HTTPError(newurl, code, f"redirects from {req.type} to {newurl}", headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _prepare(folder: Path, size: int, variable: str) -> None:
-    files.make_folder(variable, folder, f"set {variable} to a writable folder")
-    files.check_writable_folder(variable, folder)
-    files.check_room(folder, size, f"free space, or set {variable} to another folder")
-    for leftover in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
-        with suppress(FileNotFoundError):  # another process may have finished its download
-            if leftover.stat().st_mtime < time.time() - _STALE_S:
-                files.remove(leftover)
-
-
-def _download(url: str, destination: Path, sha256: str, size: int | None, approximate_size: int) -> None:
-    expected, most = size or approximate_size, size or _SLACK * approximate_size
+def _download(url: str, destination: Path, sha256: str, size: int | None, expected: int) -> None:
+    digest, done = hashlib.sha256(), 0
     with (
-        output.progress(f"downloading {destination.name}, {expected / _MEGABYTE:.1f} MB") as progress,
+        output.progress(f"downloading {destination.name}, {output.size(expected)}") as progress,
         files.atomic_stream(destination, expected) as stream,
     ):
-        digest, done = hashlib.sha256(), 0
         for chunk in _chunks(url, size):
             done += len(chunk)
-            if done > most:
+            if done > (size or _SLACK * expected):
                 raise _DownloadError(f"more than the published {expected:,} bytes")
             stream.write(chunk)
             digest.update(chunk)
@@ -101,44 +83,24 @@ def _download(url: str, destination: Path, sha256: str, size: int | None, approx
 
 def _chunks(url: str, size: int | None) -> Iterator[bytes]:
     """The content of a file; after a lost connection the rest is requested, as long as something arrives each time."""
-    opener = urllib.request.build_opener(_SafeRedirects)
-    done, begun = 0, -1
+    done, begun, failure = 0, -1, ""
     while done > begun:
         begun = done
         request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310  # published
         try:
-            with _network(), opener.open(request, timeout=_TIMEOUT_S) as response:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
                 if done and response.status != HTTPStatus.PARTIAL_CONTENT:
                     break
                 size = size or int(response.headers.get("Content-Length") or 0)
                 while chunk := response.read1(_CHUNK):
                     done += len(chunk)
                     yield chunk
-        except _DownloadError:
-            if done == begun:
-                raise
+        except urllib.error.HTTPError as error:
+            error.close()
+            failure = f"{error.code} {error.reason}"
+        except (OSError, HTTPException, ValueError) as error:
+            failure = str(getattr(error, "reason", "") or error) or type(error).__name__
         else:
             if done >= size:
                 return
-    raise _DownloadError(f"ended after {done:,} of {size or 0:,} bytes")
-
-
-@contextmanager
-def _network() -> Iterator[None]:
-    try:
-        yield
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _DownloadError(f"{error.code} {error.reason}") from error
-    except (OSError, HTTPException, ValueError) as error:
-        raise _DownloadError(_reason(error)) from error
-
-
-def _reason(error: object) -> str:
-    if isinstance(error, urllib.error.URLError):
-        return _reason(error.reason)
-    if isinstance(error, TimeoutError):
-        return f"no answer for {_TIMEOUT_S:g} s"
-    if isinstance(error, OSError) and error.strerror:
-        return reason(error)
-    return str(error) or type(error).__name__
+    raise _DownloadError(failure or f"ended after {done:,} of {size or 0:,} bytes")

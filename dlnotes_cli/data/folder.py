@@ -1,23 +1,74 @@
-"""Image folders: choose the shape that all images are decoded to, and read the samples."""
+"""Image folders: the shape that all images are decoded to, and their samples.
+
+Samples are cached: only images that are new or have changed are decoded, in threads, for the next run.
+"""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import suppress
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dlnotes_cli.data.cache import known_headers
+from dlnotes_cli.data.cache import CachedSamples, CacheEntry, FileRecord, known_headers
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor, FolderSamples, read_samples
-from dlnotes_cli.data.images.decode import ImageHeader, read_header
-from dlnotes_cli.data.listing import FolderListing
+from dlnotes_cli.data.images.decode import decode_stream, image_errors, read_header
+from dlnotes_cli.data.listing import FileStamp, FolderListing
 from dlnotes_cli.data.options import Resize
+from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, StoppedError, UnfinishedError
 
 _LARGEST_OWN_SIZE = 64  # pixels; folders of larger images need --size
 _DEFAULT_SIZE = 32
+_IN_MEMORY = 1 << 31  # bytes of samples that may be decoded into memory if the cache cannot be written
+_SMALL_FILE = 1 << 12  # bytes; threads wait longer for the interpreter lock than decoding such a file takes
+_MOST_FILES = 256  # per chunk; with fewer small files per chunk, handing chunks over costs more than decoding
+_MOST_BYTES = 1 << 23  # of decoded samples per chunk
+_QUIET_S = 1.0  # shorter work shows no progress
+
+Decoded = tuple[NDArray[np.uint8], FileRecord]  # pixels (C, H, W)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How image files are decoded."""
+
+    threads: int
+    max_pixels: int
+    _: KW_ONLY
+    skip_bad: bool = False
+    poll: Callable[[], None] = lambda: None  # called between chunks; may raise StoppedError
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """Computes features from decoded images; the cache then stores them instead of the pixels."""
+
+    name: str  # of the cache entry: identifies network, weights, view and preprocessing
+    width: int  # features per image
+    batch: int  # images per call of the network
+    run: Callable[[NDArray[np.uint8], Sequence[int]], NDArray[np.float32]]
+    # ^ pixels (n, C, H, W) and a seed for each image -> (n, width); a row depends on its own image and seed alone
+
+
+class FolderSamples(NamedTuple):
+    """The samples of all readable images, and the errors of the others."""
+
+    samples: NDArray[Any]  # uint8 (N, C, H, W), or features float32 (N, F)
+    positions: list[int]  # of the readable images in the listing
+    records: Sequence[FileRecord]  # of their files
+    errors: dict[int, InputError]  # by position, of skipped files
 
 
 def choose_shape(
@@ -37,7 +88,12 @@ def choose_shape(
     """
     sizes: set[tuple[int, int]] = set()
     is_gray = color != "rgb"
-    for header in _headers(listing, max_pixels):
+    known = known_headers(listing, max_pixels)
+    for i in range(len(listing.stamps)):
+        try:
+            header = known.get(i) or read_header(Path(listing.path(i)), max_pixels)
+        except InputError:  # decoding reports the bad file, or skips it
+            continue
         sizes.add((header.width, header.height))
         is_gray = is_gray and (color == "gray" or header.is_gray)
         if (size or _own_size(sizes) is None) and (color or not is_gray):
@@ -62,9 +118,7 @@ def read_folder(
 def labeled(listing: FolderListing, read: FolderSamples) -> LabeledSamples:
     """The samples of the readable images of a listing, with their labels and splits."""
     splits = np.array([listing.splits[i] for i in read.positions])
-    entries = "".join(
-        [f"{listing.names[i]}\0{record.digest}\0" for i, record in zip(read.positions, read.records, strict=True)]
-    )
+    entries = "".join([f"{record.name}\0{record.digest}\0" for record in read.records])
     return LabeledSamples(
         name=str(listing.root),
         samples=read.samples,
@@ -78,15 +132,171 @@ def labeled(listing: FolderListing, read: FolderSamples) -> LabeledSamples:
     )
 
 
-def _headers(listing: FolderListing, max_pixels: int) -> Iterator[ImageHeader]:
-    """The headers of the readable images, cached or from their files."""
-    known = known_headers(listing)
-    for i, name in enumerate(listing.names):
-        if i in known and known[i].pixels <= max_pixels:
-            yield known[i]
-            continue
-        with suppress(InputError):  # decoding reports the bad file, or skips it
-            yield read_header(listing.root / name, max_pixels)
+def read_samples(
+    listing: FolderListing, shape: ImageShape, settings: DecodeSettings, extractor: FeatureExtractor | None = None
+) -> FolderSamples:
+    """The pixels of every listed image, or its features; only what is not cached is decoded.
+
+    Raises InputError naming a bad image unless `skip_bad`, or if all are bad; UnfinishedError if the cache cannot be
+    written and the samples are too large for memory; StoppedError from `poll`, with the samples built until then
+    cached.
+    """
+    return _FolderReader(listing, shape, settings, extractor).read()
+
+
+class _FolderReader:
+    """Reads the samples of a folder: pixels of one shape, or features extracted from them."""
+
+    def __init__(
+        self, listing: FolderListing, shape: ImageShape, settings: DecodeSettings, extractor: FeatureExtractor | None
+    ) -> None:
+        self.listing, self.image_shape, self.settings, self.extractor = listing, shape, settings, extractor
+        self.entry = CacheEntry.of(listing.root, extractor.name if extractor else str(shape))
+        self.count = len(listing.stamps)
+        self.shape: tuple[int, ...] = (extractor.width,) if extractor else shape.dimensions  # of a sample
+        self.dtype: np.dtype[Any] = np.dtype(np.float32 if extractor else np.uint8)
+        self.cached: CachedSamples | None = None
+        self.rows: dict[int, int] = {}  # of the cached samples that can be used, by position
+        self.errors: dict[int, InputError] = {}  # of files that are skipped, by position
+        self.begun = time.time_ns()
+
+    def read(self) -> FolderSamples:
+        """The cached samples if they are complete; otherwise they are built, by one process at a time."""
+        if self._is_complete():
+            return self._found(self.cached)
+        try:
+            with self.entry.locked():
+                if self._is_complete():  # as another process has built them
+                    return self._found(self.cached)
+                root = str(self.listing.root.resolve())
+                self.entry.write(root, (self.count, *self.shape), self.dtype, self._build())
+                return self._found(self.entry.read())
+        except UnfinishedError as error:
+            if self.count * math.prod(self.shape) * self.dtype.itemsize > _IN_MEMORY:
+                raise
+            output.warn(f"{error}; decoding into memory")
+            samples, records = zip(*self._build(), strict=True)
+            return self._found(CachedSamples(np.concatenate(samples), [*chain(*records)]))
+
+    def _found(self, cached: CachedSamples | None) -> FolderSamples:
+        if cached is None:
+            raise UnfinishedError(self.entry.path, "has changed while it was written", "run again")
+        positions = [i for i in range(self.count) if i not in self.errors]
+        return FolderSamples(cached.samples, positions, cached.records, dict(sorted(self.errors.items())))
+
+    def _is_complete(self) -> bool:
+        """Whether the cache has the samples of all readable images and of no others.
+
+        Images that are not cached are decoded, to know whether they can be read. Raises InputError for one that
+        cannot, unless the settings skip bad files.
+        """
+        self.cached, self.rows, self.errors = self.entry.read(), {}, {}
+        if self.cached is None or not self.cached.is_valid(self.shape, self.dtype):
+            self.cached = None
+            return False
+        self.rows = self.cached.rows(self.listing, self.settings.max_pixels)
+        self.entry.mark_used()
+        if any(self._decode(i) for i in range(self.count) if i not in self.rows):
+            return False
+        return list(self.rows.values()) == list(range(len(self.cached.records)))
+
+    def _build(self) -> Iterator[tuple[NDArray[Any], list[FileRecord]]]:
+        """Samples and records of all readable images, chunk by chunk, in order.
+
+        After a stop request the samples follow that are cached anyway. Raises InputError if no image can be read.
+        """
+        self.errors = {}
+        end, started = 0, time.monotonic()
+        try:
+            with output.progress("images") as bar:
+                for positions, decoded in self._chunks():
+                    self.settings.poll()
+                    yield self._samples(positions, decoded)
+                    end = positions.stop
+                    if time.monotonic() - started > _QUIET_S:
+                        bar.update(end / self.count, lambda end=end: f"{end:,} of {self.count:,}")  # type: ignore[misc]
+        except StoppedError:
+            yield self._samples(range(end, self.count), {})
+            raise
+        if len(self.errors) == self.count:
+            raise InputError("--data", f"{self.listing.root}: no image could be read", "check the files")
+
+    def _chunks(self) -> Iterator[tuple[range, dict[int, Decoded]]]:
+        """Positions of all images in chunks, decoded in as many threads as pay for files of this size."""
+
+        def decode(positions: range) -> tuple[range, dict[int, Decoded]]:
+            decoded = {i: self._decode(i) for i in positions if i not in self.rows}
+            return positions, {i: image for i, image in decoded.items() if image is not None}
+
+        is_small = sum(stamp.size for stamp in self.listing.stamps) < _SMALL_FILE * self.count
+        threads = 1 if is_small else self.settings.threads
+        batch = self.extractor.batch if self.extractor else 1
+        most = min(_MOST_FILES, _MOST_BYTES // self.image_shape.nbytes, self.count // (4 * threads))
+        return map_chunks(decode, self.count, max(1, most // batch) * batch, threads)
+
+    def _samples(self, positions: range, decoded: dict[int, Decoded]) -> tuple[NDArray[Any], list[FileRecord]]:
+        """Samples and records of those images that were decoded or are cached, in order."""
+        readable = [i for i in positions if i in decoded or i in self.rows]
+        is_new = np.array([i in decoded for i in readable], bool)
+        samples, records = np.empty((len(readable), *self.shape), self.dtype), {i: decoded[i][1] for i in decoded}
+        if decoded:
+            pixels = np.stack([pixels for pixels, _ in decoded.values()])
+            seeds = [record.seed for record in records.values()]
+            samples[is_new] = self.extractor.run(pixels, seeds) if self.extractor else pixels
+        if self.cached is not None:
+            rows = {i: self.rows[i] for i in readable if i not in decoded}
+            samples[~is_new] = self.cached.samples[list(rows.values())]
+            records |= {i: self.cached.records[row] for i, row in rows.items()}
+        return samples, [records[i] for i in readable]
+
+    def _decode(self, i: int) -> Decoded | None:
+        """Image i, or None for a bad one that is skipped. Raises its InputError otherwise."""
+        try:
+            return self._read(Path(self.listing.path(i)), self.listing.stamps[i])
+        except InputError as error:
+            if not self.settings.skip_bad:
+                raise
+            self.errors[i] = error
+            return None
+
+    def _read(self, path: Path, stamp: FileStamp) -> Decoded:
+        """Pixels and record of an image. Raises InputError if it is damaged, or changed since the listing."""
+        if stamp.size < 0:
+            check_regular(path)
+        with image_errors(path), path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            if (status.st_size, status.st_mtime_ns, status.st_ino) != stamp[1:]:
+                raise InputError(path, "changed while the folder was read", "run again")
+            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            stream.seek(0)
+            pixels, header = decode_stream(path, stream, self.image_shape, self.settings.max_pixels)
+        if not _is_settled(stamp.time, self.begun):
+            stamp = stamp._replace(time=-1)  # which no file has
+        return pixels, FileRecord(*stamp, digest, *header[:3])
+
+
+def _is_settled(changed: int, now: int) -> bool:
+    """Whether a change at time `now` would be stored as another time than `changed`, both in nanoseconds.
+
+    Clocks of file systems advance every 10 ms at most, except for those that store round times: FAT every 2 s.
+    """
+    is_round = changed % 10**7 == 0
+    return changed < now - (2 * 10**9 if is_round else 2 * 10**7)
+
+
+def map_chunks(function: Callable[[range], Result], count: int, size: int, threads: int) -> Iterator[Result]:
+    """Call `function` on ranges of `size` positions below `count` in threads; yields the results in order.
+
+    At most 2 x `threads` ranges are submitted ahead.
+    """
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for start in range(0, count, size):
+            pending.append(pool.submit(function, range(start, min(start + size, count))))
+            if len(pending) == 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _own_size(sizes: set[tuple[int, int]]) -> tuple[int, int] | None:

@@ -3,10 +3,10 @@
 import os
 import stat
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dlnotes_cli.data.walk import EXTENSIONS, cannot_list, natural_order, walk
 from dlnotes_cli.shell import output
@@ -19,15 +19,21 @@ _SPLITS = {  # names of split folders, in any case
 Content = Literal["images", "texts"]
 
 
+class FileStamp(NamedTuple):
+    """What tells an image file from a later one of its name."""
+
+    name: str  # relative to the root of the listing, with "/" between folders
+    size: int  # bytes; -1 if it is not a regular file
+    time: int  # of the last change, in nanoseconds
+    inode: int
+
+
 @dataclass(frozen=True)
 class FolderListing:
-    """The images of a folder, in a fixed order; every tuple but `classes` has one entry per image."""
+    """The images of a folder, in a fixed order; `stamps`, `labels` and `splits` have one entry per image."""
 
     root: Path
-    names: tuple[str, ...]  # relative to `root`, with "/" between folders
-    sizes: tuple[int, ...]  # bytes; -1 if it is not a regular file
-    times: tuple[int, ...]  # of the last change, in nanoseconds
-    inodes: tuple[int, ...]  # differ for another file of the same name, size and time
+    stamps: tuple[FileStamp, ...]
     labels: tuple[int, ...]
     classes: tuple[str, ...]
     splits: tuple[str, ...]  # "all", "train", "val" or "test"
@@ -36,16 +42,17 @@ class FolderListing:
     @cached_property
     def files(self) -> tuple[Path, ...]:
         """The path of every image."""
-        return tuple(self.root / name for name in self.names)
+        return tuple(self.root / stamp.name for stamp in self.stamps)
 
     def only(self, paths: Container[str]) -> "FolderListing":
         """The listing of those images whose path is in `paths`."""
-        chosen = [i for i in range(len(self.names)) if self.path(i) in paths]
-        names, sizes, times, inodes, labels, splits = (
-            tuple([column[i] for i in chosen])
-            for column in (self.names, self.sizes, self.times, self.inodes, self.labels, self.splits)
+        chosen = [i for i in range(len(self.stamps)) if self.path(i) in paths]
+        return replace(
+            self,
+            stamps=tuple(self.stamps[i] for i in chosen),
+            labels=tuple(self.labels[i] for i in chosen),
+            splits=tuple(self.splits[i] for i in chosen),
         )
-        return FolderListing(self.root, names, sizes, times, inodes, labels, self.classes, splits, self.folders)  # type: ignore[arg-type]
 
     @cached_property
     def _prefix(self) -> str:
@@ -53,7 +60,7 @@ class FolderListing:
 
     def path(self, i: int) -> str:
         """The path of image i; several times as fast as building a Path."""
-        return self._prefix + self.names[i]
+        return self._prefix + self.stamps[i].name
 
 
 def list_folder(root: Path, extensions: frozenset[str] = EXTENSIONS, content: Content = "images") -> FolderListing:
@@ -64,16 +71,15 @@ def list_folder(root: Path, extensions: frozenset[str] = EXTENSIONS, content: Co
     class_folders = _class_folders(root, content)
     if not any(class_folders.values()):
         raise InputError("--data", f"{root} has no class folders", _layout(content))
-    classes = tuple(sorted({name for names in class_folders.values() for name in names}, key=_order))
-    position = {name: index for index, name in enumerate(classes)}
-    files = [
-        (*file, position[name], _SPLITS.get(split.lower(), "all"))
-        for split, names in class_folders.items()
-        for name in sorted(names, key=_order)
-        for file in _files(root, f"{split}/{name}" if split else name, extensions, content)
-    ]
-    names, sizes, times, inodes, labels, splits = zip(*files, strict=True)
-    return FolderListing(root, names, sizes, times, inodes, labels, tuple(map(output.readable, classes)), splits)
+    classes = sorted({name for names in class_folders.values() for name in names}, key=_order)
+    stamps, labels, splits = list[FileStamp](), list[int](), list[str]()
+    for split, names in class_folders.items():
+        for name in sorted(names, key=_order):
+            found = _files(root, f"{split}/{name}" if split else name, extensions, content)
+            stamps += found
+            labels += [classes.index(name)] * len(found)
+            splits += [_SPLITS.get(split.lower(), "all")] * len(found)
+    return FolderListing(root, tuple(stamps), tuple(labels), tuple(map(output.readable, classes)), tuple(splits))
 
 
 def list_any_folder(root: Path) -> FolderListing:
@@ -83,11 +89,8 @@ def list_any_folder(root: Path) -> FolderListing:
     """
     if any(_class_folders(root).values()):
         return list_folder(root)
-    files = _files(root, "")
-    names, sizes, times, inodes = zip(*files, strict=True)
-    relative = tuple(name.lstrip("/") for name in names)
-    every = len(relative)
-    return FolderListing(root, relative, sizes, times, inodes, (0,) * every, ("",), ("all",) * every)
+    stamps = tuple(stamp._replace(name=stamp.name.lstrip("/")) for stamp in _files(root, ""))
+    return FolderListing(root, stamps, (0,) * len(stamps), ("",), ("all",) * len(stamps))
 
 
 def _order(name: str) -> tuple[int, int, str]:
@@ -123,27 +126,23 @@ def _subfolders(root: Path) -> list[str]:
 
 def _files(
     root: Path, base: str, extensions: frozenset[str] = EXTENSIONS, content: Content = "images"
-) -> list[tuple[str, int, int, int]]:
-    """Name relative to `root`, size, time and inode of each file in the class folder `base`."""
-    folder = str(root / base)
-    _check_link(root / base)
-    files = [(base + entry.path[len(folder) :], *_status(entry)) for entry in walk(folder, extensions)]
-    if not files:
-        raise InputError("--data", f"class folder {folder} has no {content}", "add some, or remove the folder")
-    return files
-
-
-def _check_link(folder: Path) -> None:
-    """Raise InputError for a class folder that links to one of its parents: it would contain all other classes."""
+) -> list[FileStamp]:
+    """The files in the class folder `base`."""
+    folder = root / base
     if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
-        what = f"class folder {folder} is a link to its parent folder {folder.resolve()}"
+        what = f"class folder {folder} is a link to its parent folder {folder.resolve()}"  # with all other classes
         raise InputError("--data", what, "remove the link")
+    start = len(str(folder))
+    stamps = [_stamp(base + entry.path[start:], entry) for entry in walk(str(folder), extensions)]
+    if not stamps:
+        raise InputError("--data", f"class folder {folder} has no {content}", "add some, or remove the folder")
+    return stamps
 
 
-def _status(entry: os.DirEntry[str]) -> tuple[int, int, int]:
-    """Size, time and inode; size -1 if it is not a regular file."""
+def _stamp(name: str, entry: os.DirEntry[str]) -> FileStamp:
     try:
         status = entry.stat()
     except OSError:  # a broken link, which --skip-bad skips
-        return -1, 0, 0
-    return (status.st_size, status.st_mtime_ns, status.st_ino) if stat.S_ISREG(status.st_mode) else (-1, 0, 0)
+        return FileStamp(name, -1, 0, 0)
+    size = status.st_size if stat.S_ISREG(status.st_mode) else -1
+    return FileStamp(name, size, status.st_mtime_ns, status.st_ino)

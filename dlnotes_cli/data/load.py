@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data import folder, table, table_columns
+from dlnotes_cli.data import table, table_columns
 from dlnotes_cli.data.class_names import renamed, with_class_names
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
-from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor, choose_shape, read_folder
 from dlnotes_cli.data.listing import FolderListing, list_folder
 from dlnotes_cli.data.named.named_sets import load_named, locate
 from dlnotes_cli.data.named.published import NAMED
@@ -48,7 +48,7 @@ def load_preprocessed(
     """
     if kind_of(options.data) == "folder":
         listing = _named_listing(options)
-        source = folder.read_folder(listing, preprocessing.image_shape, settings, extractor)
+        source = read_folder(listing, preprocessing.image_shape, settings, extractor)
         splits = _split(source, rule)
         return _limited(_dataset(source, splits, preprocessing), rule)
     source = _named(options.data, options)
@@ -76,7 +76,7 @@ def load_view(
     indices = dataset.splits["train"]
     if dataset.files:
         listing = list_folder(user_path(options.data)).only({dataset.files[i] for i in indices})
-        return np.asarray(folder.read_folder(listing, preprocessing.image_shape, settings, extractor).samples)
+        return np.asarray(read_folder(listing, preprocessing.image_shape, settings, extractor).samples)
     return extract_features(named_images(dataset, indices), extractor, settings.poll)
 
 
@@ -134,7 +134,7 @@ def load_for_model(
         listing = renamed(list_folder(user_path(data)), folders or {})
         _check_known(listing.classes, classes)
         settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
-        source = folder.read_folder(listing, preprocessing.image_shape, settings)
+        source = read_folder(listing, preprocessing.image_shape, settings)
     _check_known([source.classes[i] for i in np.unique(source.labels)], classes)
     positions = np.array([classes.index(name) if name in classes else -1 for name in source.classes])
     source = replace(source, labels=positions[source.labels])
@@ -197,7 +197,7 @@ def _training_images(
     else:
         listing, shape = _listed(options)
         settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
-        source = folder.read_folder(listing, shape, settings)
+        source = read_folder(listing, shape, settings)
     splits = _split(source, rule)
     channels, height, width = source.samples.shape[1:]
     if normalize == "standard":
@@ -227,7 +227,7 @@ def extract_features(
 def _listed(options: DatasetOptions) -> tuple[FolderListing, ImageShape]:
     """The images of a folder, and the shape to decode them to."""
     listing = _named_listing(options)
-    shape = folder.choose_shape(
+    shape = choose_shape(
         listing, size=options.size, resize=options.resize, color=options.color, max_pixels=options.max_pixels
     )
     return listing, shape

@@ -2,20 +2,22 @@
 
 import codecs
 import glob
+import gzip
 import os
 import stat
-import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from dlnotes_cli.data.options import NAMED_SETS, TABLE_SUFFIXES
 from dlnotes_cli.data.walk import find_images
-from dlnotes_cli.shell.errors import InputError, nearest, reason, unreadable
+from dlnotes_cli.shell.errors import InputError, nearest, unreadable
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import OPEN_STREAMS
+from dlnotes_cli.shell.limited_input import read_file, read_stdin
 
 DataKind = Literal["named", "folder", "table"]
+GZIP = b"\x1f\x8b"  # how a gzip file begins
 _LONGEST_LIST = 1 << 28  # bytes
 _LONGEST_IMAGE = 1 << 31
 
@@ -52,7 +54,7 @@ def kind_of(data: str, where: str = "--data") -> DataKind:
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:
-        raise InputError(where, f"{path} cannot be read ({reason(error)})", "check the path") from error
+        raise unreadable(path, error) from error
     if is_folder:
         return "folder"
     if is_file and path.suffix.lower() in TABLE_SUFFIXES:
@@ -71,22 +73,15 @@ def kind_of(data: str, where: str = "--data") -> DataKind:
 
 def is_same(one: Path, other: Path) -> bool:
     """Whether two paths name the same file or folder, which may not exist yet."""
-    return one.absolute() == other.absolute() or (one.exists() and other.exists() and one.samefile(other))
+    if one.absolute() == other.absolute():
+        return True
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)  # noqa: PTH110, PTH121  # no errors
 
 
 def check_not_input(option: str, output: Path, inputs: Iterable[Path]) -> None:
     """Raise InputError if the file `output` is one of `inputs`, also by way of a link."""
-    try:
-        target = output.stat()
-    except OSError:  # a new file
-        return
-    for path in inputs:
-        try:
-            is_input = os.path.samestat(target, path.stat())
-        except OSError:  # reading it reports the error
-            continue
-        if is_input:
-            raise InputError(option, f"{output} is an input of the command", "name another file")
+    if output.exists() and any(is_same(output, path) for path in inputs):
+        raise InputError(option, f"{output} is an input of the command", "name another file")
 
 
 def expand_paths(arguments: Sequence[str], *, tables: bool) -> list[Path]:
@@ -133,19 +128,11 @@ def expand_argument(argument: str, *, recursive: bool = True, only_files: bool =
 
 def read_list(source: str) -> list[str]:
     """The lines of a list of paths without blank ones; `-` is stdin. Raises InputError if it cannot be read."""
-    path = user_path(source)
-    try:
-        if source != "-" and path.is_fifo() and not str(path).startswith(OPEN_STREAMS):  # opening it may wait for ever
-            raise InputError("--files-from", f"{source} is a pipe", "pass - to read standard input")
-        if source == "-":
-            content = sys.stdin.buffer.read(_LONGEST_LIST + 1)
-        else:
-            with path.open("rb") as stream:
-                content = stream.read(_LONGEST_LIST + 1)
-    except OSError as error:
-        raise InputError("--files-from", f"{source} cannot be read ({reason(error)})", "check the path") from error
-    if len(content) > _LONGEST_LIST:
-        raise InputError("--files-from", f"{source} is longer than {_LONGEST_LIST:,} bytes", "give a list of paths")
+    shorter, instead = "give a list of paths", "pass - to read standard input"
+    if source == "-":
+        content = read_stdin(_LONGEST_LIST, shorter)
+    else:
+        content = read_file(user_path(source), _LONGEST_LIST, shorter, instead)
     lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
     return [os.fsdecode(line.strip()) for line in lines if line.strip()]
 
@@ -157,9 +144,21 @@ def read_image_from_stdin(arguments: Sequence[str], example: str) -> bytes:
     """
     if arguments.count("-") > 1:
         raise InputError("PATH", "- is standard input, which can be read only once", "name it once")
-    content = sys.stdin.buffer.read(_LONGEST_IMAGE) if sys.stdin else b""  # None if the process has no stdin
+    content = read_stdin(_LONGEST_IMAGE, "send a smaller image")
     if not content:
         raise InputError("stdin", "is empty", f"send an image, as in `{example} < photo.jpg`")
+    return content
+
+
+def unzipped(path: Path, stream: IO[bytes], most: int, fix: str) -> bytes:
+    """The content of a gzip file. Raises InputError naming `path` if it is damaged or has more than `most` bytes."""
+    try:
+        content = gzip.GzipFile(fileobj=stream).read(most + 1)  # reading to the end makes it compare the checksum
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        what = "is truncated" if isinstance(error, EOFError) else f"is damaged ({error})"
+        raise InputError(path, what, fix) from error
+    if len(content) > most:
+        raise InputError(path, f"has more than {most:,} bytes uncompressed", fix)
     return content
 
 

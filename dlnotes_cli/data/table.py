@@ -4,6 +4,7 @@ import csv
 import gzip
 import hashlib
 import io
+import math
 import re
 import zlib
 from collections.abc import Sequence
@@ -14,21 +15,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.paths import check_regular
+from dlnotes_cli.data.paths import GZIP, unzipped
 from dlnotes_cli.data.texts.files import encoding_of
-from dlnotes_cli.shell.errors import InputError, unknown_choice, unreadable
+from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.extras import import_extra
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_stdin
+from dlnotes_cli.shell.limited_input import read_file, read_stdin
 
-_LARGEST = 1e30  # larger numbers overflow float32
-_MOST_BYTES = 1 << 30  # of a file: its cells take several times as much memory
+_LARGEST = 1e30  # larger numbers are refused where they are computed with, as they overflow float32
+_MOST_BYTES, _SHORTER = 1 << 30, "use a part of its rows"  # of a file: its cells take several times as much memory
 _SEPARATORS = ",;\t|"
 _COMMA, _POINT = (
     re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE),
     re.compile(r"[+-]?\d*\.\d+(e.*)?", re.IGNORECASE),
 )
-_TOO_LARGE = re.compile(r"[+-]?\d+\.?\d*(e\+?\d+)?", re.IGNORECASE | re.ASCII)  # of a cell that is no number otherwise
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 _BINARY = {".parquet": ("pyarrow", "parquet"), ".xlsx": ("openpyxl", "excel")}  # library and extra by ending
 
@@ -59,22 +59,14 @@ class Table:
 
 def read_table(path: Path, *, has_header: bool | None = True, encoding: str | None = None) -> Table:
     """Read a CSV, Parquet or Excel file as `parse_table` does. Raises InputError, also where it cannot be read."""
-    check_regular(path)
-    try:
-        size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise _too_long(path, f"{size:,} bytes")
-        content = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return parse_table(path, content, has_header=has_header, encoding=encoding)
+    return parse_table(path, read_file(path, _MOST_BYTES, _SHORTER), has_header=has_header, encoding=encoding)
 
 
 def read_table_argument(argument: str, *, has_header: bool | None = True) -> Table:
     """Read the table that a command-line argument names; `-` is CSV from standard input. Raises InputError."""
     if argument != "-":
         return read_table(user_path(argument), has_header=has_header)
-    return parse_table(Path("stdin"), read_stdin(_MOST_BYTES, "use a part of its rows"), has_header=has_header)
+    return parse_table(Path("stdin"), read_stdin(_MOST_BYTES, _SHORTER), has_header=has_header)
 
 
 def has_fewer_lines(path: Path, count: int) -> bool:
@@ -100,37 +92,23 @@ def parse_table(path: Path, content: bytes, *, has_header: bool | None = True, e
     if path.suffix.lower() in _BINARY:
         rows, lines, decimal = *_binary_rows(path, content), "."
     else:
-        content = _decompressed(path, content)
+        if content.startswith(GZIP):
+            content = unzipped(path, io.BytesIO(content), _MOST_BYTES, "compress it again with gzip")
         rows, lines, decimal = _text_rows(path, _decoded(path, content, encoding))
-    if rows and (has_header is False or (has_header is None and _are_numbers(rows[0], decimal))):
+    if not rows:
+        raise InputError(path, "the file is empty", "give a CSV with a header line and rows")
+    is_data = has_header is not True and all(cell_number(cell.replace(decimal, ".")) is not None for cell in rows[0])
+    if has_header is False or is_data:
         rows.insert(0, tuple(str(position) for position in range(1, len(rows[0]) + 1)))
         lines.insert(0, 0)
     else:
-        _check_header(path, rows, decimal)
-    _check_shape(path, rows, lines)
+        _check_header(path, rows[0], decimal)
+    if len(rows) == 1:
+        raise InputError(path, "a header line but no rows", "add rows")
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) != len(rows[0]):
+            raise InputError(path, f"line {line} has {len(row)} cells, the header {len(rows[0])}", "fix the line")
     return Table(path, rows[0], tuple(rows[1:]), tuple(lines[1:]), hashlib.sha256(content).hexdigest(), decimal)
-
-
-def _decompressed(path: Path, content: bytes) -> bytes:
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        with gzip.open(io.BytesIO(content)) as stream:
-            content = stream.read(_MOST_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(path, f"is damaged ({_message(error)})", "compress it again with gzip") from error
-    if len(content) > _MOST_BYTES:
-        raise _too_long(path, "uncompressed")
-    return content
-
-
-def _message(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _too_long(path: Path, size: str) -> InputError:
-    what = f"{size}, more than the {_MOST_BYTES:,} that are read into memory"
-    return InputError(path, what, "use a part of its rows")
 
 
 def _decoded(path: Path, content: bytes, encoding: str | None) -> str:
@@ -182,7 +160,9 @@ def _binary_rows(path: Path, content: bytes) -> tuple[list[tuple[str, ...]], lis
             frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
             rows = [tuple(frame.columns), *frame.itertuples(index=False, name=None)]
     except Exception as error:  # of several libraries, which document none
-        raise InputError(path, f"is no {extra.capitalize()} file ({_message(error)})", "save it again") from error
+        raise InputError(
+            path, f"is no {extra.capitalize()} file ({' '.join(str(error).split())})", "save it again"
+        ) from error
     texts = [tuple("" if pd.isna(cell) is True else _text(cell) for cell in row) for row in rows]
     kept = [number for number, row in enumerate(texts) if any(row)]
     return [texts[number] for number in kept], [number + 1 for number in kept]
@@ -208,13 +188,13 @@ def column_numbers(
     values = np.full(len(table.rows), np.nan)
     for i, cell in enumerate(table.column(name, option)):
         number = table.number(cell)
-        if number is not None:
+        if number is not None and abs(number) <= _LARGEST:
             values[i] = number
         elif not (allows_missing and is_missing(cell)):
             where = f"line {table.lines[i]}: column '{name}'"
             if not cell:
                 raise InputError(table.path, f"{where} is empty", "fill the cell or drop the row")
-            what = "is too large" if _TOO_LARGE.fullmatch(cell.replace(table.decimal, ".")) else "is not a number"
+            what = "is not a number" if number is None else "is too large"
             raise InputError(table.path, f"{where}: '{cell}' {what}", fix)
     return values
 
@@ -224,35 +204,21 @@ def is_missing(cell: str) -> bool:
     return cell.lower() in _MISSING
 
 
-def _check_header(path: Path, rows: list[tuple[str, ...]], decimal: str) -> None:
-    if not rows:
-        raise InputError(path, "the file is empty", "give a CSV with a header line and rows")
-    header = rows[0]
-    if _are_numbers(header, decimal):
+def _check_header(path: Path, header: tuple[str, ...], decimal: str) -> None:
+    if all(cell_number(cell.replace(decimal, ".")) is not None for cell in header):
         raise InputError(path, "the first line holds numbers, not column names", "put a header line above them")
-    if len(set(header)) < len(header) or "" in header:
-        repeated = next((name or "(empty)" for name in header if not name or header.count(name) > 1), "")
-        raise InputError(path, f"column name {repeated} is empty or repeated", "give each column its own name")
-
-
-def _check_shape(path: Path, rows: list[tuple[str, ...]], lines: list[int]) -> None:
-    if len(rows) == 1:
-        raise InputError(path, "a header line but no rows", "add rows")
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(rows[0]):
-            raise InputError(path, f"line {line} has {len(row)} cells, the header {len(rows[0])}", "fix the line")
-
-
-def _are_numbers(cells: Sequence[str], decimal: str) -> bool:
-    return all(cell_number(cell.replace(decimal, ".")) is not None for cell in cells)
+    for name in header:
+        if not name or header.count(name) > 1:
+            what = f"column name {name or '(empty)'} is empty or repeated"
+            raise InputError(path, what, "give each column its own name")
 
 
 def cell_number(cell: str) -> float | None:
-    """The number in a cell; None for other text, also for nan, inf and what overflows float32."""
+    """The number in a cell; None for other text, also for nan and inf."""
     if "_" in cell or not cell.isascii():  # which Python reads as digits, but no CSV has
         return None
     try:
         value = float(cell)
     except ValueError:
         return None
-    return value if abs(value) <= _LARGEST else None  # nan and inf count as text
+    return value if math.isfinite(value) else None

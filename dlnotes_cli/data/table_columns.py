@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ _FEW_CLASSES = 20  # allowed for a target in a table of any length
 _FEW_ROWS = 20  # in shorter tables many distinct categories raise no warning
 _MOST_CATEGORIES = 1000  # each is one network input
 _SMALLEST = 1e-30  # smaller deviations count as 0
+_LARGEST_SQUARED = 1e150  # of a number that is squared, in float64
 _SHOWN_CATEGORIES = 12
 
 
@@ -149,9 +150,8 @@ def encode(table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float3
 
 def encode_raw(table: Table, preprocessing: TablePreprocessing) -> NDArray[np.float64]:
     """Encode rows as float64 (N, F): numeric columns unchanged, categorical ones one-hot. Raises errors as `encode`."""
-    encoders = [_one_hot if column.categories else _numbers_filled for column in preprocessing.columns]
-    blocks = [encode(table, column) for encode, column in zip(encoders, preprocessing.columns, strict=True)]
-    return np.concatenate(blocks, axis=1)
+    columns = preprocessing.columns
+    return np.concatenate([(_one_hot if c.categories else _numbers_filled)(table, c) for c in columns], axis=1)
 
 
 def _numbers_filled(table: Table, column: Column) -> NDArray[np.float64]:
@@ -173,24 +173,15 @@ def describe_columns(table: Table) -> list[NumericColumn | CategoricalColumn]:
     described: list[NumericColumn | CategoricalColumn] = []
     for name in table.header:
         cells = table.column(name)
-        distinct, empty = len(set(cells)), cells.count("")
+        common: dict[str, Any] = {"name": name, "distinct": len(set(cells)), "empty": cells.count("")}
+        if not _is_numeric(table, name):
+            described.append(CategoricalColumn(**common, values=tuple(sorted(set(cells))[:_SHOWN_CATEGORIES])))
+            continue
         values = np.array([value for value in map(table.number, cells) if value is not None])
-        if _is_numeric(table, name):
-            described.append(
-                NumericColumn(
-                    name=name,
-                    distinct=distinct,
-                    empty=empty,
-                    not_numbers=len(cells) - len(values),
-                    min=float(values.min()),
-                    max=float(values.max()),
-                    mean=float(values.mean()),
-                    std=float(values.std()),
-                )
-            )
-        else:
-            shown = tuple(sorted(set(cells))[:_SHOWN_CATEGORIES])
-            described.append(CategoricalColumn(name=name, distinct=distinct, empty=empty, values=shown))
+        scale = max(1.0, float(np.abs(values).max()) / _LARGEST_SQUARED)  # 1 but for numbers whose squares overflow
+        low, high, mean, std = (float(of(values / scale)) * scale for of in (np.min, np.max, np.mean, np.std))
+        not_numbers = len(cells) - len(values)
+        described.append(NumericColumn(**common, not_numbers=not_numbers, min=low, max=high, mean=mean, std=std))
     return described
 
 
@@ -213,12 +204,12 @@ def _categories(table: Table, name: str) -> tuple[str, ...]:
 
 def _one_hot(table: Table, column: Column) -> NDArray[np.float64]:
     position = {name: index for index, name in enumerate(column.categories)}
-    block = np.zeros((len(table.rows), len(column.categories)))
-    for i, cell in enumerate(table.column(column.name)):
+    cells = table.column(column.name)
+    for line, cell in zip(table.lines, cells, strict=True):
         if cell not in position:
-            where = f"line {table.lines[i]}: column '{column.name}'"
+            where = f"line {line}: column '{column.name}'"
             what = f"{where}: '{cell}' does not occur" if cell else f"{where} is empty, which does not occur"
             known = ", ".join(category or "(empty)" for category in column.categories[:_SHOWN_CATEGORIES])
             raise InputError(table.path, f"{what} in the training data", f"use one of {known}")
-        block[i, position[cell]] = 1.0
-    return block
+    identity: NDArray[np.float64] = np.eye(len(position))
+    return identity[[position[cell] for cell in cells]]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.data.array_files import write_npy
-from dlnotes_cli.data.folder_samples import DecodeSettings
+from dlnotes_cli.data.folder import DecodeSettings
 from dlnotes_cli.data.images.image_io import LoadedImage, save_image
 from dlnotes_cli.data.images.sample_images import sample_image
 from dlnotes_cli.data.paths import expand_argument

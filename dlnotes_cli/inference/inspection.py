@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.data.folder_samples import DecodeSettings
+from dlnotes_cli.data.folder import DecodeSettings
 from dlnotes_cli.data.images.decode import decode_chunks
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
 from dlnotes_cli.data.images.image_io import read_image

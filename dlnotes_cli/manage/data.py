@@ -7,8 +7,7 @@ from typing import Literal
 
 from dlnotes_cli.data import table, table_columns
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.folder import labeled
-from dlnotes_cli.data.folder_samples import DecodeSettings, read_samples
+from dlnotes_cli.data.folder import DecodeSettings, labeled, read_samples
 from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.load import pixel_statistics
 from dlnotes_cli.data.named.named_sets import NamedSetInfo, list_named, load_named
@@ -140,15 +139,14 @@ def _folder_info(config: DataInfoConfig) -> ImagesInfo:
         more = f" (and {len(bad) - 1} more unreadable files)" if len(bad) > 1 else ""
         raise InputError(bad[0].where, bad[0].what + more, "remove them, or pass --skip-bad to list them")
     source = labeled(listing, read)
-    headers = [record.header for record in read.records]
-    sizes = Counter((header.width, header.height) for header in headers)
+    sizes = Counter((record.width, record.height) for record in read.records)
     mean, std = _statistics(source)
     return ImagesInfo(
         data=config.data,
         kind="folder",
         classes=listing.classes,
         counts=_counts(source),
-        channels=1 if all(header.is_gray for header in headers) else 3,
+        channels=1 if all(record.is_gray for record in read.records) else 3,
         sizes=tuple(ImageSize(width, height, files) for (width, height), files in sizes.most_common()),
         mean=mean,
         std=std,

@@ -72,8 +72,7 @@ def clear_cache(config: CacheClearConfig) -> CacheContent:
 def _describe(entry: CacheEntry) -> CachedFolder:
     last_used = datetime.fromtimestamp(entry.last_used(), UTC).isoformat(timespec="seconds")
     name, size, path = entry.path.name, entry.nbytes(), str(entry.path)
-    described = entry.read(lambda file: (file.index, file.shape[1:]))
-    if described is None:
+    cached = entry.read()
+    if cached is None:
         return CachedFolder(None, 0, name, None, size, last_used, path)
-    index, shape = described
-    return CachedFolder(index.root, len(index.names), name, shape, size, last_used, path)
+    return CachedFolder(cached.root, len(cached.records), name, cached.samples.shape[1:], size, last_used, path)

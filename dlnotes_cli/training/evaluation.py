@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.data.folder_samples import FeatureExtractor
+from dlnotes_cli.data.folder import FeatureExtractor
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Evaluation, Predictions, inference_batch_size

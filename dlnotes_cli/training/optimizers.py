@@ -93,7 +93,7 @@ class Muon(torch.optim.SGD):
 def orthogonalized(matrix: Tensor) -> Tensor:
     """A matrix (M, N) with its singular vectors, and singular values near 1, by a Newton-Schulz iteration."""
     a, b, c = _NEWTON_SCHULZ
-    wide = matrix.T if len(matrix) > matrix.shape[1] else matrix
+    wide: Tensor = matrix.T if len(matrix) > matrix.shape[1] else matrix
     wide = wide / wide.norm().clamp(min=_TINY)
     for _ in range(_ITERATIONS):
         gram = wide @ wide.T

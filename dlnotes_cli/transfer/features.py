@@ -12,7 +12,7 @@ from torch import Tensor
 from dlnotes_cli.data.array_files import write_npz
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.folder_samples import FeatureExtractor
+from dlnotes_cli.data.folder import FeatureExtractor
 from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.data.preprocessing import ImagePreprocessing

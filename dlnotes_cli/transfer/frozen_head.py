@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.folder_samples import FeatureExtractor
+from dlnotes_cli.data.folder import FeatureExtractor
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.load import load_view, named_images

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.data.splits import SplitRule

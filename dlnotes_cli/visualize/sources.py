@@ -10,9 +10,8 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.data import folder
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor, read_folder
 from dlnotes_cli.data.images.decode import decode_chunks
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
 from dlnotes_cli.data.images.image_io import LUMA
@@ -102,7 +101,7 @@ class _Folder:
     settings: DecodeSettings
 
     def __len__(self) -> int:
-        return len(self.listing.names)
+        return len(self.listing.stamps)
 
     def name_of(self, position: int) -> str:
         return self.listing.path(position)
@@ -124,7 +123,7 @@ class _Folder:
         return self._decode(self.listing.files[position])
 
     def features(self, extractor: FeatureExtractor) -> LabeledFeatures:
-        read = folder.read_folder(self.listing, self.preprocessing.image_shape, self.settings, extractor)
+        read = read_folder(self.listing, self.preprocessing.image_shape, self.settings, extractor)
         position = {self.listing.path(i): i for i in range(len(self))}
         return LabeledFeatures(np.asarray(read.samples, np.float32), [position[path] for path in read.files])
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dlnotes_cli.data.folder import read_folder
-from dlnotes_cli.data.folder_samples import DecodeSettings
+from dlnotes_cli.data.folder import DecodeSettings, read_folder
 from dlnotes_cli.data.listing import FolderListing, list_folder
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.data.walk import natural_order

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from dlnotes_cli.classify.evaluation_options import EvaluateConfig
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_BEST
-from dlnotes_cli.data import folder, load
+from dlnotes_cli.data import load
 from dlnotes_cli.data.dataset import DataSet, LabeledSamples
-from dlnotes_cli.data.folder_samples import DecodeSettings, FeatureExtractor
+from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.load import (
     load_for_model,
     load_preprocessed,
@@ -157,7 +157,7 @@ def test_images_are_decoded_to_the_shape_of_the_model_from_a_moved_folder(tmp_pa
 def test_classes_that_the_model_lacks_are_refused_before_decoding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "read_folder", _never)
+    monkeypatch.setattr(load, "read_folder", _never)
     with pytest.raises(InputError, match="--data: the model does not have the class 'green'; its classes are blue"):
         load_for_model(str(make_images(tmp_path / "p")), OPTIONS, RGB, ("blue", "red"), threads=1)
 

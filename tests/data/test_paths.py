@@ -101,11 +101,10 @@ def test_a_list_is_read_line_by_line(text: bytes, home: Path, monkeypatch: pytes
 @pytest.mark.usefixtures("home")
 def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for source, reason in (("none.txt", "cannot be read .no such file"), ("in", "cannot be read .is a directory")):
-        with pytest.raises(InputError, match=rf"--files-from: {source} {reason}"):
+    faults = {"none.txt": "no such file", "in": "cannot be read .is a directory", "pipe": "is not a file; pass - to"}
+    for source, reason in faults.items():
+        with pytest.raises(InputError, match=f"{source}: {reason}"):
             read_list(source)
-    with pytest.raises(InputError, match=r"--files-from: .*pipe is a pipe; pass - to read standard input"):
-        read_list(str(tmp_path / "pipe"))
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +134,7 @@ def test_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("~no-such-user/photos", "~no-such-user/photos: no such file or folder; check the path"),
         ("readme.md", "--data: readme.md is neither a folder nor a CSV file; give a named set, a folder or a .csv"),
-        ("x" * 300, r"--data: x+ cannot be read \(file name too long\)"),
+        ("x" * 300, r"x+: cannot be read \(file name too long\)"),
     ],
 )
 def test_a_missing_data_set_is_refused(data: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

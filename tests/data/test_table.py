@@ -94,7 +94,7 @@ def test_rows_have_the_number_of_their_first_line(
         ("a,b\n1," + "x" * 140_000 + "\n", "line 2 has a cell of more than 131,072 characters; shorten it"),
         (b"a,b\n1,\x92\n", "line 2: byte 0x92 at offset 6 is not UTF-8; save the file as UTF-8"),
         (b"\xef\xbb\xbfa,b\n1,\x93\n", "line 2: byte 0x93 at offset 9 is not UTF-8"),
-        (gzip.compress(b"a,b\n1,2\n")[:-9], r"is damaged \(Compressed file ended .*; compress it again"),
+        (gzip.compress(b"a,b\n1,2\n")[:-9], "is truncated; compress it again"),
     ],
 )
 def test_an_invalid_table_is_refused_with_the_reason(text: str | bytes, reason: str, tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ def test_a_byte_order_mark_names_the_encoding(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "long.csv").write_text("x,y\n")
-    os.truncate(tmp_path / "long.csv", 5 << 30)  # without blocks on the disk
+    os.truncate(tmp_path / "long.csv", 2 << 30)  # without blocks on the disk
     reasons = {
         "none.csv": "no such file; check the path", "": r"cannot be read \(is a directory\)",
-        "long.csv": "5,368,709,120 bytes, more than the 1,073,741,824 .*; use a part",
+        "long.csv": "is longer than 1,073,741,824 bytes; use a part",
     }  # fmt: skip
     for name, reason in reasons.items():
         with pytest.raises(InputError, match=reason):
@@ -187,8 +187,8 @@ def test_a_column_is_numeric_if_most_of_its_cells_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "what"),
-    [*((cell, "is not a number") for cell in ("inf", "-Infinity", "1_0", "\u0661", "1e1_0", "1.234,5", "x")),
-     *((cell, "is too large") for cell in ("1e31", "1e400", "-1e308"))],
+    [*((cell, "is not a number") for cell in ("inf", "-Infinity", "1_0", "\u0661", "1e1_0", "1.234,5", "1e400", "x")),
+     *((cell, "is too large") for cell in ("1e31", "-1e308"))],
 )  # fmt: skip
 def test_a_cell_that_is_no_number_is_named(cell: str, what: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"line 5: column 'x': '{cell}' {what}; fix the cell, or pass --categorical x"):

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.folder_samples import DecodeSettings
+from dlnotes_cli.data.folder import DecodeSettings
 from dlnotes_cli.inference.inspected_network import InspectedNetwork
 from dlnotes_cli.inference.inspection import open_network, read_batches
 from dlnotes_cli.shell.errors import InputError

@@ -125,7 +125,7 @@ def test_unreadable_images_are_refused_or_skipped(dlnotes: Command, tmp_path: Pa
     ("arguments", "message"),
     [
         ("t.csv", "t.csv is a table, but only images can be augmented; give a named set or a folder of images"),
-        ("--augment crop:8", "--augment: 'crop:8' needs a number from 1 to 7, in whole pixels; write crop:4"),
+        ("--augment crop:8", "--augment: 'crop:8' needs a whole number from 1 to 7; write crop:4"),
         ("--augment cutmx:1", "--augment: unknown operation 'cutmx'; did you mean 'cutmix'?"),
         ("--out no/a.png", "--out: "),
         ("images --numbers --size 64", "--numbers: 64x64 pixels are too many to read; at most 32; pass --size 28"),

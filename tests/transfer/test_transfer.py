@@ -18,7 +18,7 @@ from builders import Command, assert_same_run, make_images, serving, stopped_aft
 from PIL import Image
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.folder_samples import FeatureExtractor, _Request
+from dlnotes_cli.data.folder import FeatureExtractor, _FolderReader
 from dlnotes_cli.networks import backbones
 from dlnotes_cli.networks.backbones import (
     BackboneConfig,
@@ -468,7 +468,7 @@ def test_a_run_stopped_by_a_signal_keeps_the_features_computed_so_far(
     tmp_path: Path, dlnotes: Command, cache: Path, extracted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = make_images(tmp_path / "images", count=40)
-    chunk_samples = _Request._samples
+    chunk_samples = _FolderReader._samples
 
     def then_signal(*arguments: Any) -> Any:
         rows = chunk_samples(*arguments)
@@ -476,12 +476,12 @@ def test_a_run_stopped_by_a_signal_keeps_the_features_computed_so_far(
             os.kill(os.getpid(), signal.SIGINT)
         return rows
 
-    monkeypatch.setattr(_Request, "_samples", then_signal)
+    monkeypatch.setattr(_FolderReader, "_samples", then_signal)
     stopped = dlnotes(*words(data, tmp_path / "run"))
     assert stopped.code == 130
     what = f"the features computed so far are cached; continue with --resume {tmp_path / 'run'}"
     assert stopped.err == f"dlnotes: error: interrupted: {what}\n"
-    monkeypatch.setattr(_Request, "_samples", chunk_samples)
+    monkeypatch.setattr(_FolderReader, "_samples", chunk_samples)
     resumed = dlnotes("transfer", "--resume", tmp_path / "run", "-q")
     assert resumed.code == 0, resumed.err
     assert len(extracted) == 120

@@ -18,12 +18,10 @@ from dlnotes_cli.seeding import derived_seed
 
 _FAIR = 0.5  # probability of a coin
 _STREAM = 0x6D6978  # separates these draws from those of the augmentation of single images
-_APPLY: dict[str, Callable[[Tensor, float, Draws], Tensor]] = {
-    "vflip": T.vflip, "shift": T.shift, "crop": T.crop, "rotate": T.rotate, "perspective": T.perspective,
-    "color": T.color, "blur": T.blur, "erase": T.erase, "trivial": policies.trivial,
-}  # fmt: skip
-_APPLY_PAIR: dict[str, Callable[[Tensor, float, float, Draws], Tensor]] = {  # of those with two numbers
-    "scale": T.scale, "resized-crop": T.resized_crop, "rand": policies.rand,
+_APPLY: dict[str, Callable[..., Tensor]] = {  # of samples, the numbers of the operation, and draws
+    "vflip": T.vflip, "shift": T.shift, "crop": T.crop, "rotate": T.rotate, "scale": T.scale,
+    "resized-crop": T.resized_crop, "perspective": T.perspective, "color": T.color, "blur": T.blur, "erase": T.erase,
+    "trivial": policies.trivial, "rand": policies.rand,
 }  # fmt: skip
 
 
@@ -45,10 +43,8 @@ class Augmenter:
             draws = Draws(indices, derived_seed(self._seed, epoch, position))
             if operation.name == "flip":
                 samples = T.flip(samples, self._is_flipped(indices, epoch, position))
-            elif operation.name in _APPLY:
-                samples = _APPLY[operation.name](samples, operation.amount, draws)
             else:
-                samples = _APPLY_PAIR[operation.name](samples, operation.amount, operation.second, draws)
+                samples = _APPLY[operation.name](samples, *operation.numbers, draws)
         return samples
 
     def _is_flipped(self, indices: Tensor, epoch: int, position: int) -> Tensor:

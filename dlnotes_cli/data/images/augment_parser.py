@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 
@@ -17,41 +18,39 @@ class Operation:
     amount: float = 0.0
     second: float = 0.0
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """As many as the operation has."""
+        return (self.amount, self.second)[: len(_OPERATIONS[self.name].ranges)]
+
     def __str__(self) -> str:
-        described = _OPERATIONS[self.name]
-        numbers = (self.amount, self.second)[: len(described.ranges)]
-        return f"{self.name}:{described.between.join(f'{number:g}' for number in numbers)}" if numbers else self.name
+        numbers = _OPERATIONS[self.name].between.join(f"{number:g}" for number in self.numbers)
+        return f"{self.name}:{numbers}" if numbers else self.name
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    """The numbers of an operation: the range of each, what is between two, an example, and what an error asks for.
+class _Numbers(NamedTuple):
+    """The numbers of an operation; a range that ends with None ends at the image's side minus 1 pixel."""
 
-    A range that ends with None ends at the image's side minus 1 pixel.
-    """
-
-    ranges: tuple[tuple[float, float | None], ...]
-    example: tuple[float, ...]
-    wanted: str = "a number from {0}"
-    between: str = ""
+    ranges: tuple[tuple[float, float | None], ...] = ()
+    example: tuple[float, ...] = ()
+    between: str = ""  # two numbers; "-" for an interval, whose lower end is first
     is_whole: bool = False
 
 
-_PIXELS, _INTERVAL = "a number from {0}, in whole pixels", "two numbers from {0}, the lower first"
 _OPERATIONS = {
-    "flip": _Numbers((), ()),
-    "vflip": _Numbers((), ()),
-    "shift": _Numbers(((1, None),), (2,), _PIXELS, is_whole=True),
-    "crop": _Numbers(((1, None),), (4,), _PIXELS, is_whole=True),
+    "flip": _Numbers(),
+    "vflip": _Numbers(),
+    "shift": _Numbers(((1, None),), (2,), is_whole=True),  # pixels
+    "crop": _Numbers(((1, None),), (4,), is_whole=True),
     "rotate": _Numbers(((0, 180),), (10,)),
-    "scale": _Numbers(((0.1, 10), (0.1, 10)), (0.8, 1.2), _INTERVAL, "-"),
-    "resized-crop": _Numbers(((0.01, 1), (0.01, 1)), (0.5, 1), _INTERVAL, "-"),
+    "scale": _Numbers(((0.1, 10), (0.1, 10)), (0.8, 1.2), "-"),
+    "resized-crop": _Numbers(((0.01, 1), (0.01, 1)), (0.5, 1), "-"),
     "perspective": _Numbers(((0, 0.6),), (0.4,)),  # beyond 2/3 the corners could lie inside the other three
     "color": _Numbers(((0, 1),), (0.2,)),
     "blur": _Numbers(((0, 1),), (0.5,)),
     "erase": _Numbers(((0, 1),), (0.25,)),
-    "trivial": _Numbers((), ()),
-    "rand": _Numbers(((1, 10), (0, 30)), (2, 9), "whole numbers from {0} and from {1}", ":", is_whole=True),
+    "trivial": _Numbers(),
+    "rand": _Numbers(((1, 10), (0, 30)), (2, 9), ":", is_whole=True),
     "mixup": _Numbers(((0.01, 100),), (0.2,)),
     "cutmix": _Numbers(((0.01, 100),), (1,)),
 }
@@ -108,28 +107,27 @@ def _operation(text: str, side: int) -> Operation:
         raise InputError("--augment", f"preset '{name}' cannot be combined", fix)
     if name not in _OPERATIONS:
         raise unknown_choice("--augment", name, (*PRESETS, *_OPERATIONS), kind="operation")
-    numbers = _OPERATIONS[name]
-    ranges = [(low, side - 1 if high is None else high) for low, high in numbers.ranges]
+    described = _OPERATIONS[name]
+    ranges = [(low, side - 1 if high is None else high) for low, high in described.ranges]
     if not ranges and digits:
         raise InputError("--augment", f"'{name}' has no amount", f"write {name}")
     if any(low > high for low, high in ranges):
         raise InputError("--augment", f"'{name}' cannot move images that are one pixel wide or high", f"drop {name}")
-    values = _values(digits, numbers)
+    try:
+        values = [*map(float, digits.split(described.between, 1) if described.between else [digits] * len(ranges))]
+    except ValueError:
+        values = []
     is_inside = len(values) == len(ranges) and all(
-        low <= value <= high and (value == int(value) or not numbers.is_whole)
+        low <= value <= high and (value == int(value) or not described.is_whole)
         for value, (low, high) in zip(values, ranges, strict=True)
     )
-    if not is_inside or (numbers.wanted == _INTERVAL and values[0] > values[1]):
-        wanted = numbers.wanted.format(*(f"{low:g} to {high:g}" for low, high in ranges))
-        example = Operation(name, *(min(value, high) for value, (_, high) in zip(numbers.example, ranges, strict=True)))
-        raise InputError("--augment", f"'{text}' needs {wanted}", f"write {example}")
+    if not is_inside or (described.between == "-" and values[0] > values[1]):
+        kind = "whole number" if described.is_whole else "number"
+        wanted = f"{kind}s" if len(ranges) > 1 else f"a {kind}"
+        wanted += " from " + " and from ".join(f"{low:g} to {high:g}" for low, high in ranges)
+        wanted += ", the lower first" if described.between == "-" else ""
+        highest = [high for _, high in ranges]
+        raise InputError(
+            "--augment", f"'{text}' needs {wanted}", f"write {Operation(name, *map(min, described.example, highest))}"
+        )
     return Operation(name, *values)
-
-
-def _values(digits: str, numbers: _Numbers) -> list[float]:
-    """The numbers in a text; empty if a part of it is not a number."""
-    parts = digits.split(numbers.between, 1) if numbers.between else [digits] * len(numbers.ranges)
-    try:
-        return [float(part) for part in parts]
-    except ValueError:
-        return []

@@ -1,16 +1,13 @@
 """Decode image files into uint8 arrays of one shape; the only module that calls `Image.open`."""
 
 import math
-import re
 import struct
 import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -25,7 +22,7 @@ from dlnotes_cli.shell.errors import DlnotesError, InputError, unreadable
 if TYPE_CHECKING:
     from dlnotes_cli.data.preprocessing import ImageShape
 
-DECODER = f"2 with Pillow {PIL.__version__}"  # raise the number with every change of the decoded pixels
+DECODER = f"3 with Pillow {PIL.__version__}"  # raise the number with every change of the decoded pixels
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _DAMAGE = (  # what Pillow raises on truncated or inconsistent files
@@ -34,8 +31,7 @@ _DAMAGE = (  # what Pillow raises on truncated or inconsistent files
 )  # fmt: skip
 _SIXTEEN_BIT = 257  # 65535 / 255
 _ORIENTATION = 0x0112  # EXIF tag
-_IGNORE_PILLOW = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)  # a filter of `warnings`
-_SIDEWAYS = range(5, 9)  # orientations that swap width and height
+SIDEWAYS = range(5, 9)  # orientations that swap width and height
 
 Decoded = TypeVar("Decoded")
 
@@ -45,36 +41,30 @@ class PixelRangeError(ValueError):
 
 
 class _PillowSettings:
-    """A reentrant context in which Pillow has no pixel limit of its own and prints no warnings.
+    """A reentrant context in which Pillow has no pixel limit of its own, as `open_image` checks that of the command.
 
-    `open_image` checks its own limit before any pixel is decoded, and damage is reported as an error. Pillow's limit
-    and Python's warning filters belong to the whole process, so the first thread that enters changes them and the last
-    that leaves restores them. Enter once around a thread pool: nested entries only count. `warnings.catch_warnings`
-    would cost 20 us per image, and drop filters that other threads add meanwhile.
+    The limit belongs to the whole process: the first thread that enters removes it, the last that leaves restores it.
+    Pillow's warnings are ignored, as damage is reported as an error.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._entries = 0
-        self._pixel_limit: int | None = None
+        self._lock, self._entries, self._limit = threading.Lock(), 0, Image.MAX_IMAGE_PIXELS
 
     def __enter__(self) -> None:
         with self._lock:
+            if not self._entries:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
             self._entries += 1
-            if self._entries == 1:
-                self._pixel_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-                warnings.filters.insert(0, _IGNORE_PILLOW)  # type: ignore[attr-defined]  # a list, as documented
 
     def __exit__(self, *_error: object) -> None:
         with self._lock:
             self._entries -= 1
-            if self._entries == 0:
-                with suppress(ValueError):  # inside another catch_warnings
-                    warnings.filters.remove(_IGNORE_PILLOW)  # type: ignore[attr-defined]
-                Image.MAX_IMAGE_PIXELS = self._pixel_limit
+            if not self._entries:
+                Image.MAX_IMAGE_PIXELS = self._limit
 
 
-pillow_settings = _PillowSettings()
+_pillow_settings = _PillowSettings()
 
 
 @contextmanager
@@ -87,19 +77,14 @@ def open_image(path: Path, max_pixels: int, stream: IO[bytes] | None = None) -> 
     if stream is None:
         check_regular(path)
     try:
-        with pillow_settings, Image.open(stream or path, formats=_FORMATS) as image:
+        with _pillow_settings, Image.open(stream or path, formats=_FORMATS) as image:
             image.filename = ""  # Pillow memory-maps files with a name, which scrambles the pixels of a rotated TIFF
-            _check_size(path, image, max_pixels)
+            if (count := image.width * image.height) > max_pixels:
+                what = f"{image.width}x{image.height} = {count:,} pixels, over {max_pixels:,}"
+                raise InputError(path, what, "raise --max-pixels if you trust it")
             yield image
     except _DAMAGE as error:  # not `image_errors`: a second generator costs 1 us per image
         raise _input_error(path, error) from error
-
-
-def _check_size(path: Path, image: Image.Image, max_pixels: int) -> None:
-    count = image.width * image.height
-    if count > max_pixels:
-        what = f"{image.width}x{image.height} = {count:,} pixels, over {max_pixels:,}"
-        raise InputError(path, what, "raise --max-pixels if you trust it")
 
 
 class ImageHeader(NamedTuple):
@@ -108,6 +93,7 @@ class ImageHeader(NamedTuple):
     width: int
     height: int
     is_gray: bool
+    orientation: int = 1  # of EXIF, 1 to 8, by which the stored pixels are rotated
 
     @property
     def pixels(self) -> int:
@@ -121,21 +107,13 @@ def read_header(path: Path, max_pixels: int) -> ImageHeader:
         return _header(image)
 
 
-def read_orientation(path: Path, max_pixels: int) -> tuple[ImageHeader, int]:
-    """The header of an image, and the EXIF orientation, 1 to 8, by which its stored pixels are rotated."""
-    with open_image(path, max_pixels) as image:
-        orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
-        return _header(image), orientation if orientation in range(1, 9) else 1
-
-
 def decode_image(path: Path, shape: "ImageShape", max_pixels: int) -> NDArray[np.uint8]:
     """Decode one image to uint8 (C, H, W).
 
     Rotates by the EXIF orientation, composites transparency over white and reduces 16 bits to 8. Raises InputError as
     `open_image`.
     """
-    with open_image(path, max_pixels) as image:
-        return _pixels(image, shape)
+    return decode_stream(path, None, shape, max_pixels)[0]
 
 
 def decode_memory(name: str, image: "Image.Image | NDArray[Any]", shape: "ImageShape") -> NDArray[np.uint8]:
@@ -155,19 +133,18 @@ def decode_memory(name: str, image: "Image.Image | NDArray[Any]", shape: "ImageS
             have = f"an array of {array.dtype} with shape {array.shape}"
             raise InputError(name, f"is {have}", "give uint8 of shape (H, W), (H, W, 3) or (H, W, 4)")
         image = Image.fromarray(array)
-    with pillow_settings, image_errors(Path(name)):
+    with image_errors(Path(name)):
         return _pixels(image.copy(), shape)  # the caller's image stays unchanged
 
 
 def decode_stream(
-    path: Path, stream: IO[bytes], shape: "ImageShape", max_pixels: int
+    path: Path, stream: IO[bytes] | None, shape: "ImageShape", max_pixels: int
 ) -> tuple[NDArray[np.uint8], ImageHeader]:
-    """Decode pixels and header from a file's content in `stream`; `path` only names the file in errors."""
+    """Decode pixels and header of a file; `stream` has its content if already read."""
     with open_image(path, max_pixels, stream) as image:
+        if image.format == "PNG":
+            image.load()  # first, as reading EXIF changes how Pillow loads a PNG
         header = _header(image)
-        if image.format != "PNG":
-            return _pixels(image, shape), header
-    with open_image(path, max_pixels, stream) as image:  # again, as reading EXIF first changes how Pillow loads a PNG
         return _pixels(image, shape), header
 
 
@@ -175,16 +152,22 @@ def decode_all(
     paths: Sequence[Path], decode: Callable[[Path], Decoded], *, threads: int, skip_bad: bool
 ) -> list[Decoded | DlnotesError]:
     """Decode files in threads, in order. A bad file raises its InputError; with `skip_bad` the list holds the error."""
-    attempt: Callable[[Path], Decoded | DlnotesError] = partial(_decode_or_error, decode) if skip_bad else decode
-    with pillow_settings, ThreadPoolExecutor(max_workers=threads) as pool:
+
+    def attempt(path: Path) -> Decoded | DlnotesError:
+        try:
+            return decode(path)
+        except InputError as error:
+            if not skip_bad:
+                raise
+            return error
+
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         return list(pool.map(attempt, paths))
 
 
-@dataclass(frozen=True)
-class DecodedChunk(Generic[Decoded]):
+class DecodedChunk(NamedTuple, Generic[Decoded]):
     """Some files that were decoded together: images and errors by the position of the file in the whole list."""
 
-    positions: range
     images: dict[int, Decoded]
     errors: dict[int, DlnotesError]
 
@@ -197,18 +180,15 @@ def decode_chunks(
     A bad file raises its InputError. With `skip_bad` it is in the errors of its chunk; an InputError that names the
     option or argument `where` is raised at the end if no file could be read.
     """
-    is_any_read = False
-    first: DlnotesError | None = None
+    all_errors: dict[int, DlnotesError] = {}
     for start in range(0, len(paths), size):
-        chunk = paths[start : start + size]
-        decoded = dict(enumerate(decode_all(chunk, decode, threads=threads, skip_bad=skip_bad), start))
-        errors = {i: image for i, image in decoded.items() if isinstance(image, DlnotesError)}
-        images = {i: image for i, image in decoded.items() if not isinstance(image, DlnotesError)}
-        is_any_read = is_any_read or bool(images)
-        first = first or next(iter(errors.values()), None)
-        yield DecodedChunk(range(start, start + len(chunk)), images, errors)
-    if first is not None and not is_any_read:
-        raise none_readable(where, len(paths), first.fault)
+        decoded = decode_all(paths[start : start + size], decode, threads=threads, skip_bad=skip_bad)
+        errors = {i: image for i, image in enumerate(decoded, start) if isinstance(image, DlnotesError)}
+        images = {i: image for i, image in enumerate(decoded, start) if not isinstance(image, DlnotesError)}
+        all_errors |= errors
+        yield DecodedChunk(images, errors)
+    if all_errors and len(all_errors) == len(paths):
+        raise none_readable(where, len(paths), all_errors[0].fault)
 
 
 def none_readable(where: str, count: int, first_fault: str) -> InputError:
@@ -216,18 +196,12 @@ def none_readable(where: str, count: int, first_fault: str) -> InputError:
     return InputError(where, f"none of {count} inputs could be read ({first_fault})", "check the files")
 
 
-def _decode_or_error(decode: Callable[[Path], Decoded], path: Path) -> Decoded | DlnotesError:
-    try:
-        return decode(path)
-    except InputError as error:
-        return error
-
-
 def _header(image: Image.Image) -> ImageHeader:
     exif = Image.Image.getexif(image)  # PngImageFile.getexif would decode the pixels too
-    is_sideways = exif.get(_ORIENTATION, 1) in _SIDEWAYS and image.format != "TIFF"  # Pillow rotates TIFF itself
+    orientation = exif.get(_ORIENTATION, 1) if exif.get(_ORIENTATION, 1) in range(1, 9) else 1
+    is_sideways = orientation in SIDEWAYS and image.format != "TIFF"  # Pillow rotates TIFF itself
     width, height = image.size[::-1] if is_sideways else image.size
-    return ImageHeader(width, height, image.mode in GRAY_MODES)
+    return ImageHeader(width, height, image.mode in GRAY_MODES, orientation)
 
 
 def _pixels(image: Image.Image, shape: "ImageShape") -> NDArray[np.uint8]:
@@ -287,16 +261,8 @@ def _resized(image: Image.Image, shape: "ImageShape") -> Image.Image:
     if shape.resize == "crop":
         return ImageOps.fit(image, size, method, bleed=(1 - shape.crop_pct) / 2)
     if shape.resize == "letterbox":
-        return _letterboxed(image, size, method)
+        return ImageOps.pad(image, size, method)
     return image.resize(size, method, reducing_gap=2.0)
-
-
-def _letterboxed(image: Image.Image, size: tuple[int, int], method: Image.Resampling) -> Image.Image:
-    scale = min(size[0] / image.width, size[1] / image.height)
-    width, height = (max(1, round(side * scale)) for side in image.size)  # at least one pixel of a very thin image
-    framed = Image.new(image.mode, size)
-    framed.paste(image.resize((width, height), method), ((size[0] - width) // 2, (size[1] - height) // 2))
-    return framed
 
 
 @contextmanager

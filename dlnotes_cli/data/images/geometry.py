@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.images.decode import decode_image, read_orientation
+from dlnotes_cli.data.images.decode import SIDEWAYS, decode_stream
 from dlnotes_cli.data.preprocessing import ImageShape
 
-_SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 Region = tuple[float, float, float, float]  # x0, y0, x1, y1
 Coordinates = NDArray[np.float64]  # (N, 2): x, y
 
@@ -35,14 +34,13 @@ class Geometry:
     @property
     def stored(self) -> tuple[int, int]:
         """Width and height of the stored image."""
-        return self.upright[::-1] if self.orientation in _SIDEWAYS else self.upright
+        return self.upright[::-1] if self.orientation in SIDEWAYS else self.upright
 
     def to_upright(self, points: Coordinates) -> Coordinates:
         """Points (N, 2) of the network's input in the upright image."""
         x0, y0, x1, y1 = self.region
         scale = np.array([(x1 - x0) / self.input[0], (y1 - y0) / self.input[1]])
-        upright: Coordinates = points * scale + np.array([x0, y0])
-        return upright
+        return np.asarray(points * scale + np.array([x0, y0]))
 
     def to_stored(self, points: Coordinates) -> Coordinates:
         """Points (N, 2) of the network's input in the stored image."""
@@ -57,18 +55,17 @@ class Geometry:
 
     def box_in_upright(self, box: Region) -> Region:
         """A box of the network's input in the upright image, clipped to it."""
-        return _clipped(self.to_upright(_corners(box)), self.upright)
+        return _clipped(self.to_upright(np.reshape(box, (2, 2))), self.upright)
 
     def box_in_stored(self, box: Region) -> Region:
         """A box of the network's input in the stored image, clipped to it."""
-        return _clipped(self.to_stored(_corners(box)), self.stored)
+        return _clipped(self.to_stored(np.reshape(box, (2, 2))), self.stored)
 
 
 def decode_placed(path: Path, shape: ImageShape, max_pixels: int) -> tuple[NDArray[np.uint8], Geometry]:
     """Pixels (C, H, W) as `decode_image` returns them, and their place in the file. Raises InputError as it does."""
-    header, orientation = read_orientation(path, max_pixels)
-    pixels = decode_image(path, shape, max_pixels)
-    return pixels, Geometry.of_file((header.width, header.height), orientation, shape)
+    pixels, header = decode_stream(path, None, shape, max_pixels)
+    return pixels, Geometry.of_file((header.width, header.height), header.orientation, shape)
 
 
 def _region(upright: tuple[int, int], shape: ImageShape) -> Region:
@@ -79,23 +76,13 @@ def _region(upright: tuple[int, int], shape: ImageShape) -> Region:
     if shape.resize == "letterbox":
         scale = min(shape.width / width, shape.height / height)
         inner = [max(1, round(side * scale)) for side in upright]
-        outer = (shape.width, shape.height)
-        margins = [(size - side) // 2 for size, side in zip(outer, inner, strict=True)]
         step_x, step_y = width / inner[0], height / inner[1]
-        x0, y0 = -margins[0] * step_x, -margins[1] * step_y
-        return x0, y0, x0 + outer[0] * step_x, y0 + outer[1] * step_y
-    kept_width, kept_height = width * shape.crop_pct, height * shape.crop_pct
-    ratio = shape.width / shape.height
-    if kept_width / kept_height >= ratio:
-        kept_width = kept_height * ratio
-    else:
-        kept_height = kept_width / ratio
+        x0, y0 = -round((shape.width - inner[0]) / 2) * step_x, -round((shape.height - inner[1]) / 2) * step_y
+        return x0, y0, x0 + shape.width * step_x, y0 + shape.height * step_y
+    kept_height = shape.crop_pct * min(height, width * shape.height / shape.width)
+    kept_width = kept_height * shape.width / shape.height
     left, top = (width - kept_width) / 2, (height - kept_height) / 2
     return left, top, left + kept_width, top + kept_height
-
-
-def _corners(box: Region) -> Coordinates:
-    return np.array([box[:2], box[2:]], np.float64)
 
 
 def _clipped(corners: Coordinates, size: tuple[int, int]) -> Region:

@@ -1,7 +1,7 @@
 """TrivialAugment and RandAugment: each image is changed by operations of its own, drawn from fourteen.
 
-Operations run in families, and no image is handled alone: on a CPU each family runs on its images, elsewhere on the
-whole batch, of which each image takes the result of its own, so that nothing waits for the device.
+Operations run in families on the whole batch, of which each image takes the result of its own, so that nothing waits
+for the device.
 """
 
 from collections.abc import Callable
@@ -36,25 +36,23 @@ _WIDE = _Space(0.99, (0.0, 32.0), 135.0, 0.99, 6)  # Müller and Hutter 2021, ar
 _RAND = _Space(0.3, (150 / 331, 0.0), 30.0, 0.9, 4)  # Cubuk et al. 2020, arXiv:1909.13719
 
 
-def trivial(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
+def trivial(samples: Tensor, draws: Draws) -> Tensor:
     """Change each image by one operation with a random magnitude; uint8."""
     operations = (draws.uniform() * len(OPERATIONS)).long()
     bins = (draws.uniform() * (LARGEST_BIN + 1)).floor()
-    return _changed(samples, operations, bins, _WIDE, draws)
+    return apply_operations(
+        samples, operations, magnitudes(operations, bins, samples.shape[2:], _WIDE, draws.uniform())
+    )
 
 
 def rand(samples: Tensor, count: float, magnitude: float, draws: Draws) -> Tensor:
     """Change each image by `count` operations in turn, all with one magnitude from 0 to 30; uint8."""
     for _ in range(int(count)):
         operations = (draws.uniform() * len(OPERATIONS)).long()
-        samples = _changed(samples, operations, torch.full_like(draws.uniform(), magnitude), _RAND, draws)
+        bins = torch.full_like(operations, int(magnitude))
+        amounts = magnitudes(operations, bins, samples.shape[2:], _RAND, draws.uniform())
+        samples = apply_operations(samples, operations, amounts)
     return samples
-
-
-def _changed(samples: Tensor, operations: Tensor, bins: Tensor, space: _Space, draws: Draws) -> Tensor:
-    return apply_operations(
-        samples, operations, magnitudes(operations, bins, samples.shape[2:], space, draws.uniform())
-    )
 
 
 def magnitudes(operations: Tensor, bins: Tensor, size: torch.Size, space: _Space, coin: Tensor) -> Tensor:
@@ -86,21 +84,11 @@ def apply_operations(samples: Tensor, operations: Tensor, amounts: Tensor) -> Te
     """
     x = samples.float().round()
     operations, amounts = operations.view(-1, 1, 1, 1), amounts.view(-1, 1, 1, 1)
-    result = x.clone()
-    for which, change in _FAMILIES:
-        chosen = (operations >= which.start) & (operations < which.stop)
-        if _has_values_on_host(x):
-            rows = chosen.flatten().nonzero().flatten()
-            if len(rows):
-                result[rows] = change(x[rows], operations[rows], amounts[rows])
-        else:
-            result = torch.where(chosen, change(x, operations, amounts), result)
+    result = x
+    for (first, last), change in _FAMILIES.items():
+        chosen = (operations >= OPERATIONS.index(first)) & (operations <= OPERATIONS.index(last))
+        result = torch.where(chosen, change(x, operations, amounts), result)
     return result.to(torch.uint8)
-
-
-def _has_values_on_host(x: Tensor) -> bool:
-    """Whether the host knows at no cost which images an operation changes, so that only these are computed."""
-    return x.device.type == "cpu"
 
 
 def _moved(x: Tensor, operations: Tensor, amounts: Tensor) -> Tensor:
@@ -168,15 +156,11 @@ def _equalized(x: Tensor, _operations: Tensor, _amounts: Tensor) -> Tensor:
     return torch.where(step[..., None] > 0, equalized, x)
 
 
-def _positions(first: str, last: str) -> range:
-    return range(OPERATIONS.index(first), OPERATIONS.index(last) + 1)
-
-
-_FAMILIES: tuple[tuple[range, Callable[[Tensor, Tensor, Tensor], Tensor]], ...] = (
-    (_positions("shear-x", "rotate"), _moved),
-    (_positions("brightness", "sharpness"), _blended),
-    (_positions("posterize", "posterize"), _posterized),
-    (_positions("solarize", "solarize"), _solarized),
-    (_positions("auto-contrast", "auto-contrast"), _stretched),
-    (_positions("equalize", "equalize"), _equalized),
-)
+_FAMILIES: dict[tuple[str, str], Callable[[Tensor, Tensor, Tensor], Tensor]] = {  # by the first and last operation
+    ("shear-x", "rotate"): _moved,
+    ("brightness", "sharpness"): _blended,
+    ("posterize", "posterize"): _posterized,
+    ("solarize", "solarize"): _solarized,
+    ("auto-contrast", "auto-contrast"): _stretched,
+    ("equalize", "equalize"): _equalized,
+}

@@ -49,26 +49,14 @@ def _shifted(z: Tensor, bits: int) -> Tensor:
 # --- flips and crops -------------------------------------------------------------------------------------------------
 
 
-def flip(samples: Tensor, mirrored: Tensor) -> Tensor:
-    """Flip the images in `mirrored` (N,) left to right."""
-    return _flipped(samples, 3, mirrored)
-
-
-def vflip(samples: Tensor, _amount: float, draws: Draws) -> Tensor:
-    """Flip each image upside down with probability 0.5."""
-    return _flipped(samples, 2, draws.uniform() < _FAIR)
-
-
-def _flipped(samples: Tensor, axis: int, mirrored: Tensor) -> Tensor:
-    if samples.device.type != "cpu":
-        return chosen_flips(samples, mirrored, axis)
-    both = torch.cat([samples, samples.flip(axis)])  # copying whole images is five times as fast as indexing pixels
-    return both.index_select(0, torch.arange(len(samples), device=samples.device) + len(samples) * mirrored)
-
-
-def chosen_flips(samples: Tensor, mirrored: Tensor, axis: int = 3) -> Tensor:
-    """Images of which those in `mirrored` (N,) are flipped, in the memory format of the samples."""
+def flip(samples: Tensor, mirrored: Tensor, axis: int = 3) -> Tensor:
+    """Flip the images in `mirrored` (N,) left to right, or along another axis; they keep their memory format."""
     return torch.where(mirrored.view(-1, 1, 1, 1), samples.flip(axis), samples)
+
+
+def vflip(samples: Tensor, draws: Draws) -> Tensor:
+    """Flip each image upside down with probability 0.5."""
+    return flip(samples, draws.uniform() < _FAIR, axis=2)
 
 
 def shift(samples: Tensor, amount: float, draws: Draws) -> Tensor:
@@ -79,10 +67,7 @@ def shift(samples: Tensor, amount: float, draws: Draws) -> Tensor:
 
 def crop(samples: Tensor, amount: float, draws: Draws) -> Tensor:
     """Shift each image by up to `amount` whole pixels in each direction, with reflection padding."""
-    reach = int(amount)
-    if samples.device.type != "cpu":
-        return _random_crops(reflected(samples, reach), reach, draws)
-    return _random_crops(F.pad(samples, (reach, reach, reach, reach), mode="reflect"), reach, draws)
+    return _random_crops(reflected(samples, int(amount)), int(amount), draws)
 
 
 def reflected(samples: Tensor, reach: int) -> Tensor:
@@ -101,26 +86,7 @@ def _random_crops(padded: Tensor, reach: int, draws: Draws) -> Tensor:
 
 
 def crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crop each image (N, C, ., .) to `size` (H, W); `down` and `right` are its offsets, int64 (N,).
-
-    On a CPU, rows are gathered whole, and images with the same column offset are cropped together: copying contiguous
-    memory is several times as fast as indexing pixels.
-    """
-    if padded.device.type != "cpu":
-        return gathered_crops(padded, down, right, size)
-    channels, padded_height, padded_width = padded.shape[1:]
-    order = right.argsort(stable=True)
-    rows, planes = (torch.arange(n, device=padded.device) for n in (size[0], channels))
-    first = (order[:, None] * channels + planes) * padded_height + down[order, None]  # (N, C)
-    rows_of_images = padded.reshape(-1, padded_width).index_select(0, (first[..., None] + rows).flatten())
-    starts = right.bincount(minlength=padded_width - size[1] + 1).tolist()
-    groups = rows_of_images.view(-1, channels, size[0], padded_width).split(starts)
-    cropped = torch.cat([group[..., start : start + size[1]] for start, group in enumerate(groups)])
-    return cropped.index_select(0, order.argsort())
-
-
-def gathered_crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
-    """As `crops`, by pixel, for which the host need not know the offsets; in the channels-last memory format."""
+    """Crop each image (N, C, ., .) to `size` (H, W) at offsets (N,); in the channels-last memory format."""
     image, rows, columns = (torch.arange(n, device=padded.device) for n in (len(padded), *size))
     rows, columns = down[:, None] + rows, right[:, None] + columns
     pixels = padded.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
@@ -130,16 +96,16 @@ def gathered_crops(padded: Tensor, down: Tensor, right: Tensor, size: tuple[int,
 # --- with bilinear interpolation -------------------------------------------------------------------------------------
 
 
-def affine(samples: Tensor, x_row: tuple[Tensor, ...], y_row: tuple[Tensor, ...]) -> Tensor:
+def affine(samples: Tensor, x_row: tuple[Tensor, ...], y_row: tuple[Tensor, ...], padding: str = "zeros") -> Tensor:
     """Images (N, C, H, W) whose pixel at (x, y) from the center comes from a x + b y + c, and likewise in y; float32.
 
-    A row is (a, b, c), each (N,), in pixels. Outside of the image is black.
+    A row is (a, b, c), each (N,), in pixels. Outside of the image is black, or with "border" its outermost pixel.
     """
     height, width = samples.shape[2:]
     (a, b, c), (d, e, f) = x_row, y_row
     rows = [a, b * (height / width), c * (2 / width), d * (width / height), e, f * (2 / height)]
     grid = F.affine_grid(torch.stack(rows, dim=1).view(-1, 2, 3), list(samples.shape), align_corners=False)
-    return F.grid_sample(samples.float(), grid, align_corners=False)
+    return F.grid_sample(samples.float(), grid, padding_mode=padding, align_corners=False)
 
 
 def rotate(samples: Tensor, amount: float, draws: Draws) -> Tensor:
@@ -189,11 +155,9 @@ def in_perspective(samples: Tensor, corners: Corners) -> Tensor:
     d, e, f = y1 - y0 + g * y1, y3 - y0 + h * y3, y0
     u_row, v_row = (e - f * h, c * h - b, b * f - c * e), (f * g - d, a - c * g, c * d - a * f)
     w_row = (d * h - e * g, b * g - a * h, a * e - b * d)
-    x = _centers(width, samples).view(1, 1, -1)
-    y = _centers(height, samples).view(1, -1, 1)
-    u, v, w = (
-        i.view(-1, 1, 1) * x + j.view(-1, 1, 1) * y + k.view(-1, 1, 1) for i, j, k in (u_row, v_row, w_row)
-    )  # (N, H, W)
+    x, y = (torch.arange(side, device=samples.device, dtype=torch.float32) + 0.5 for side in (width, height))
+    rows = ([value.view(-1, 1, 1) for value in row] for row in (u_row, v_row, w_row))
+    u, v, w = (i * x + j * y[:, None] + k for i, j, k in rows)  # (N, H, W)
     grid = torch.stack([2 * u / w - 1, 2 * v / w - 1], dim=-1)
     return F.grid_sample(samples.float(), grid, align_corners=False)
 
@@ -209,7 +173,7 @@ def boxes(size: torch.Size, low: float, high: float, draws: Draws) -> tuple[Tens
     Their areas are uniform from `low` to `high` of that of the image, their aspect ratios from 3/4 to 4/3, and their
     sides at most those of the image.
     """
-    area = draws.within(low, high).double() * (size[0] * size[1])
+    area = draws.within(low, high).double() * (size[0] * size[1])  # float32 could round otherwise in another batch
     aspect = draws.within(*_ASPECTS).double().exp()  # of width to height
     height, width = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
     height, width = height.clamp(1, size[0]), width.clamp(1, size[1])
@@ -220,32 +184,15 @@ def boxes(size: torch.Size, low: float, high: float, draws: Draws) -> tuple[Tens
 
 
 def resized_crops(samples: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Boxes of images (N, C, H, W), each (N,) in whole pixels, resized to (H, W); float32.
+    """Boxes of images (N, C, H, W), each (N,) in pixels, resized to (H, W) with bilinear interpolation; float32.
 
-    Positions are clamped to the centers of the box's outer pixels, as where the box is cropped before it is resized.
+    At the edges of a box the pixels next to it count, where there are any.
     """
-    rows, columns = (
-        _resized_positions(side, start, length, samples)
-        for side, start, length in zip(samples.shape[2:], (top, left), (height, width), strict=True)
-    )
-    count, tall, wide = len(samples), *samples.shape[2:]
-    grid = torch.stack(
-        [columns[:, None, :].expand(count, tall, wide), rows[:, :, None].expand(count, tall, wide)], dim=-1
-    )
-    return F.grid_sample(samples.float(), grid.float(), align_corners=False)
-
-
-def _resized_positions(side: int, start: Tensor, length: Tensor, samples: Tensor) -> Tensor:
-    """Where the pixels of a resized row lie in the row that they are taken from, (N, side) from -1 to 1."""
-    start, length = start[:, None].double(), length[:, None].double()
-    position = start + _centers(side, samples).double() * (length / side)
-    position = position.maximum(start + 0.5).minimum(start + length - 0.5)
-    return position * (2 / side) - 1
-
-
-def _centers(count: int, samples: Tensor) -> Tensor:
-    """The centers of the pixels of a row, (count,)."""
-    return torch.arange(count, device=samples.device, dtype=torch.float32) + 0.5
+    tall, wide = samples.shape[2:]
+    zero = torch.zeros_like(width)
+    rows = (width / wide, zero, left + (width - wide) / 2), (zero, height / tall, top + (height - tall) / 2)
+    x_row, y_row = (tuple(value.float() for value in row) for row in rows)
+    return affine(samples, x_row, y_row, "border")
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

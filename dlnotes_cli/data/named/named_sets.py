@@ -1,20 +1,18 @@
 """Locate, download and read the named data sets."""
 
-import gzip
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import LabeledSamples
-from dlnotes_cli.data.named.formats import archive_errors, read_cifar, read_idx, read_idx_set
+from dlnotes_cli.data.named.formats import Samples, read_cifar, read_idx, read_idx_set
 from dlnotes_cli.data.named.published import NAMED, NamedSet
 from dlnotes_cli.data.paths import cache_folder
 from dlnotes_cli.data.walk import find_images
@@ -24,11 +22,9 @@ from dlnotes_cli.shell.errors import InputError, unknown_choice
 _SYSTEM_FOLDER = Path("/usr/share/datasets")
 _DIGITS_FILE = "datasets/data/digits.csv.gz"  # in scikit-learn
 _DIGITS_WHITE = 16  # the largest value in it
-_MOST_SHOWN = 5  # names of a folder's content in an error
 
 
-@dataclass(frozen=True)
-class NamedSetLocation:
+class NamedSetLocation(NamedTuple):
     """Where a set was found: its files, all in `folder`, and the kind of place."""
 
     folder: Path
@@ -62,26 +58,34 @@ def load_named(name: str, *, data_root: Path | None = None, offline: bool = Fals
         _check_root(named_set, data_root, location)
     location = location or _download(named_set, offline=offline)
     output.detail("data", f"{name} is in {location.folder} ({location.found_in})")
-    path, classes = location.folder, named_set.classes
-    checksums: list[str] = []
-    published = [file.content_sha256 for file in named_set.files]
+    checksums, published = list[str](), list[str]()  # of the files that have published ones
     if not named_set.files:
-        images, labels = _read_digits(location.files[0])
+        samples = _read_digits(location.files[0], named_set)
     elif not named_set.records:
-        (images, labels), checksums = read_idx_set(location.files, named_set)
+        samples, checksums = read_idx_set(location.files, named_set)
+        published = [file.content_sha256 for file in named_set.files]
+    elif len(location.files) > 1:
+        samples = read_cifar(location.folder, named_set)
     else:
-        if len(location.files) == 1:  # the archive; unpacked files have no published checksums
-            path, published = location.files[0], [named_set.files[0].sha256]
-            with archive_errors(path), path.open("rb") as stream:
-                checksums = [hashlib.file_digest(stream, "sha256").hexdigest()]
-        (images, labels), classes = read_cifar(path, named_set)
-    ends = np.cumsum([0, *map(len, labels)]).tolist()
+        path = location.files[0]
+        samples = read_cifar(path, named_set)
+        with path.open("rb") as stream:
+            checksums, published = [hashlib.file_digest(stream, "sha256").hexdigest()], [named_set.files[0].sha256]
+    different = [file for file, *pair in zip(location.files, checksums, published, strict=False) if len({*pair}) > 1]
+    fingerprint = f"named:{name}"
+    if different and location.found_in == "cache":  # which holds only what was downloaded and checked
+        what = f"is not the published file of {name}: its SHA-256 differs"
+        fix = "remove it, so that it is downloaded again, or move your own copy to a folder for --data-root"
+        raise InputError(different[0], what, fix)
+    if different:
+        output.warn(f"{different[0]} differs from the published {name}; used as is")
+        fingerprint += f":{hashlib.sha256(''.join(checksums).encode()).hexdigest()}"
+    ends = np.cumsum([0, *map(len, samples.labels)]).tolist()
     starts = (ends[0], ends[-2], ends[-1]) if len(named_set.counts) > 1 else (0, ends[-1])  # the last file is the test
     splits = {split: np.arange(*pair) for split, pair in zip(named_set.counts, pairwise(starts), strict=True)}
-    return LabeledSamples(
-        name, np.concatenate(images).reshape(-1, *named_set.shape), np.concatenate(labels), classes, splits,
-        fingerprint=_fingerprint(named_set, location, path, checksums, published),
-    )  # fmt: skip
+    images = np.concatenate(samples.images).reshape(-1, *named_set.shape)
+    labels = np.concatenate(samples.labels)
+    return LabeledSamples(name, images, labels, samples.classes, splits, fingerprint=fingerprint)
 
 
 def locate(name: str, data_root: Path | None = None) -> NamedSetLocation | None:
@@ -99,34 +103,28 @@ def locate(name: str, data_root: Path | None = None) -> NamedSetLocation | None:
     named_set = NAMED[name]
     if not named_set.files:
         return _embedded()
-    for found_in, root in _roots(data_root):
+    own = os.environ.get("DLNOTES_DATA")
+    roots = {"--data-root": data_root, "$DLNOTES_DATA": Path(own) if own else None}
+    roots |= {"system": _SYSTEM_FOLDER, "cache": cache_folder()}
+    for found_in, root in roots.items():
+        if root is None:
+            continue
         for folder in (root / name, root / name / named_set.folder, root / named_set.folder, root):
             for names in named_set.copies:
                 files = tuple(folder / file for file in names)
-                if all(map(_is_file, files)) and (folder != root or _belongs_to(named_set, root, files)):
+                if all(map(os.path.isfile, files)) and (folder != root or _belongs_to(named_set, root, files)):
                     return NamedSetLocation(folder, files, found_in)
     return None
 
 
 def list_named(data_root: Path | None = None) -> list[NamedSetInfo]:
     """All named sets and where they were found; reads no samples."""
-    return [_describe(named_set, locate(name, data_root)) for name, named_set in NAMED.items()]
-
-
-def _describe(named_set: NamedSet, location: NamedSetLocation | None) -> NamedSetInfo:
-    found, path = (location.found_in, str(location.folder)) if location else (None, None)
-    size = sum(file.size for file in named_set.files)
-    classes = len(named_set.classes)
-    return NamedSetInfo(named_set.name, found, path, classes, named_set.shape, named_set.counts, size)
-
-
-def _roots(data_root: Path | None) -> Iterator[tuple[str, Path]]:
-    if data_root is not None:
-        yield "--data-root", data_root
-    if own := os.environ.get("DLNOTES_DATA"):
-        yield "$DLNOTES_DATA", Path(own)
-    yield "system", _SYSTEM_FOLDER
-    yield "cache", cache_folder()
+    sets = []
+    for name, one in NAMED.items():
+        location, size = locate(name, data_root), sum(file.size for file in one.files)
+        found, path = (location.found_in, str(location.folder)) if location else (None, None)
+        sets.append(NamedSetInfo(name, found, path, len(one.classes), one.shape, one.counts, size))
+    return sets
 
 
 def _embedded() -> NamedSetLocation:
@@ -138,13 +136,13 @@ def _embedded() -> NamedSetLocation:
 
 
 def _belongs_to(named_set: NamedSet, root: Path, files: tuple[Path, ...]) -> bool:
-    """Whether files in a root itself are those of a set."""
-    if len(files) == 1:  # an archive, whose name no other set has
+    """Whether files in a root itself, whose names other sets may have, too, are those of a set."""
+    if len(files) == 1:  # an archive
         return True
+    published = {file.content_sha256: other.name for other in NAMED.values() for file in other.files[-1:]}
     checksum = None
     with suppress(InputError):
         checksum = read_idx(files[-1])[1]
-    published = {file.content_sha256: other.name for other in NAMED.values() for file in other.files[-1:]}
     is_named_after = root.resolve().name in {named_set.name, named_set.folder}
     return published[checksum] == named_set.name if checksum in published else is_named_after
 
@@ -159,25 +157,12 @@ def _check_root(named_set: NamedSet, root: Path, location: NamedSetLocation | No
     expected = ", ".join(file.name for file in named_set.files)
     if named_set.records:
         expected += f" or the folder {named_set.folder}"
-    names = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
-    more = ", ..." if len(names) > _MOST_SHOWN else ""
-    content = f"{', '.join(names[:_MOST_SHOWN])}{more}" if names else "nothing"
-    images = next((base for base in (root / named_set.name, root) if _has_images(base)), None)
     fix = "name the folder that has it, or drop the option to download it"
-    if images is not None:
-        fix = f"pass --data {images} to read its class folders, or drop the option to download the set"
-    raise InputError("--data-root", f"{root} has {content}, but not {named_set.name} ({expected})", fix)
-
-
-def _has_images(folder: Path) -> bool:
-    return folder.is_dir() and next(find_images(folder), None) is not None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a folder without read permission
-        return False
+    for folder in (root / named_set.name, root):
+        if folder.is_dir() and any(find_images(folder)):
+            fix = f"pass --data {folder} to read its class folders, or drop the option to download the set"
+            break
+    raise InputError("--data-root", f"{root} does not have {named_set.name} ({expected})", fix)
 
 
 def _download(named_set: NamedSet, *, offline: bool) -> NamedSetLocation:
@@ -198,25 +183,7 @@ def _download(named_set: NamedSet, *, offline: bool) -> NamedSetLocation:
     return NamedSetLocation(folder, tuple(folder / file.name for file in named_set.files), "cache")
 
 
-def _read_digits(path: Path) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.int64]]]:
-    with archive_errors(path), gzip.open(path, "rt", encoding="ascii") as lines:
-        table = np.loadtxt(lines, delimiter=",", dtype=np.int64, ndmin=2)
-    return [np.rint(table[:, :-1] * 255 / _DIGITS_WHITE).astype(np.uint8)], [table[:, -1]]
-
-
-def _fingerprint(
-    named_set: NamedSet, location: NamedSetLocation, path: Path, checksums: Sequence[str], published: Sequence[str]
-) -> str:
-    """`named:NAME`, followed by a checksum if the copy at `path` is not the published one, with a warning.
-
-    Raises InputError for such a copy in the cache, which holds only what was downloaded and checked.
-    """
-    if checksums in ([], published):  # none of unpacked files, which have no published ones
-        return f"named:{named_set.name}"
-    if location.found_in == "cache":
-        different = [file for file, *pair in zip(location.files, checksums, published, strict=True) if len({*pair}) > 1]
-        what = f"is not the published file of {named_set.name}: its SHA-256 differs"
-        fix = "remove it, so that it is downloaded again, or move your own copy to a folder for --data-root"
-        raise InputError(different[0], what, fix)
-    output.warn(f"{path} differs from the published {named_set.name}; used as is")
-    return f"named:{named_set.name}:{hashlib.sha256(''.join(checksums).encode()).hexdigest()}"
+def _read_digits(path: Path, named_set: NamedSet) -> Samples:
+    table = np.loadtxt(path, delimiter=",", dtype=np.int64, ndmin=2)
+    images = np.rint(table[:, :-1] * 255 / _DIGITS_WHITE).astype(np.uint8)
+    return Samples([images], [table[:, -1]], named_set.classes)

@@ -221,7 +221,7 @@ def _of_folder(root: Path, encoding: str | None) -> TextDataSet:
     return TextDataSet(
         str(root), tuple(texts), np.array(listing.labels, np.int64), listing.classes,
         {str(split): np.flatnonzero(splits == split) for split in np.unique(splits)}, tuple(map(str, listing.files)),
-        _digest(zip(listing.names, texts, strict=True)),
+        _digest(zip([stamp.name for stamp in listing.stamps], texts, strict=True)),
     )  # fmt: skip
 
 

@@ -95,15 +95,24 @@ def test_only_digits_are_not_flippable(classes: tuple[str, ...], expected: bool)
             f"preset 'standard' cannot be combined; drop it, or list operations only: {OPERATIONS}",
         ),
         ("flip:3", "'flip' has no amount; write flip"),
-        ("shift:1.5", "'shift:1.5' needs a number from 1 to 27, in whole pixels; write shift:2"),
+        ("shift:1.5", "'shift:1.5' needs a whole number from 1 to 27; write shift:2"),
         ("cutmix:inf", "'cutmix:inf' needs a number from 0.01 to 100; write cutmix:1"),
         ("rotate:", "'rotate:' needs a number from 0 to 180; write rotate:10"),
         ("rotate:nan", "'rotate:nan' needs a number from 0 to 180; write rotate:10"),
-        ("scale:1.2", "'scale:1.2' needs two numbers from 0.1 to 10, the lower first; write scale:0.8-1.2"),
-        ("scale:1.2-0.8", "'scale:1.2-0.8' needs two numbers from 0.1 to 10, the lower first; write scale:0.8-1.2"),
+        (
+            "scale:1.2",
+            "'scale:1.2' needs numbers from 0.1 to 10 and from 0.1 to 10, the lower first; write scale:0.8-1.2",
+        ),
+        (
+            "scale:1.2-0.8",
+            "'scale:1.2-0.8' needs numbers from 0.1 to 10 and from 0.1 to 10, the lower first; write scale:0.8-1.2",
+        ),
         (
             "resized-crop:0.5-1.5",
-            "'resized-crop:0.5-1.5' needs two numbers from 0.01 to 1, the lower first; write resized-crop:0.5-1",
+            (
+                "'resized-crop:0.5-1.5' needs numbers from 0.01 to 1 and from 0.01 to 1, the lower first; "
+                "write resized-crop:0.5-1"
+            ),
         ),
         ("rand:2:31", "'rand:2:31' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),
         ("rand:1.5:9", "'rand:1.5:9' needs whole numbers from 1 to 10 and from 0 to 30; write rand:2:9"),

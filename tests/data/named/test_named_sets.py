@@ -157,11 +157,9 @@ def test_a_root_without_the_set_is_refused_instead_of_a_download(
 ) -> None:
     files = r"train-images\S+, train-labels\S+, t10k-images\S+, t10k-labels\S+"
     fix = "name the folder that has it, or drop the option to download it"
-    with pytest.raises(InputError, match=rf"--data-root: {root} has nothing, but not mnist \({files}\); {fix}"):
+    with pytest.raises(InputError, match=rf"--data-root: {root} does not have mnist \({files}\); {fix}"):
         load_named("mnist", data_root=root)
-    for name in "abcdefg":
-        (root / name).mkdir()
-    what = r"has a, b, c, d, e, \.\.\., but not cifar10 \(cifar-10-binary.tar.gz or the folder cifar-10-batches-bin\)"
+    what = r"does not have cifar10 \(cifar-10-binary.tar.gz or the folder cifar-10-batches-bin\)"
     with pytest.raises(InputError, match=rf"--data-root: {root} {what}; {fix}"):
         load_named("cifar10", data_root=root, offline=True)
     for folder in (root / "cifar10", root):
@@ -200,7 +198,7 @@ def test_a_different_copy_is_used_with_one_warning_and_its_own_fingerprint(
         source = load_named("mnist", data_root=root / str(number))
         np.testing.assert_array_equal(source.samples.ravel(), images(files))
         fingerprints.append(source.fingerprint)
-        what = f"warning: {root}/{number}/mnist differs from the published mnist; used as is"
+        what = f"warning: {root}/{number}/mnist/train-images-idx3-ubyte.gz differs from the published mnist; used as is"
         assert capsys.readouterr().err == (f"dlnotes: {what}\n" if number else "")
     assert fingerprints[0] == "named:mnist"
     assert len(set(fingerprints)) == 3
