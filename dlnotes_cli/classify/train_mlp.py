@@ -2,19 +2,26 @@
 
 import math
 
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import nn
 
 from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainMlpConfig
+from dlnotes_cli.classify.recipes import SMALL_TABLE_LINES
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.networks.choices import parse_init
 from dlnotes_cli.networks.initialization import initialize
 from dlnotes_cli.networks.mlp import MlpConfig, bf16_pays
+from dlnotes_cli.shell import output
 from dlnotes_cli.training.boundary import check_beside
 from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit import fit
+from dlnotes_cli.training.head_fit import HeadOptions, fit_heads
 from dlnotes_cli.training.model_file import load_classifier
-from dlnotes_cli.training.results import ClassifierResult
+from dlnotes_cli.training.results import ClassifierResult, RunProgress
+from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.task import Evaluated, Poll
 
 
 def train_mlp(options: TrainMlpConfig) -> ClassifierResult:
@@ -57,6 +64,27 @@ class MlpTask(ScratchTask):
         initialize(network, parse_init(self.options.init))
         self.start_from(network)
 
+    def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
+        """Evaluate and draw; a note says where a linear model predicts the rows of a small table better."""
+        evaluated, dataset = super().finish(folder, progress, poll), self.dataset
+        is_small_table = dataset.samples.ndim == 2 and len(dataset.samples) < SMALL_TABLE_LINES  # noqa: PLR2004
+        if is_small_table and self.recipe.hidden and evaluated.test is not None:
+            loss, found = _linear_test_loss(dataset), evaluated.test.loss
+            if loss < found:
+                what = f"logistic regression has a lower test loss, {loss:.4f}, than this network, {found:.4f}"
+                output.note(f"{what}; --hidden '' trains a linear model")
+        return evaluated
+
     def bf16_pays(self, batch_size: int) -> bool:
         """Whether bf16 is faster for this network: it is for wide layers and large batches."""
         return bf16_pays(self.network_config, batch_size)
+
+
+def _linear_test_loss(dataset: DataSet) -> float:
+    """The test loss of logistic regression, whose weight decay is 1 / N for N training rows."""
+    rows, labels = torch.from_numpy(dataset.samples), torch.from_numpy(dataset.labels)
+    train, test = dataset.splits["train"], dataset.splits["test"]
+    options = HeadOptions(len(dataset.classes))
+    (fitted,) = fit_heads(rows[train], labels[train], options, weight_decays=(1 / len(train),))
+    with torch.no_grad():
+        return float(F.cross_entropy(fitted.head(rows[test]), labels[test]))

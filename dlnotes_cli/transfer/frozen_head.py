@@ -18,6 +18,7 @@ from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.classifier import ClassifierDescription
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.fit_at_once import DirectTask
+from dlnotes_cli.training.head_fit import WEIGHT_DECAYS, HeadOptions
 from dlnotes_cli.training.metrics import Monitor
 from dlnotes_cli.training.objective import class_weights_of, weights_in_order
 from dlnotes_cli.training.recipes import with_recipe
@@ -25,7 +26,6 @@ from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import Evaluated, Poll
 from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction
-from dlnotes_cli.transfer.head_fit import WEIGHT_DECAYS, HeadOptions
 from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_head
 from dlnotes_cli.transfer.options import FrozenRecipe, TransferConfig
 from dlnotes_cli.transfer.plan import TransferPlan

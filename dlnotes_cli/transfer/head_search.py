@@ -13,10 +13,10 @@ from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.splits import stratified_folds
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.evaluation import evaluate
+from dlnotes_cli.training.head_fit import HeadFit, HeadOptions, fit_heads
 from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.results import HistoryEntry
 from dlnotes_cli.training.task import Poll
-from dlnotes_cli.transfer.head_fit import HeadFit, HeadOptions, fit_heads
 from dlnotes_cli.transfer.results import FoldSummary
 
 ScoredFit = tuple[HeadFit, Evaluation, Evaluation]  # on the samples of the fit, and on those held out

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,14 @@ import numpy as np
 import pytest
 from builders import Command, make_table
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
+from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
+from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.training.boundary import scatter_plot
 
 if TYPE_CHECKING:
@@ -44,6 +50,28 @@ def test_coefficients_give_the_log_odds_of_the_predictions(tmp_path: Path, dlnot
     lines = dlnotes("evaluate", tmp_path / "run").out.splitlines()
     (header,) = [line for line in lines if line.startswith("input")]
     assert header.split() == ["input", "log-odds", "of", "yes", "per", "unit,", "yes"]
+
+
+@pytest.mark.usefixtures("blank_figures")
+@pytest.mark.parametrize("hidden", ["4", ""])
+def test_a_note_says_where_logistic_regression_is_better(hidden: str, tmp_path: Path, dlnotes: Command) -> None:
+    table = make_table(tmp_path / "rows.csv", rows=200)
+    words = ("train-mlp", "--data", table, "--target", "label", "--hidden", hidden, "--epochs", 1, "--out")
+    notes = dlnotes(*words, tmp_path / "run").err
+    if not hidden:
+        assert "logistic regression" not in notes
+        return
+    (loss, found) = map(float, re.findall(r"lower test loss, (\S+), than this network, (\S+); --hidden ''", notes)[0])
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert found == pytest.approx(result["test"]["loss"], abs=1e-4)
+    dataset = load_training_data(
+        TrainMlpConfig(data=str(table), target="label"), SplitRule(0.1, 0.2, 0, None), "standard", threads=1
+    )
+    train, test = dataset.splits["train"], dataset.splits["test"]
+    model = LogisticRegression(C=2, tol=1e-8).fit(dataset.samples[train], dataset.labels[train])
+    # of two classes scikit-learn has one row of weights, the difference of ours: half the penalty
+    expected = log_loss(dataset.labels[test], model.predict_proba(dataset.samples[test]))
+    assert loss == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.usefixtures("blank_figures")

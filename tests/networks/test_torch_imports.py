@@ -19,7 +19,7 @@ assert not [name for name in sys.modules if name.startswith("torch._dynamo")]
 from torchvision.ops import roi_align
 stand_in = roi_align.__globals__["is_compile_supported"]
 import torch
-from dlnotes_cli.transfer.head_fit import HeadOptions, fit_heads
+from dlnotes_cli.training.head_fit import HeadOptions, fit_heads
 list(fit_heads(torch.randn(8, 3), torch.arange(8) % 2, HeadOptions(classes=2), (0.1,)))
 assert "torch._dynamo" not in sys.modules, "the head imported the compiler"
 with meta_device():

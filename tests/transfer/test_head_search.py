@@ -7,7 +7,7 @@ import torch
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
-from dlnotes_cli.transfer.head_fit import HeadOptions
+from dlnotes_cli.training.head_fit import HeadOptions
 from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch
 
 CPU = Runtime(torch.device("cpu"), "fp32", 1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from dlnotes_cli.transfer.head_fit import WEIGHT_DECAYS, HeadOptions, fit_heads
+from dlnotes_cli.training.head_fit import WEIGHT_DECAYS, HeadOptions, fit_heads
 
 
 def clusters(classes: int, count: int, features: int, seed: int) -> tuple[Tensor, Tensor]:
