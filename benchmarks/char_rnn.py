@@ -27,7 +27,7 @@ from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import read_and_build_vocabulary
 from dlnotes_cli.data.texts.files import find_text_sources
 from dlnotes_cli.device import Runtime, choose_runtime
-from dlnotes_cli.networks.char_rnn import CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.parse import duration
 from dlnotes_cli.training.optimizers import make_optimizer
@@ -114,7 +114,7 @@ def dlnotes_steps(text: Path, runtime: Runtime) -> Callable[[], None]:
     task.runtime = runtime
 
     def run() -> None:
-        task.network = build_char_rnn(task.network_config)
+        task.network = CharRnn(task.network_config)
         take_steps(task, BEST.length.batch_size, STEPS)
 
     return run
@@ -122,7 +122,7 @@ def dlnotes_steps(text: Path, runtime: Runtime) -> Callable[[], None]:
 
 def bare_steps(runtime: Runtime) -> Callable[[], None]:
     """Forward pass, backward pass, clipping and optimizer step of the same network, repeated on one window."""
-    network = build_char_rnn(recipe_config(VOCABULARY)).train()
+    network = CharRnn(recipe_config(VOCABULARY)).train()
     optimizer = make_optimizer(network, OptimizerSettings("adamw", 1e-3, 0.0, 0.05))
     tokens = torch.randint(VOCABULARY, (BEST.length.batch_size, BEST.seq_len + 1))
 
@@ -211,7 +211,7 @@ def notebook_sampling(length: int) -> float:
 
 def dlnotes_sampling(batch: int, length: int) -> float:
     """Characters per second of `batch` samples drawn together."""
-    network = build_char_rnn(CharRnnConfig(VOCABULARY, layers=LAYERS, hidden=HIDDEN, embed=BEST.embed)).eval()
+    network = CharRnn(CharRnnConfig(VOCABULARY, layers=LAYERS, hidden=HIDDEN, embed=BEST.embed)).eval()
     runtime = choose_runtime("cpu", "auto", default_threads(), bf16_pays=batch > 1)
     preprocessing = TextPreprocessing("chars", "".join(map(chr, range(32, 32 + VOCABULARY))))
     sampler = TokenSampler(network, preprocessing, runtime)

@@ -120,11 +120,6 @@ class _OutputBias(nn.Module):
         self.bias = nn.Parameter(torch.zeros(size))
 
 
-def build_char_rnn(config: CharRnnConfig) -> CharRnn:
-    """A network with PyTorch's initialization."""
-    return CharRnn(config)
-
-
 def bf16_pays(config: CharRnnConfig, batch_size: int) -> bool:
     """Whether bf16 is faster than fp32 for this network: it needs wide layers and several sequences per batch."""
     return config.hidden >= _BF16_MIN_HIDDEN and batch_size >= _BF16_MIN_BATCH

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from dlnotes_cli.networks.backbones import BackboneConfig, build_backbone
-from dlnotes_cli.networks.char_rnn import CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig
 from dlnotes_cli.networks.cnn import CnnConfig, build_cnn
 from dlnotes_cli.networks.mlp import MlpConfig, build_mlp
-from dlnotes_cli.networks.series_rnn import SeriesRnnConfig, build_series_rnn
-from dlnotes_cli.networks.text_rnn import TextLinearConfig, TextRnnConfig, build_text_linear, build_text_rnn
+from dlnotes_cli.networks.series_rnn import SeriesRnn, SeriesRnnConfig
+from dlnotes_cli.networks.text_rnn import TextLinear, TextLinearConfig, TextRnn, TextRnnConfig
 from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.shell import codec
 
@@ -30,11 +30,11 @@ class RegisteredModel:
 REGISTRY: dict[str, RegisteredModel] = {
     "mlp": RegisteredModel("classifier", MlpConfig, build_mlp),
     "cnn": RegisteredModel("classifier", CnnConfig, build_cnn),
-    "char_rnn": RegisteredModel("language", CharRnnConfig, build_char_rnn),
-    "series_rnn": RegisteredModel("series", SeriesRnnConfig, build_series_rnn),
+    "char_rnn": RegisteredModel("language", CharRnnConfig, CharRnn),
+    "series_rnn": RegisteredModel("series", SeriesRnnConfig, SeriesRnn),
     "backbone": RegisteredModel("classifier", BackboneConfig, build_backbone, needs_run=True),
-    "text_rnn": RegisteredModel("text", TextRnnConfig, build_text_rnn),
-    "text_linear": RegisteredModel("text", TextLinearConfig, build_text_linear),
+    "text_rnn": RegisteredModel("text", TextRnnConfig, TextRnn),
+    "text_linear": RegisteredModel("text", TextLinearConfig, TextLinear),
 }
 
 CLASSIFIERS = tuple(name for name, model in REGISTRY.items() if model.purpose == "classifier")

@@ -129,8 +129,3 @@ class SeriesRnn(nn.Module):
         padding = -window.shape[1] % size
         padded = nn.functional.pad(window, (0, 0, padding, 0))
         return padded.reshape(len(window), -1, size * window.shape[2])
-
-
-def build_series_rnn(config: SeriesRnnConfig) -> SeriesRnn:
-    """A network with PyTorch's initialization; with `skip`, it forecasts the last value."""
-    return SeriesRnn(config)

@@ -134,11 +134,6 @@ def _reordered(x: Tensor, order: Tensor) -> Tensor:
     return x.gather(1, order[:, :, None].expand(-1, -1, x.shape[2]))
 
 
-def build_text_rnn(config: TextRnnConfig) -> TextRnn:
-    """A network with PyTorch's initialization."""
-    return TextRnn(config)
-
-
 @dataclass(frozen=True)
 class TextLinearConfig:
     """The configuration of a linear text classifier."""
@@ -173,8 +168,3 @@ class TextLinear(nn.Module):
         """Logits (N, classes) of features (N, features); for two classes the first logit is 0."""
         logits = features @ self.weight.T + self.bias
         return nn.functional.pad(logits, (1, 0)) if len(self.bias) == 1 else logits
-
-
-def build_text_linear(config: TextLinearConfig) -> TextLinear:
-    """A classifier whose weights are zero."""
-    return TextLinear(config)

@@ -23,7 +23,7 @@ from dlnotes_cli.char_rnn.train import CharRnnTask
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import Tokenizer
 from dlnotes_cli.device import choose_runtime
-from dlnotes_cli.networks.char_rnn import CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.distributed import ALONE, Processes
@@ -144,7 +144,7 @@ def prepared(texts: Path, batch_size: int, processes: Processes = ALONE, **more:
     task = CharRnnTask(options, options.resolved(), processes)
     task.load()
     seed_everything(0)
-    task.network, task.runtime = build_char_rnn(task.network_config), choose_runtime("cpu", "fp32", 1, bf16_pays=False)
+    task.network, task.runtime = CharRnn(task.network_config), choose_runtime("cpu", "fp32", 1, bf16_pays=False)
     task.prepare(batch_size)
     task.start_epoch(1, None)
     return task
@@ -332,7 +332,7 @@ def test_a_sample_is_printed_while_it_is_made_and_a_closed_pipe_ends_it_quietly(
 
 
 def test_gradients_can_be_computed_between_two_sampled_characters() -> None:
-    network = build_char_rnn(CharRnnConfig(4, hidden=3, embed=2))
+    network = CharRnn(CharRnnConfig(4, hidden=3, embed=2))
     runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
     sampled = TokenSampler(network, TextPreprocessing("chars", "abcd"), runtime).tokens(torch.tensor([0, 1]), 2, 5)
     next(sampled)
@@ -358,7 +358,7 @@ def test_temperature_top_k_and_top_p_change_the_probabilities() -> None:
 
 def test_sampled_tokens_have_the_frequencies_of_the_probabilities() -> None:
     seed_everything(0)
-    network = build_char_rnn(CharRnnConfig(4, hidden=3, embed=2)).eval()
+    network = CharRnn(CharRnnConfig(4, hidden=3, embed=2)).eval()
     probabilities = torch.tensor([0.5, 0.25, 0.2, 0.05])
     with torch.no_grad():
         weight, bias = network.output_layer()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn
-from dlnotes_cli.networks.char_rnn import CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig
 
 CELLS = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 
@@ -19,7 +19,7 @@ def test_token_by_token_gives_the_same_logits_and_states(
 ) -> None:
     torch.manual_seed(0)
     config = CharRnnConfig(7, cell, layers, 6, embed, tied=tied, residual=residual)  # type: ignore[arg-type]
-    network = build_char_rnn(config).double().eval()
+    network = CharRnn(config).double().eval()
     tokens = torch.randint(7, (batch_size, 4))
     expected_logits, expected_state = network(tokens, network.initial_state(batch_size))
     incremental = IncrementalCharRnn(network)
@@ -34,7 +34,7 @@ def test_token_by_token_gives_the_same_logits_and_states(
 @CELLS
 def test_products_in_bf16_give_nearly_the_same_logits(cell: str) -> None:
     torch.manual_seed(0)
-    network = build_char_rnn(CharRnnConfig(20, cell, 2, 32, 8)).eval()  # type: ignore[arg-type]
+    network = CharRnn(CharRnnConfig(20, cell, 2, 32, 8)).eval()  # type: ignore[arg-type]
     tokens = torch.randint(20, (6, 5))
     fp32, bf16 = IncrementalCharRnn(network), IncrementalCharRnn(network, torch.bfloat16)
     fp32_states, bf16_states = fp32.initial_states(6), bf16.initial_states(6)

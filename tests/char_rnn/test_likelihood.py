@@ -11,7 +11,7 @@ from dlnotes_cli.char_rnn import likelihood as module
 from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
 from dlnotes_cli.data.texts.characters import Text
 from dlnotes_cli.device import choose_runtime
-from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig
 
 RUNTIME = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
 
@@ -31,7 +31,7 @@ def test_parallel_rows_give_the_same_surprisals_as_one_row(cell: str, monkeypatc
     monkeypatch.setattr(module, "_SEQ_LEN", 32)
     monkeypatch.setattr(module, "_BATCH_SIZE", 5)
     torch.manual_seed(1)
-    network = build_char_rnn(CharRnnConfig(9, cell, 2, 12, 4))  # type: ignore[arg-type]
+    network = CharRnn(CharRnnConfig(9, cell, 2, 12, 4))  # type: ignore[arg-type]
     tokens = torch.randint(9, (1500,)).tolist()
     bounds = (0, 700, 701, 703, 1500)
     text = Text(np.array(tokens, np.uint8), bounds, tuple("abcd"))
@@ -56,7 +56,7 @@ def test_parallel_rows_give_the_same_surprisals_as_one_row(cell: str, monkeypatc
 @pytest.mark.parametrize("length", [2, 129, 150, 1000, 4000])
 def test_texts_of_any_length_are_read_with_carried_state(length: int) -> None:
     torch.manual_seed(2)
-    network = build_char_rnn(CharRnnConfig(5, "lstm", 1, 8, 3))
+    network = CharRnn(CharRnnConfig(5, "lstm", 1, 8, 3))
     tokens = torch.randint(5, (length,)).tolist()
     text = Text(np.array(tokens, np.uint8), (0, length), ("a",))
     result = negative_log_likelihood(network, text, RUNTIME, surprisals=length)

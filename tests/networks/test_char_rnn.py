@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig, build_char_rnn
+from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig
 from dlnotes_cli.networks.choices import CellType
 from dlnotes_cli.networks.registry import count_parameters
 from dlnotes_cli.shell.codec import to_json
@@ -25,7 +25,7 @@ def networks(draw: st.DrawFn) -> CharRnn:
         tied=bool(embed) and draw(st.booleans()), residual=draw(st.booleans()),
     )  # fmt: skip
     torch.manual_seed(draw(st.integers(0, 100)))
-    return build_char_rnn(config).double().eval()
+    return CharRnn(config).double().eval()
 
 
 def logits_from_equations(network: CharRnn, tokens: Tensor) -> list[Tensor]:
@@ -76,7 +76,7 @@ def test_the_network_agrees_with_the_equations(network: CharRnn, data: st.DataOb
 def test_the_network_of_the_notebook_has_its_number_of_parameters() -> None:
     config = CharRnnConfig(83, "lstm", 2, 512, 0, 0.5)
     with torch.device("meta"):
-        network = build_char_rnn(config)
+        network = CharRnn(config)
     in_the_notebook = 3_366_483
     assert count_parameters(network) == in_the_notebook
     assert count_parameters(build_from_json("char_rnn", to_json(config))) == in_the_notebook

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.networks.registry import count_parameters
-from dlnotes_cli.networks.series_rnn import SeriesRnnConfig, build_series_rnn
+from dlnotes_cli.networks.series_rnn import SeriesRnn, SeriesRnnConfig
 
 COURSE = {"cell": "rnn", "skip": False, "carried": True, "horizon": 1, "window": 20, "evaluated": 20}
 
@@ -15,8 +15,8 @@ def small(**changes: object) -> SeriesRnnConfig:
 
 
 def test_the_network_of_the_course_has_its_parameters_and_shapes() -> None:
-    assert count_parameters(build_series_rnn(small(**COURSE, hidden=32))) == 1153
-    network = build_series_rnn(small(**COURSE | {"hidden": 10, "layers": 2}))
+    assert count_parameters(SeriesRnn(small(**COURSE, hidden=32))) == 1153
+    network = SeriesRnn(small(**COURSE | {"hidden": 10, "layers": 2}))
     out, hidden = network.every_step(torch.zeros(1, 20, 1))
     assert (tuple(out.shape), tuple(hidden.shape)) == ((20, 1), (2, 1, 10))
 
@@ -25,7 +25,7 @@ def test_the_network_of_the_course_has_its_parameters_and_shapes() -> None:
 @pytest.mark.parametrize("segment", [1, 4])
 def test_before_training_the_forecast_is_the_last_value(cell: str, segment: int) -> None:
     torch.manual_seed(0)
-    network = build_series_rnn(small(cell=cell, segment=segment))
+    network = SeriesRnn(small(cell=cell, segment=segment))
     window = torch.randn(5, 10, 1)
     forecast = network(window, torch.zeros(5, 3, 0))
     torch.testing.assert_close(forecast, window[:, -1:, 0].expand(-1, 3), rtol=0, atol=1e-6)
@@ -33,7 +33,7 @@ def test_before_training_the_forecast_is_the_last_value(cell: str, segment: int)
 
 def with_random_weights(config: SeriesRnnConfig) -> torch.nn.Module:
     torch.manual_seed(0)
-    network = build_series_rnn(config)
+    network = SeriesRnn(config)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(0, 0.3)
@@ -50,7 +50,7 @@ def test_each_step_depends_only_on_its_own_future() -> None:
 
 
 def test_a_free_run_is_the_network_fed_with_its_own_forecasts() -> None:
-    network = build_series_rnn(small(**COURSE, channels=2, future=1)).eval()
+    network = SeriesRnn(small(**COURSE, channels=2, future=1)).eval()
     window, future = torch.randn(3, 20, 2), torch.randn(3, 4, 1)
     rows: Tensor = window
     expected = []

@@ -13,7 +13,7 @@ from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.series_set import Series, SeriesSet, sine
 from dlnotes_cli.data.series.time_axis import TimeAxis
 from dlnotes_cli.device import choose_runtime
-from dlnotes_cli.networks.series_rnn import build_series_rnn
+from dlnotes_cli.networks.series_rnn import SeriesRnn
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.series.fit import FittedSeries, fit_series, training_windows
 from dlnotes_cli.series.frames import Frames, training_frames
@@ -49,7 +49,7 @@ def task_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SeriesTask]:
         task = SeriesTask(config, config.resolved(), processes)
         task.load()
         seed_everything(0)
-        task.runtime, task.network = RUNTIME, build_series_rnn(task.network_config)
+        task.runtime, task.network = RUNTIME, SeriesRnn(task.network_config)
         task.initialize(task.network)
         task.prepare(batch_size)
         task.start_epoch(1, None)
