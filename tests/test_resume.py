@@ -102,23 +102,6 @@ def test_a_run_killed_three_times_and_resumed_equals_an_uninterrupted_run(uninte
     assert_same_run(folder, uninterrupted)
 
 
-@pytest.mark.slow
-def test_a_run_killed_at_twenty_moments_and_resumed_equals_an_uninterrupted_run(tmp_path: Path) -> None:
-    folder, generator = tmp_path / "run", random.Random(2)
-    options = [*FULL, "--epochs", 100]
-    assert run(*small_training(tmp_path / "uninterrupted", *options)) == 0
-    words = [*small_training(folder, *options), "--resume", "auto"]  # as a kill may come before the first checkpoint
-    kill = "threading.Timer({}, os.kill, (os.getpid(), signal.SIGKILL)).start()"  # in a step or a write, as it happens
-    for step in sorted(generator.sample(range(100 * 16 - 100), 20)):
-        killing = program(words, kill.format(generator.uniform(0, 0.05)), step, every=1)
-        done = subprocess.run(killing, capture_output=True, check=False)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        assert saved_step(folder) >= step
-    assert run(*words) == 0
-    assert not list(folder.glob(".dlnotes-*"))
-    assert_same_run(folder, tmp_path / "uninterrupted")
-
-
 @pytest.mark.parametrize("steps", [1, 4, 17, 16 * 3])
 def test_a_run_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
     steps: int, uninterrupted: Path, tmp_path: Path, dlnotes: Command
@@ -145,33 +128,38 @@ def test_resuming_a_run_that_patience_ended_prints_a_note(tmp_path: Path, dlnote
     assert "--patience ended it" in dlnotes("train-mlp", "--resume", tmp_path / "run").err
 
 
-def test_resuming_a_finished_run_prints_a_note_and_writes_nothing(tmp_path: Path, dlnotes: Command) -> None:
+def test_a_finished_run_is_told_restored_from_its_checkpoint_or_trained_on(tmp_path: Path, dlnotes: Command) -> None:
     folder = tmp_path / "run"
-    first = dlnotes(*small_training(folder, "--json"))
+    first = dlnotes(*small_training(folder, "--json", "-q"))
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     again = dlnotes("train-mlp", "--resume", folder, "--json")
-    assert again.code == 0
     assert "already trained for 2 epochs; raise --epochs" in again.err
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert json.loads(again.out) == json.loads(first.out)
-
-
-def test_resuming_a_finished_run_with_more_epochs_trains_on(tmp_path: Path, dlnotes: Command) -> None:
-    folder = tmp_path / "run"
-    assert dlnotes(*small_training(folder)).code == 0
-    outcome = dlnotes("train-mlp", "--resume", folder, "--epochs", 5, "--json")
-    assert outcome.code == 0
-    assert json.loads(outcome.out)["epochs"] == 5
-    assert json.loads((folder / "config.json").read_text())["epochs"] == 5
-
-
-def test_a_damaged_model_file_is_restored_from_the_checkpoint(tmp_path: Path, dlnotes: Command) -> None:
-    folder = tmp_path / "run"
-    assert dlnotes(*small_training(folder)).code == 0
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[:-1])
     assert dlnotes("train-mlp", "--resume", folder).code == 0
     assert (folder / "model.safetensors").read_bytes() == content
+    more = dlnotes("train-mlp", "--resume", folder, "--epochs", 5)  # the options of output are not those of the run
+    assert ("best epoch" in more.out, "model: mlp" in more.err) == (True, True)
+    assert json.loads((folder / "result.json").read_text())["epochs"] == 5
+    assert json.loads((folder / "config.json").read_text())["epochs"] == 5
+
+
+@pytest.mark.parametrize("command", ["train-mlp", "train-cnn"])
+def test_a_run_beside_a_busy_process_has_the_same_threads_and_weights(command: str, tmp_path: Path) -> None:
+    words = [command, "--max-steps", 8, "--threads", 2, "-q", "--out"]
+    assert run(*words, tmp_path / "alone") == 0
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        assert run(*words, tmp_path / "beside") == 0
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert_same_run(tmp_path / "alone", tmp_path / "beside")
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("alone", "beside")]
+    assert [result["threads"] for result in results] == [2, 2]
 
 
 def clock(seconds: Iterator[float]) -> SimpleNamespace:
@@ -251,13 +239,6 @@ def test_a_finished_run_is_continued_with_a_larger_time_budget(
     assert more["steps"] > 2 * first["steps"]
     assert first["timing"]["train_s"] < 0.4
     assert 1 < more["timing"]["train_s"] < 1.2
-
-
-def test_output_options_are_not_resumed(tmp_path: Path, dlnotes: Command) -> None:
-    assert dlnotes(*small_training(tmp_path / "run", "--json", "-q")).err == ""
-    outcome = dlnotes("train-mlp", "--resume", tmp_path / "run", "--epochs", 3)
-    assert "best epoch" in outcome.out
-    assert "model: mlp" in outcome.err
 
 
 @pytest.fixture

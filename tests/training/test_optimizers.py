@@ -14,7 +14,6 @@ from dlnotes_cli.training.optimizers import (
     MovingAverage,
     clear_tiny_averages,
     make_optimizer,
-    orthogonalized,
     swapped_weights,
 )
 from dlnotes_cli.training.recipes import OptimizerSettings
@@ -78,20 +77,17 @@ def test_muon_takes_orthogonal_steps_on_filters_and_those_of_nesterov_on_the_res
     torch.testing.assert_close(found.bias, expected.bias)
 
 
-@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4)])
-def test_zero_is_its_own_orthogonal_matrix(shape: tuple[int, int]) -> None:
-    assert torch.equal(orthogonalized(torch.zeros(shape)), torch.zeros(shape))
-
-
-@pytest.mark.parametrize("name", ["nesterov", "muon"])
-def test_nesterov_and_muon_need_a_momentum(name: Any) -> None:
-    with pytest.raises(InputError, match=f"--momentum: {name} needs a momentum above 0"):
-        make_optimizer(nn.Conv2d(2, 2, 1), OptimizerSettings(name, 0.1, 0.0, 0.0))
-
-
-def test_muon_needs_a_convolution() -> None:
-    with pytest.raises(InputError, match="--optimizer: muon is for convolutions"):
-        make_optimizer(nn.Linear(2, 2), OptimizerSettings("muon", 0.1, 0.9, 0.0))
+@pytest.mark.parametrize(
+    ("name", "momentum", "message"),
+    [
+        ("nesterov", 0.0, "--momentum: nesterov needs a momentum above 0"),
+        ("muon", 0.0, "--momentum: muon needs a momentum above 0"),
+        ("muon", 0.9, "--optimizer: muon is for convolutions"),
+    ],
+)
+def test_what_nesterov_and_muon_need(name: Any, momentum: float, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_optimizer(nn.Linear(2, 2), OptimizerSettings(name, 0.1, momentum, 0.0))
 
 
 def averages_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:

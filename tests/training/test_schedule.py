@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.training.schedule import Schedule, StepBudget, make_schedule
+from dlnotes_cli.training.schedule import Schedule, StepBudget
 
 NAMES = ["one-cycle", "cosine", "step", "constant"]
 schedules = st.builds(Schedule, st.sampled_from(NAMES), st.integers(1, 50))
@@ -42,11 +42,6 @@ def test_one_cycle_is_a_trapezoid() -> None:
 def test_step_decays_to_a_tenth_and_a_hundredth() -> None:
     factors = [Schedule("step", 4).factor(step, 100) for step in (0, 49, 50, 74, 75, 99)]
     assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-
-
-def test_the_warm_up_is_an_epoch_but_at_most_200_steps() -> None:
-    assert make_schedule("one-cycle", 21).warmup == 21
-    assert make_schedule("one-cycle", 5000).warmup == 200
 
 
 def run_with_budget(

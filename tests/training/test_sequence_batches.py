@@ -18,10 +18,6 @@ def texts(draw: st.DrawFn) -> Text:
     return Text(np.arange(bounds[-1], dtype=np.uint32), bounds, tuple(map(str, range(len(lengths)))))
 
 
-def one_text(length: int) -> Text:
-    return Text(np.arange(length, dtype=np.uint32), (0, length), ("x",))
-
-
 @given(texts(), st.integers(1, 6), st.integers(1, 9), st.data())
 def test_every_token_but_the_first_of_a_text_is_a_target_once(
     text: Text, batch_size: int, seq_len: int, data: st.DataObject
@@ -60,7 +56,7 @@ def test_the_number_of_steps_does_not_depend_on_the_offset(text: Text, batch_siz
 
 
 def test_a_negative_step_gives_the_chunks_in_front_of_the_rows() -> None:
-    batches = SequenceBatches(one_text(25), 3, 2)
+    batches = SequenceBatches(Text(np.arange(25, dtype=np.uint32), (0, 25), ("x",)), 3, 2)
     assert batches.batch(0).inputs.tolist() == [[0, 1], [8, 9], [16, 17]]
     before = batches.batch(-1)
     assert before.inputs.tolist()[1:] == [[6, 7], [14, 15]]
