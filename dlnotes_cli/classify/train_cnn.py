@@ -29,8 +29,7 @@ from dlnotes_cli.device import Runtime
 from dlnotes_cli.networks.choices import InvalidNetworkError, parse_init
 from dlnotes_cli.networks.cnn import CnnConfig, first_convolution, initialize_as_identity, initialize_cnn, whiten
 from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
-from dlnotes_cli.networks.initialization import initialize
-from dlnotes_cli.networks.registry import build, build_on_meta
+from dlnotes_cli.networks.registry import build, build_on_meta, initialize
 from dlnotes_cli.shapes.layer import Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_files import layers_text
 from dlnotes_cli.shapes.report import NetworkReport, analyze

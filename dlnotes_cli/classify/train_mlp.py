@@ -11,8 +11,8 @@ from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import SMALL_TABLE_LINES
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.networks.choices import parse_init
-from dlnotes_cli.networks.initialization import initialize
 from dlnotes_cli.networks.mlp import MlpConfig, bf16_pays
+from dlnotes_cli.networks.registry import initialize
 from dlnotes_cli.shell import output
 from dlnotes_cli.training.boundary import check_beside
 from dlnotes_cli.training.distributed import process_group

@@ -1,14 +1,16 @@
-"""The closed registry of networks: the only names that a model file may have."""
+"""The closed registry of networks, the only names that a model file may have; how they are built and initialized."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from dlnotes_cli.networks.backbones import BackboneConfig, build_backbone
 from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig
+from dlnotes_cli.networks.choices import WeightInit
 from dlnotes_cli.networks.cnn import CnnConfig, build_cnn
 from dlnotes_cli.networks.mlp import MlpConfig, build_mlp
 from dlnotes_cli.networks.series_rnn import SeriesRnn, SeriesRnnConfig
@@ -77,3 +79,34 @@ def check_input(name: str, network: nn.Module, config: Any, shape: tuple[int, ..
 def count_parameters(network: nn.Module) -> int:
     """The number of parameters of a network, trained and frozen."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+@torch.no_grad()
+def initialize(network: nn.Module, init: WeightInit) -> None:
+    """Initialize the weights of every linear and convolutional layer, and set their biases to zero.
+
+    `default` keeps PyTorch's initialization. Without numbers, `uniform` draws from [-y, y) and `normal` with standard
+    deviation y, where y = 1 / sqrt(fan-in). `xavier` is uniform (Glorot and Bengio 2010), `he` normal with variance
+    2 / fan-in (He et al. 2015, arXiv:1502.01852).
+    """
+    if init.name == "default":
+        return
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | _ConvNd):
+            _set_weights(layer.weight, init)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _set_weights(weight: Tensor, init: WeightInit) -> None:
+    y = weight[0].numel() ** -0.5  # the fan-in is the number of values that one output reads
+    if init.name == "xavier":
+        nn.init.xavier_uniform_(weight)
+    elif init.name == "he":
+        nn.init.kaiming_normal_(weight, nonlinearity="relu")
+    elif init.name == "uniform":
+        weight.uniform_(*(init.numbers or (-y, y)))
+    elif init.name == "normal":
+        weight.normal_(0.0, *(init.numbers or (y,)))
+    else:
+        weight.fill_(init.constant)

@@ -82,8 +82,12 @@ def restore_checkpoint(path: Path, contents: Contents, run: Any) -> None:
     try:
         progress = _progress(metadata["position"], run.task.metrics_type)
         _check_progress(progress, run.task.steps_per_epoch)
-        if progress.best_index is not None:
-            _check_shapes(run.best_weights, network.state_dict())
+        own, best = (
+            {name: tensor.shape for name, tensor in weights.items()}
+            for weights in (network.state_dict(), run.best_weights)
+        )
+        if progress.best_index is not None and best != own:
+            raise ValueError("weights")  # noqa: TRY301  # as the others
         run.resume(progress, metadata["limits"])
         _restore_optimizer(run.optimizer, section(_OPTIMIZER))
         restore_random_state(section(_RANDOM), run.device)
@@ -117,12 +121,6 @@ def _check_progress(progress: RunProgress, steps_per_epoch: int) -> None:
         raise ValueError("total or best_index")
     if best is not None and history[best].validation.samples and not math.isfinite(history[best].validation.loss):
         raise ValueError("best_index")
-
-
-def _check_shapes(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Raise ValueError where tensors have other names or shapes than expected."""
-    if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in expected.items()}:
-        raise ValueError("weights")
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
@@ -173,8 +171,10 @@ class RunFiles:
         is_main = self._processes.is_main
         result = self._processes.broadcast(self._start_or_resume() if is_main else None)
         if result is None and not self._processes.is_alone:
-            contents = self._processes.broadcast(_on_cpu(checkpoint_of(self.run)) if is_main else None)
-            if contents is not None and not is_main:
+            tensors, metadata = checkpoint_of(self.run) if is_main else ({}, {})
+            on_cpu = {name: tensor.cpu() for name, tensor in tensors.items()}
+            contents = self._processes.broadcast((on_cpu, metadata))
+            if not is_main:
                 restore_checkpoint(self.folder.file(LAST), contents, self.run)
         self._next_save = time.monotonic() + _SAVE_EVERY_S
         return result
@@ -281,8 +281,3 @@ class RunFiles:
         weights = sum(tensor.nbytes for tensor in self._task.network.state_dict().values())
         copies = 6 if self.run.average else 5  # weights, two moments, best weights, model file, moving average
         return copies * int(weights) + TYPICAL_HEADER_BYTES
-
-
-def _on_cpu(contents: Contents) -> Contents:
-    tensors, metadata = contents
-    return {name: tensor.cpu() for name, tensor in tensors.items()}, metadata

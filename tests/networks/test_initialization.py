@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dlnotes_cli.networks.choices import parse_init
-from dlnotes_cli.networks.initialization import initialize
+from dlnotes_cli.networks.registry import initialize
 
 
 def layers() -> list[nn.Linear | nn.Conv2d]:
