@@ -1,21 +1,28 @@
-"""Metrics of a classifier against scikit-learn."""
+"""Metrics of a classifier against scikit-learn, what chooses the best epoch, and the images of predictions.png."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from builders import Command, small_training
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 from numpy.typing import NDArray
 from sklearn import metrics as oracle
+from sklearn.metrics import f1_score
 from torch import nn
 
 from dlnotes_cli.data.batches import Normalizer, Split
 from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.evaluation import evaluate
-from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.evaluation_plots import shown_positions
+from dlnotes_cli.training.metrics import Evaluation, Monitor, Predictions
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
 CPU = Runtime(torch.device("cpu"), "fp32", 1)
 pairs = st.integers(1, 60).flatmap(
     lambda n: st.tuples(
@@ -71,3 +78,55 @@ def test_evaluate_agrees_with_scikit_learn_for_any_size_of_the_last_batch(sample
     assert (predictions.predicted == logits.argmax(1)).all()
     np.testing.assert_allclose(predictions.probabilities, probabilities.max(axis=1), rtol=1e-5)
     assert (predictions.is_correct == (labels == logits.argmax(1))).all()
+
+
+def test_auto_is_accuracy_from_5000_samples_on() -> None:
+    assert [Monitor.of("auto", samples).name for samples in (4_999, 5_000)] == ["loss", "accuracy"]
+    assert [Monitor.of("loss", 10_000).name, Monitor.of("macro-f1", 3).name] == ["loss", "macro-f1"]
+
+
+def test_macro_f1_is_that_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    labels, predicted = generator.integers(0, 4, 200), generator.integers(0, 4, 200)
+    confusion = np.zeros((4, 4), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    monitor = Monitor("macro-f1")
+    metrics = monitor.metrics(Evaluation(1.5, confusion))
+    assert monitor.rank(metrics) == pytest.approx((f1_score(labels, predicted, average="macro"), -1.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("loss", lambda v: -v["loss"]),
+        ("accuracy", lambda v: (v["accuracy"], -v["loss"])),
+        ("macro-f1", lambda v: v["macro_f1"]),
+    ],
+)
+def test_the_monitored_metric_chooses_the_epoch(name: str, key: object, tmp_path: Path, dlnotes: Command) -> None:
+    words = ("--monitor", name, "--epochs", 8, "--lr", 0.3, "--schedule", "constant", "--optimizer", "sgd", "--json")
+    result = json.loads(dlnotes(*small_training(tmp_path / "run", *words)).out)
+    history = [json.loads(line)["validation"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    best = max(range(8), key=lambda i: key(history[i]))  # type: ignore[operator]
+    assert result["best_epoch"] == best + 1
+    assert result["monitor"] == {"name": name, "value": history[best][name.replace("-", "_")]}
+    assert set(result["validation"]) == {"loss", "accuracy", "samples"}
+    again = dlnotes("train-mlp", "--resume", tmp_path / "run", "--json", "-q")  # the stored result is read
+    assert json.loads(again.out) == result
+
+
+samples = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.floats(0, 1, width=32)), max_size=80)
+
+
+@given(samples, st.sampled_from([2, 6, 24]))
+def test_up_to_half_are_the_most_confident_mistakes(drawn: list[tuple[int, int, float]], count: int) -> None:
+    labels, predicted = (np.array([sample[i] for sample in drawn], np.int64) for i in (0, 1))
+    predictions = Predictions(labels, predicted, np.array([sample[2] for sample in drawn], np.float32))
+    shown = shown_positions(predictions, count).tolist()
+    mistakes = [i for i, (label, answer, _) in enumerate(drawn) if label != answer]
+    expected = sorted(mistakes, key=lambda i: (-drawn[i][2], i))[: count // 2]
+    assert shown[: len(expected)] == expected
+    rest = shown[len(expected) :]
+    assert not set(rest) & set(mistakes)
+    assert rest == sorted(set(rest))
+    assert len(rest) == min(count - len(expected), len(drawn) - len(mistakes))
