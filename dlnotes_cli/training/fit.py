@@ -130,7 +130,8 @@ class TrainingRun:
                 model = self._callable()
                 task.network.train()
                 for index in range(progress.step_in_epoch, task.steps_per_epoch):
-                    if self._is_validation_due:
+                    is_due = task.eval_every is not None and index > 0 and index % task.eval_every == 0
+                    if is_due and not progress.is_validated:  # the end of an epoch is always validated
                         self._validate()
                     if self._is_at_end or self.is_out_of_patience:
                         break
@@ -173,7 +174,9 @@ class TrainingRun:
                 self.scaler.scale(objective).backward()
             losses.append(torch.stack([value.detach().float() for value in loss]))
         self.scaler.unscale_(self.optimizer)
-        norm = self._clip_gradient()
+        norm = self._no_norm
+        if task.recipe.grad_clip:
+            norm = nn.utils.clip_grad_norm_(task.network.parameters(), task.recipe.grad_clip).reshape(1).float()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if progress.step % _CLEAR_EVERY == 0:
@@ -201,12 +204,6 @@ class TrainingRun:
             raise InputError("--compile", what, "install a C++ compiler, or drop --compile") from error
         self.is_compiled = self.task.options.compile
         return loss
-
-    def _clip_gradient(self) -> Tensor:
-        """Clip the norm of the gradient to `--grad-clip`; returns the norm (1,), which is 0 without clipping."""
-        if not self.task.recipe.grad_clip:
-            return self._no_norm
-        return nn.utils.clip_grad_norm_(self.task.network.parameters(), self.task.recipe.grad_clip).reshape(1).float()
 
     def read_steps(self) -> None:
         """Add the steps since the last call to the sums of the epoch; before a checkpoint is saved, too.
@@ -302,12 +299,6 @@ class TrainingRun:
     @property
     def _is_at_end(self) -> bool:
         return self.budget.is_reached(self.progress.step, self.progress.elapsed_s)
-
-    @property
-    def _is_validation_due(self) -> bool:
-        """Whether a validation within the epoch is due; the end of an epoch is always validated."""
-        every, index = self.task.eval_every, self.progress.step_in_epoch
-        return every is not None and index > 0 and index % every == 0 and not self.progress.is_validated
 
     def _status(self) -> str:
         """Epoch, training loss, last validation and throughput, for a progress bar of 80 columns."""
