@@ -31,7 +31,7 @@ from dlnotes_cli.networks.cnn import CnnConfig, first_convolution, initialize_as
 from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, CnnArchitecture, CnnSpec
 from dlnotes_cli.networks.registry import build, build_on_meta, initialize
 from dlnotes_cli.shapes.layer import Shape, format_shape
-from dlnotes_cli.shapes.parsing.layer_files import layers_text
+from dlnotes_cli.shapes.parsing.layer_list import layers_text
 from dlnotes_cli.shapes.report import NetworkReport, analyze
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError

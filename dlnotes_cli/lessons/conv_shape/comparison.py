@@ -12,7 +12,7 @@ from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult
 from dlnotes_cli.lessons.conv_shape.stack import read_report
 from dlnotes_cli.shapes.choices import NetworkName
 from dlnotes_cli.shapes.layer import format_shape, truncate
-from dlnotes_cli.shapes.parsing.layer_files import is_file_name
+from dlnotes_cli.shapes.parsing.layer_list import is_file_name
 from dlnotes_cli.shapes.report import NetworkReport
 from dlnotes_cli.shapes.rules.layer_types import layer_types
 from dlnotes_cli.shapes.table import byte_text

@@ -22,7 +22,7 @@ from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.networks.module_trace import ModuleTrace, trace_module
 from dlnotes_cli.networks.torch_imports import meta_device, uninitialized
 from dlnotes_cli.shapes.layer import InvalidLayerError, Shape, truncate
-from dlnotes_cli.shapes.parsing.layer_files import Source
+from dlnotes_cli.shapes.parsing.layer_list import Source
 from dlnotes_cli.shell.errors import InputError, nearest, unknown_choice
 from dlnotes_cli.shell.extras import import_extra
 

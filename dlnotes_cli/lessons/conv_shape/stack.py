@@ -8,8 +8,7 @@ from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult, GramResult
 from dlnotes_cli.shapes.course import gram_sizes
 from dlnotes_cli.shapes.layer import Layer, Shape
-from dlnotes_cli.shapes.parsing.layer_files import Source, is_file_name, read_source
-from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
+from dlnotes_cli.shapes.parsing.layer_list import LayerList, Source, is_file_name, parse_list, read_source
 from dlnotes_cli.shapes.report import NetworkReport, analyze, network_report
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, to_json
 from dlnotes_cli.shell.errors import InputError

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dlnotes_cli.lessons.trace.cells import KINDS, Cell
 from dlnotes_cli.lessons.trace.options import ACTIVATIONS, TraceConfig
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer
-from dlnotes_cli.shapes.parsing.layer_files import Source, is_file_name, read_source
+from dlnotes_cli.shapes.parsing.layer_list import Source, is_file_name, read_source
 from dlnotes_cli.shapes.tracing import trace as trace_shapes
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
