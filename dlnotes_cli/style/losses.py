@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -19,24 +19,8 @@ def gram(features: Tensor) -> Tensor:
 
     In float32, or float64 for float64 features.
     """
-    matrix: Tensor = _Gram.apply(features.flatten(2).squeeze(0))  # type: ignore[no-untyped-call]
-    return matrix
-
-
-class _Gram(torch.autograd.Function):
-    """F Fᵀ with the gradient (G + Gᵀ) F in one product; autograd would compute two."""
-
-    @staticmethod
-    def forward(ctx: Any, flat: Tensor) -> Tensor:
-        ctx.save_for_backward(flat)
-        values = _at_least_float32(flat)
-        return values @ values.T
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (flat,), (gradient,) = ctx.saved_tensors, gradients
-        channels_last: Tensor = flat.T @ (gradient + gradient.T).to(flat.dtype)  # the memory format of the features
-        return channels_last.T
+    flat = _at_least_float32(features.flatten(2).squeeze(0))
+    return flat @ flat.T
 
 
 def total_variation(image: Tensor) -> Tensor:
