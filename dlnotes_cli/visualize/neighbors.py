@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dlnotes_cli.inference.inspected_network import NetworkInfo
 from dlnotes_cli.inference.inspection import PlacedImage, open_network, read_batches, upright_pixels
@@ -18,7 +16,6 @@ from dlnotes_cli.shell.show import Detail, Table, check_outputs
 from dlnotes_cli.visualize.options import NeighborsConfig
 from dlnotes_cli.visualize.sources import ImageSource, decode_settings, feature_extractor, feature_layer, open_source
 
-_CHUNK = 1 << 14  # images of the data set that are compared at once
 _BATCH = 64
 _COLUMNS = 10
 _OWN_QUERIES = 3  # images of the data set that are looked up where none is given
@@ -116,7 +113,7 @@ def find_neighbors(config: NeighborsConfig) -> NeighborsResult:
     found = source.features(extractor)
     if config.images:
         vectors = extractor.run(np.stack([query.pixels for query in queries]), range(len(queries)))
-        distances, rows = nearest(torch.from_numpy(vectors), found.features, config.count)
+        distances, rows = nearest(vectors, found.features, config.count)
     else:  # some images of the data set, without themselves among their neighbors
         own = np.unique(np.linspace(0, len(found.positions) - 1, _OWN_QUERIES).round().astype(int))
         queries = [_own_query(source, found.positions[row]) for row in own.tolist()]
@@ -143,44 +140,33 @@ def typical_distances(features: NDArray[np.float32]) -> TypicalDistances | None:
     if count < 2:  # noqa: PLR2004  # there is no other one
         return None
     chosen = np.unique(np.linspace(0, count - 1, min(count, _MOST_COMPARED)).round().astype(int))
-    others = nearest_others(features, chosen, 1)[0][:, 0].numpy()
+    others = nearest_others(features, chosen, 1)[0][:, 0]
     return TypicalDistances(float(np.median(others)), float(np.percentile(others, _RARE)))
 
 
-def nearest_others(features: NDArray[np.float32], chosen: NDArray[np.int64], count: int) -> tuple[Tensor, Tensor]:
+def nearest_others(
+    features: NDArray[np.float32], chosen: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """What `nearest` returns for some rows of the features, without these rows themselves."""
-    distances, rows = nearest(torch.tensor(np.asarray(features[chosen])), features, count + 1)
-    order = (
-        (rows == torch.from_numpy(chosen)[:, None]).int().argsort(dim=1, stable=True)[:, : max(rows.shape[1] - 1, 1)]
-    )
-    return distances.gather(1, order)[:, :count], rows.gather(1, order)[:, :count]
+    distances, rows = nearest(features[chosen], features, count + 1)
+    is_itself = rows == chosen[:, None]
+    order = np.argsort(is_itself, axis=1, kind="stable")[:, : max(rows.shape[1] - 1, 1)]
+    return np.take_along_axis(distances, order, 1)[:, :count], np.take_along_axis(rows, order, 1)[:, :count]
 
 
 def _own_query(source: ImageSource, position: int) -> PlacedImage:
     return PlacedImage(Path(source.name_of(position)), *source.image(position))
 
 
-def nearest(queries: Tensor, features: NDArray[np.float32], count: int) -> tuple[Tensor, Tensor]:
-    """Cosine distances (Q, count) of the nearest features (N, F) of each query (Q, F), and their rows.
+def nearest(
+    queries: NDArray[np.float32], features: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Cosine distances (Q, count) of the nearest features (N, F) of each query (Q, F), and their rows."""
+    from sklearn.neighbors import NearestNeighbors
 
-    Memory does not grow with N: the features, which may be memory-mapped, are compared in chunks.
-    """
-    directions = _directions(queries)
-    best = torch.zeros(len(queries), 0, dtype=torch.float64)
-    rows = torch.zeros(len(queries), 0, dtype=torch.int64)
-    for start in range(0, len(features), _CHUNK):
-        chunk = torch.tensor(features[start : start + _CHUNK])
-        similarities = directions @ _directions(chunk).T
-        candidates = torch.cat([best, similarities], dim=1)
-        numbers = torch.arange(start, start + len(chunk)).expand(len(queries), -1)
-        order = candidates.argsort(dim=1, descending=True, stable=True)[:, :count]
-        best, rows = candidates.gather(1, order), torch.cat([rows, numbers], dim=1).gather(1, order)
-    return (1 - best).clamp(0, 2), rows
-
-
-def _directions(features: Tensor) -> Tensor:
-    """Features (N, F) with norm 1, so that their products are cosines; zeros stay zeros."""
-    return torch.nn.functional.normalize(features.double(), dim=1)
+    found = NearestNeighbors(n_neighbors=min(count, len(features)), metric="cosine").fit(np.asarray(features, float))
+    distances, rows = found.kneighbors(np.asarray(queries, float))
+    return distances, rows
 
 
 def _neighbors(
