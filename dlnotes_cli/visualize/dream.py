@@ -5,7 +5,6 @@ After Mordvintsev, Olah and Tyka, "Inceptionism", 2015: octaves, random shifts, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from dlnotes_cli.shell.show import Detail, check_outputs
 from dlnotes_cli.visualize.options import DreamConfig
 
 _TILE = 512  # pixels per side whose activations are in memory at once
-_MARGIN, _JITTER = 32, 16  # pixels around a tile that its gradient takes into account; of its random position
 _HEADROOM = 64.0  # distance from black or white, of 255, from which on a pixel moves less
 _LARGEST = 4.0  # change of a value in standard deviations
 _SMOOTHING = (0.5, 1.0, 2.0)  # standard deviations in pixels of the averages of a gradient
@@ -114,21 +112,19 @@ class _Ascent:
     def step(self, image: Tensor) -> Tensor:
         """The image (1, C, H, W) after one step.
 
-        Each tile is seen with what surrounds it, beyond the border its reflection. Random positions hide the seams and
-        the grid of the pooling layers.
+        It is cut into tiles, shifted at random beforehand: this hides their seams and the grid of the pooling layers.
         """
-        tiling = _Tiling((image.shape[2], image.shape[3]), self._generator)
-        padded = tiling.padded(image)
-        gradient = torch.empty_like(image)
-        for rows, columns in tiling.cores():
-            seen_rows, seen_columns, top, left = tiling.surroundings(rows, columns)
-            tile = padded[:, :, seen_rows, seen_columns].detach().requires_grad_()
+        limits = image.shape[2:]
+        shift = [int(torch.randint(0, limit, (), generator=self._generator)) for limit in limits]
+        tiles = [tile.detach().requires_grad_() for tile in _tiles(image.roll(shift, (2, 3)))]
+        found: list[Tensor] = []
+        for tile in tiles:
             with torch.enable_grad():
                 score = self._score(self._activations(tile))
-            (found,) = torch.autograd.grad(score, tile)
-            height, width = rows.stop - rows.start, columns.stop - columns.start
-            gradient[:, :, rows, columns] = found[:, :, top : top + height, left : left + width]
-        del padded
+            found += torch.autograd.grad(score, tile)
+        across = -(-limits[1] // _TILE)
+        rows = [torch.cat(found[start : start + across], 3) for start in range(0, len(found), across)]
+        gradient = torch.cat(rows, 2).roll([-one for one in shift], (2, 3))
         change = _evened(gradient).mul_(self._strength)
         room = torch.where(change > 0, 255 - image, image).div_(_HEADROOM).clamp_(0, 1)
         return change.mul_(room).add_(image)
@@ -137,10 +133,9 @@ class _Ascent:
     def strength(self, image: Tensor) -> float:
         """The mean square of the activations for an image."""
         total, count = 0.0, 0
-        for rows in image.tensor_split(-(-image.shape[2] // _TILE), 2):
-            for tile in rows.tensor_split(-(-image.shape[3] // _TILE), 3):
-                squares = self._activations(tile).square()
-                total, count = total + float(squares.sum(dtype=torch.float64)), count + squares.numel()
+        for tile in _tiles(image):
+            squares = self._activations(tile).square()
+            total, count = total + float(squares.sum(dtype=torch.float64)), count + squares.numel()
         return total / count
 
     def _activations(self, tile: Tensor) -> Tensor:
@@ -155,44 +150,10 @@ class _Ascent:
         return (features * self._guide[:, nearest]).sum()
 
 
-class _Tiling:
-    """Tiles at a random position that cover an image, each with a margin."""
-
-    def __init__(self, size: HeightAndWidth, generator: torch.Generator) -> None:
-        self._size = size
-        shortest = min(min(size) - 1, _TILE // 2)
-        self._jitter = min(_JITTER, shortest // 4)
-        self._margin = min(_MARGIN, shortest - self._jitter, _TILE // 4)
-        self._core = _TILE - 2 * self._margin - self._jitter
-        draws = [int(torch.randint(0, limit, (), generator=generator)) for limit in 2 * (self._jitter + 1, self._core)]
-        self._before = draws[0], draws[2]  # additional pixels in front of each tile
-        self._first = draws[1] + 1, draws[3] + 1  # rows and columns of the first tile
-
-    def padded(self, image: Tensor) -> Tensor:
-        """The image with its reflection around it."""
-        front = self._margin + self._jitter
-        return F.pad(image, (front, self._margin, front, self._margin), mode="reflect")
-
-    def cores(self) -> Iterator[tuple[slice, slice]]:
-        """Rows and columns of the tiles of the image."""
-        for rows in self._cuts(0):
-            for columns in self._cuts(1):
-                yield rows, columns
-
-    def _cuts(self, axis: int) -> Iterator[slice]:
-        length = self._size[axis]
-        first = self._first[axis] if length > self._core else length
-        bounds = [0, *range(first, length, self._core), length]
-        yield from (slice(low, high) for low, high in pairwise(bounds))
-
-    def surroundings(self, rows: slice, columns: slice) -> tuple[slice, slice, int, int]:
-        """The rows and columns of the padded image around a tile, and where the tile is in them."""
-        seen, inside = [], []
-        for part, before in zip((rows, columns), self._before, strict=True):
-            start = part.start + self._jitter - before
-            seen.append(slice(start, part.stop + 2 * self._margin + self._jitter))
-            inside.append(self._margin + before)
-        return seen[0], seen[1], inside[0], inside[1]
+def _tiles(image: Tensor) -> list[Tensor]:
+    """Parts of an image (1, C, H, W) of almost equal size, of at most 512 pixels per side, row by row."""
+    rows = image.tensor_split(-(-image.shape[2] // _TILE), 2)
+    return [tile for row in rows for tile in row.tensor_split(-(-image.shape[3] // _TILE), 3)]
 
 
 def _evened(gradient: Tensor) -> Tensor:
