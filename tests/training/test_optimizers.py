@@ -58,7 +58,7 @@ def test_muon_takes_orthogonal_steps_on_filters_and_those_of_nesterov_on_the_res
     found, expected = nn.Conv2d(3, 8, 2), nn.Conv2d(3, 8, 2)
     expected.load_state_dict(found.state_dict())
     muon = make_optimizer(found, OptimizerSettings("muon", 0.1, 0.9, 0.0))
-    nesterov = torch.optim.SGD([expected.bias], lr=0.1, momentum=0.9, nesterov=True)  # type: ignore[list-item]
+    nesterov = torch.optim.SGD([expected.bias], lr=0.1, momentum=0.9, nesterov=True)  # type: ignore[arg-type]
     gradients = [torch.randn(8, 3, 2, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
     averages = [gradients[0] * 1.6, gradients[1] * 1.6 + gradients[0] * 0.36]  # Nesterov momentum of 0.6
     for gradient, average in zip(gradients, averages, strict=True):
