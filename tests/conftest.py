@@ -34,11 +34,6 @@ _cache = tempfile.TemporaryDirectory(prefix="dlnotes-tests-")
 os.environ["DLNOTES_CACHE"] = _cache.name  # before any test copies the environment
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option with which stored outputs are written again."""
-    parser.addoption("--update", action="store_true", help="write the files in tests/golden again")
-
-
 def pytest_unconfigure() -> None:
     """Delete the cache of this test run."""
     _cache.cleanup()
