@@ -7,8 +7,10 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
 
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
@@ -64,6 +66,17 @@ class _DownloadError(Exception):
     """Why downloading from one address failed."""
 
 
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from https to another scheme."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl).scheme not in {"https", req.type}:
+            raise urllib.error.HTTPError(newurl, code, f"redirects from {req.type} to {newurl}", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _download(url: str, destination: Path, sha256: str, size: int | None, expected: int) -> None:
     digest, done = hashlib.sha256(), 0
     with (
@@ -83,12 +96,13 @@ def _download(url: str, destination: Path, sha256: str, size: int | None, expect
 
 def _chunks(url: str, size: int | None) -> Iterator[bytes]:
     """The content of a file; after a lost connection the rest is requested, as long as something arrives each time."""
+    opener = urllib.request.build_opener(_SafeRedirects)
     done, begun, failure = 0, -1, ""
     while done > begun:
         begun = done
         request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310  # published
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            with opener.open(request, timeout=_TIMEOUT_S) as response:
                 if done and response.status != HTTPStatus.PARTIAL_CONTENT:
                     break
                 size = size or int(response.headers.get("Content-Length") or 0)

@@ -3,9 +3,13 @@
 import errno
 import hashlib
 import http.server
+import io
 import os
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import ClassVar
 
@@ -176,3 +180,19 @@ def test_files_of_killed_downloads_are_removed(site: Site, file: Path) -> None:
     os.utime(stale, (time.time() - 86_400,) * 2)
     fetch([site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
     assert names_in_folder_of(file) == [live.name, "images.gz"]
+
+
+@pytest.mark.parametrize(
+    ("start", "to", "is_followed"),
+    [("https", "http", False), ("https", "ftp", False), ("http", "https", True), ("https", "https", True)],
+)
+def test_https_never_redirects_to_another_scheme(start: str, to: str, is_followed: bool) -> None:
+    request = urllib.request.Request(f"{start}://example.org/x")  # noqa: S310  # never opened
+    redirect = download._SafeRedirects().redirect_request
+    arguments = (request, io.BytesIO(), 302, "Found", HTTPMessage(), f"{to}://example.org/y")
+    if is_followed:
+        assert redirect(*arguments) is not None
+        return
+    with pytest.raises(urllib.error.HTTPError, match="redirects from https to") as caught:
+        redirect(*arguments)
+    caught.value.close()

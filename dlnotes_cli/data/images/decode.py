@@ -261,7 +261,9 @@ def _resized(image: Image.Image, shape: "ImageShape") -> Image.Image:
     if shape.resize == "crop":
         return ImageOps.fit(image, size, method, bleed=(1 - shape.crop_pct) / 2)
     if shape.resize == "letterbox":
-        return ImageOps.pad(image, size, method)
+        scale = min(shape.width / image.width, shape.height / image.height)
+        width, height = (max(1, round(side * scale)) for side in image.size)  # at least one pixel of a very thin image
+        return ImageOps.pad(image.resize((width, height), method), size, method)
     return image.resize(size, method, reducing_gap=2.0)
 
 

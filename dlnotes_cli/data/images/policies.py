@@ -1,7 +1,7 @@
 """TrivialAugment and RandAugment: each image is changed by operations of its own, drawn from fourteen.
 
-Operations run in families on the whole batch, of which each image takes the result of its own, so that nothing waits
-for the device.
+Operations run in families, and no image is handled alone: on a CPU each family runs on its images, elsewhere on the
+whole batch, of which each image takes the result of its own, so that nothing waits for the device.
 """
 
 from collections.abc import Callable
@@ -84,10 +84,15 @@ def apply_operations(samples: Tensor, operations: Tensor, amounts: Tensor) -> Te
     """
     x = samples.float().round()
     operations, amounts = operations.view(-1, 1, 1, 1), amounts.view(-1, 1, 1, 1)
-    result = x
+    result = x.clone()
     for (first, last), change in _FAMILIES.items():
         chosen = (operations >= OPERATIONS.index(first)) & (operations <= OPERATIONS.index(last))
-        result = torch.where(chosen, change(x, operations, amounts), result)
+        if x.device.type == "cpu":
+            rows = chosen.flatten().nonzero().flatten()
+            if len(rows):
+                result[rows] = change(x[rows], operations[rows], amounts[rows])
+        else:
+            result = torch.where(chosen, change(x, operations, amounts), result)
     return result.to(torch.uint8)
 
 

@@ -460,3 +460,11 @@ def test_crop_pct_matches_the_presets_of_torchvision(
     resized = functional.resize(Image.fromarray(pixels), [256], method, antialias=True)
     expected = np.asarray(functional.center_crop(resized, [224, 224])).transpose(2, 0, 1)
     assert np.abs(found.astype(int) - expected).mean() < 1.5
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1)])
+def test_a_very_thin_image_keeps_at_least_one_pixel(size: tuple[int, int], resize: Resize, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.new("L", size, 200))
+    pixels = read(path, 1, (16, 16), resize)
+    assert (pixels > 0).any(axis=0).all() or (pixels > 0).any(axis=1).all()
