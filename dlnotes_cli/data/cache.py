@@ -28,6 +28,7 @@ from dlnotes_cli.shell.errors import StoppedError, UnfinishedError, reason
 
 _FORMAT = f"2, decoder {DECODER}"  # raise the number with every change of the file
 _FILE, _LOCK = "samples.npy", ".lock"
+_LARGEST_READ = 1 << 26  # bytes of samples that are read into memory, so that a file that is truncated ends no run
 _LARGEST_VERIFIED = 1 << 31  # bytes of samples; reading more on every start would take too long
 _SEED_DIGITS = 15  # hexadecimal digits of a digest that make a seed of 60 bits
 _FIX = "free space, or set $DLNOTES_CACHE to another folder"
@@ -52,7 +53,7 @@ class FileRecord(NamedTuple):
 
 
 class CachedSamples(NamedTuple):
-    """Memory-mapped samples (N, ...), and the record of the image file of each."""
+    """Samples (N, ...), memory-mapped unless they are small, and the record of the image file of each."""
 
     samples: NDArray[Any]
     records: Sequence[FileRecord]
@@ -88,7 +89,7 @@ class CacheEntry:
         return cls(_folder_of(root) / name)
 
     def read(self) -> CachedSamples | None:
-        """The content of the file, whose samples are mapped and not verified; None if it is missing or damaged."""
+        """The content of the file, whose samples are not verified; None if it is missing or damaged."""
         try:
             with self._file.open("rb") as stream:
                 return _read(stream)
@@ -146,7 +147,7 @@ class CacheEntry:
         except OSError as error:
             raise UnfinishedError(self.path, f"cannot be created ({reason(error)})", _FIX) from error
         lock = FileLock(self.path / _LOCK)
-        with suppress(OSError, NotImplementedError):
+        with suppress(OSError, NotImplementedError):  # of a file system without locks
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -187,8 +188,8 @@ class CacheEntry:
 def _read(stream: IO[bytes]) -> CachedSamples:
     npy.read_magic(stream)
     shape, _, dtype = npy.read_array_header_1_0(stream)
-    samples = np.memmap(stream, dtype, "r", stream.tell(), shape)
-    stream.seek(samples.offset + samples.nbytes)
+    mapped = np.memmap(stream, dtype, "r", stream.tell(), shape)
+    stream.seek(mapped.offset + mapped.nbytes)
     index, (checksum, index_checksum) = np.load(stream).tobytes(), np.load(stream).tolist()
     if zlib.crc32(index) != index_checksum:
         raise ValueError("index with another checksum")
@@ -196,8 +197,10 @@ def _read(stream: IO[bytes]) -> CachedSamples:
     if stored["format"] != _FORMAT:
         raise ValueError("written by another version")
     records = [FileRecord(*record) for record in stored["records"]]
-    if len(records) != len(samples):
-        raise ValueError(f"{len(samples)} samples of {len(records)} files")
+    if len(records) != len(mapped):
+        raise ValueError(f"{len(mapped)} samples of {len(records)} files")
+    samples = mapped if mapped.nbytes > _LARGEST_READ else np.array(mapped)
+    samples.flags.writeable = False
     return CachedSamples(samples, records, stored["root"], checksum)
 
 

@@ -201,8 +201,9 @@ def test_an_image_removed_or_changed_after_listing_is_named(root: Path) -> None:
 # --- the cache ---------------------------------------------------------------------------------------------------
 
 
-def test_a_second_read_maps_the_cache_and_opens_no_image(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("largest_read", [0, 1 << 26])
+def test_a_second_read_maps_a_large_cache_and_opens_no_image(
+    largest_read: int, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def forbidden(*_: object) -> None:
         raise AssertionError("an image was opened")
@@ -211,6 +212,7 @@ def test_a_second_read_maps_the_cache_and_opens_no_image(
     exif[0x0112] = 6
     for i, ending in enumerate(("jpg", "png", "webp", "tif")):
         draw(root / "b" / f"turned{i}.{ending}", 99, exif=exif)
+    monkeypatch.setattr(cache, "_LARGEST_READ", largest_read)
     monkeypatch.setattr(folder, "_QUIET_S", -1.0)
     first = read(root)
     assert_decoded(first)
@@ -222,12 +224,15 @@ def test_a_second_read_maps_the_cache_and_opens_no_image(
     monkeypatch.setattr(folder, "read_header", forbidden)
     second = read(root)
     choose_shape(listing, size=None, resize="crop", color=None, max_pixels=MAX_PIXELS)
-    assert isinstance(second.samples, np.memmap)
+    assert isinstance(second.samples, np.memmap) == (largest_read == 0)
     assert not second.samples.flags.writeable
     np.testing.assert_array_equal(first.samples, second.samples)
     assert (first.files, first.labels.tolist()) == (second.files, second.labels.tolist())
     assert first.fingerprint == second.fingerprint
     np.testing.assert_array_equal(np.load(file_of(root), mmap_mode="r"), first.samples)
+    if largest_read:
+        os.truncate(file_of(root), 10)
+        np.testing.assert_array_equal(first.samples, second.samples)  # and no SIGBUS
 
 
 @pytest.mark.parametrize(
@@ -244,8 +249,9 @@ def test_a_second_read_maps_the_cache_and_opens_no_image(
     ids=["changed", "same time, other size", "replaced by an older one", "added", "new class", "renamed", "removed"],
 )
 def test_only_changed_files_are_decoded(
-    change: Callable[[Path], None], count: int, root: Path, decoded: list[str]
+    change: Callable[[Path], None], count: int, root: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cache, "_LARGEST_READ", 0)
     before = read(root)
     copy = np.array(before.samples)
     decoded.clear()
