@@ -38,7 +38,7 @@ _FIXED: dict[str, tuple[Matrix, str]] = {
     "identity": (_matrix("0 0 0; 0 1 0; 0 0 0"), "the unchanged image"),
     "quiz-a": (_matrix("-1 -1 -1; -1 8 -1; -1 -1 -1"), "kernel a of the course's quiz: edges in every direction"),
     "quiz-b": (_SOBEL, "kernel b of the course's quiz: vertical edges (sobel-x)"),
-    "quiz-c": (_matrix("0 -1 0; -2 6 -2; 0 -1 0"), "kernel c of the course's quiz: detail, mostly along rows"),
+    "quiz-c": (_matrix("0 -1 0; -2 6 -2; 0 -1 0"), "kernel c of the course's quiz: detail, mostly vertical lines"),
     "quiz-d": (transpose(_SOBEL), "kernel d of the course's quiz, the correct answer: horizontal edges (sobel-y)"),
     "notes-4x4-1": (_LEFT_RIGHT, "filter 1 of the course's notebook: dark left of bright"),
     "notes-4x4-2": (negate(_LEFT_RIGHT), "filter 2 of the course's notebook: bright left of dark"),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dlnotes_cli.filter.kernels.catalog import NAMES, named_kernel
-from dlnotes_cli.filter.kernels.kernel import PASSES, Kernel, abbreviated, format_matrix
+from dlnotes_cli.filter.kernels.kernel import PASSES, Kernel, abbreviated, format_matrix, weight_sum
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell.codec import HIDDEN
 
@@ -43,7 +43,7 @@ def lines(kernels: Iterable[Kernel], formatter: Formatter) -> Iterator[str]:
 def _summary(kernel: Kernel) -> Iterator[str]:
     """Name, size, sum, purpose and weights of a kernel."""
     height, width = kernel.size
-    yield f"{kernel.name}  {height}x{width}  sum {kernel.description.total:.6g}  {kernel.purpose}"
+    yield f"{kernel.name}  {height}x{width}  sum {weight_sum(kernel.matrix):.6g}  {kernel.purpose}"
     for i, matrix in enumerate(kernel.matrices):
         if i:
             yield "  and"

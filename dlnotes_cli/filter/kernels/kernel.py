@@ -140,7 +140,6 @@ def format_matrix(matrix: Sequence[Sequence[float]], digits: int = 6, most: int 
 def _passes(matrix: Matrix) -> Passes:
     """The kind of filter, from the frequency response |H(u, v)| = |sum k(y, x) exp(-i(uy + vx))| at all frequencies."""
     import numpy as np
-    from scipy import ndimage
 
     size = [max(_FREQUENCIES, 2 * len(matrix)), max(_FREQUENCIES, 2 * len(matrix[0]))]
     response = np.fft.fftshift(np.abs(np.fft.fft2(np.array(matrix, np.float64), size)))  # frequency 0 in the middle
@@ -153,6 +152,8 @@ def _passes(matrix: Matrix) -> Passes:
     if at_zero <= tolerance:
         return "high-pass"
     if largest <= at_zero + tolerance:
+        from scipy import ndimage  # here, as it takes longer to import than the rest to compute
+
         passed_bands = ndimage.label(response > math.sqrt(0.5) * at_zero)[1]
         return "low-pass" if passed_bands == 1 else "band-stop"
     return "high-boost" if smallest >= at_zero - tolerance else "mixed"
