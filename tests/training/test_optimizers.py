@@ -1,5 +1,6 @@
 """Optimizers against their formulas in float64."""
 
+import copy
 from contextlib import suppress
 from typing import Any
 
@@ -88,6 +89,27 @@ def test_muon_takes_orthogonal_steps_on_filters_and_those_of_nesterov_on_the_res
 def test_what_nesterov_and_muon_need(name: Any, momentum: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_optimizer(nn.Linear(2, 2), OptimizerSettings(name, 0.1, momentum, 0.0))
+
+
+def test_the_state_of_muon_continues_in_another_process() -> None:
+    network, settings = nn.Conv2d(2, 4, 3), OptimizerSettings("muon", 0.1, 0.9, 0.01)
+    first = make_optimizer(network, settings)
+
+    def step(optimizer: torch.optim.Optimizer, seed: int) -> None:
+        torch.manual_seed(seed)
+        for parameter in network.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimizer.step()
+
+    step(first, 0)
+    weights, state = copy.deepcopy((network.state_dict(), first.state_dict()))
+    step(first, 1)
+    expected = copy.deepcopy(network.state_dict())
+    network.load_state_dict(weights)
+    second = make_optimizer(network, settings)
+    second.load_state_dict(state)
+    step(second, 1)
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in expected.items())
 
 
 def averages_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
