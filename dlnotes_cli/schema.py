@@ -110,7 +110,7 @@ def _command_schema(name: str, declared: Command) -> CommandSchema:
 
 
 def _option_schema(kind: type[Config], field: str, described: Option) -> OptionSchema:
-    hint, default = hints_of(kind)[field], kind.__dataclass_fields__[field].default
+    hint = hints_of(kind)[field]
     inner = get_args(type_of(hint))[0] if is_tuple(hint) else type_of(hint)
 
     def rules(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -121,10 +121,10 @@ def _option_schema(kind: type[Config], field: str, described: Option) -> OptionS
         short=described.short,
         type=_TYPES.get(inner, "string"),
         several=is_tuple(hint),
-        required=default is REQUIRED,
+        required=described.default is REQUIRED,
         choices=choices_of(kind, field),
         range=described.within.notation if described.within else None,
-        default=None if default is REQUIRED else default,
+        default=None if described.default is REQUIRED else described.default,
         default_text=kind.shown_default(field),
         help=described.help,
         panel=described.panel,
@@ -136,15 +136,10 @@ def _option_schema(kind: type[Config], field: str, described: Option) -> OptionS
 
 def document_schema(name: str) -> dict[str, Any] | None:
     """The JSON Schema of what a command prints with `--json`; None where the types of its result are not declared."""
-    types = load_command(name).result_types
-    if not types or any(hasattr(kind, "as_json") for kind in types):
-        return None
-    schemas = [_with_header(name, schema_of(kind)) for kind in types]
-    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-
-
-def _with_header(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a document: that of a result, with the fields that every document has."""
     header = {"schema_version": {"const": output.SCHEMA_VERSION}, "command": {"const": name}}
-    required = list(dict.fromkeys([*header, *schema["required"]]))  # a training result has the command, too
-    return schema | {"properties": header | schema["properties"] | header, "required": required}
+    schemas = []
+    for kind in load_command(name).result_types:
+        schema = schema_of(kind)
+        required = list(dict.fromkeys([*header, *schema["required"]]))  # a training result has the command, too
+        schemas.append(schema | {"properties": header | schema["properties"] | header, "required": required})
+    return {"anyOf": schemas} if len(schemas) > 1 else next(iter(schemas), None)

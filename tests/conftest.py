@@ -30,8 +30,14 @@ settings.load_profile("quick")
 
 # Small networks gain nothing from more threads, and parallel tests slow each other down.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.pop("COLUMNS", None)  # which makes tables as narrow as a terminal
 _cache = tempfile.TemporaryDirectory(prefix="dlnotes-tests-")
 os.environ["DLNOTES_CACHE"] = _cache.name  # before any test copies the environment
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option with which stored outputs are written again."""
+    parser.addoption("--update", action="store_true", help="write the files in tests/golden again")
 
 
 def pytest_unconfigure() -> None:

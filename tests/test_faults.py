@@ -48,6 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, digits_run: Path, images_run:
     (home / "file").write_text("a file")
     os.mkfifo(home / "pipe")
     os.mkfifo(home / "pipe.csv")
+    os.mkfifo(home / "pipe.png")
     return home
 
 
@@ -92,6 +93,12 @@ def _make_bad_images(home: Path) -> None:
     Image.new("1", (30_000, 30_000)).save(home / "bomb" / "red" / "bomb.png")
     make_images(home / "hollow", count=3)
     (home / "hollow" / "violet").mkdir()
+    make_images(home / "linked", count=3)
+    (home / "linked" / "self").symlink_to(".")
+    make_images(home / "above" / "train", count=3)
+    (home / "above" / "train" / "up").symlink_to("..")
+    make_images(home / "piped", count=3)
+    os.mkfifo(home / "piped" / "red" / "pipe.png")
     (home / "nothing").mkdir()
     (home / "flat").mkdir()
     photo.save(home / "flat" / "a.png")
@@ -247,6 +254,9 @@ FAULTS = [
     Fault("html as image", _train("--data", "@html"), r"page\.jpg: not an image; remove it or pass --skip-bad"),
     Fault("bomb", _train("--data", "@bomb"), r"bomb\.png: 30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"),
     Fault("gate without test", _train("--data", "@parts", "--min-accuracy", "0.5"), r"--min-accuracy: .* has no test split; add"),
+    Fault("pipe in a class", _train("--data", "@piped"), r"red/pipe\.png: is not a regular file; save its content to a file first"),
+    Fault("link to itself", _do("data", "info", "@linked"), r"--data: class folder .*linked/self is a link to its parent folder .*linked"),
+    Fault("link to a parent", _do("data", "info", "@above"), r"--data: class folder .*train/up is a link to its parent folder .*above"),
     # tables
     Fault("no target", _train("--data", "@rows.csv"), r"--target: does not name the column of .*; choose from length, width, kind, label"),
     Fault("numbers as target", _train("--data", "@rows.csv", "--target", "length"), r"--target: 'length' has \d+ distinct values in 40 rows; choose a column of classes"),
@@ -290,6 +300,20 @@ FAULTS = [
     Fault("csv exists", _do("predict", "@run", IMAGE, "--csv", "@file"), r"--csv: .*file exists; pass --overwrite"),
     Fault("no list", _do("predict", "@run", "--files-from", "@gone.txt"), r"gone\.txt: no such file"),
     Fault("missing model argument", _do("evaluate"), r"MODEL: missing; see dlnotes evaluate --help"),
+    Fault("pipe as a model", _do("predict", "@pipe", "x.png"), r"pipe: is not a regular file; save its content to a file first"),
+    Fault("pipe as an image", _do("predict", "@run", "@pipe.png"), r"pipe\.png: is not a regular file; save"),
+    Fault("device as a model", _do("predict", "/dev/zero", "x.png"), r"/dev/zero: is not a regular file; save"),
+    Fault("device as an image", _do("predict", "@run", "/dev/zero"), r"/dev/zero: is not a regular file; save"),
+    *(
+        Fault(f"long name of {words[0]}", _do(*words), r"file name too long")
+        for words in (["evaluate", "x" * 300], ["data", "preview", "--out", "x" * 300 + ".png"], ["train-mlp", "--out", "x" * 300])
+    ),
+    *(
+        Fault(f"missing home of {words[0]}", _do(*words), r".*no-such-user")
+        for words in (["evaluate", "~no-such-user/run"], ["train-mlp", "--resume", "~no-such-user/run"], ["conv-shape", "~no-such-user/net.py"])
+    ),
+    Fault("unknown command of schema", _do("schema", "train-mpl"), r"COMMAND: unknown value 'train-mpl'; did you mean 'train-mlp'\?"),
+    Fault("control characters", _do("predict", "a\nb\x1b[31m"), r"a\\x0ab\\x1b\[31m"),
     # explain
     Fault("explain a table model", _do("explain", "@table", IMAGE), r"table: the model reads tables, .*; use another model"),
     Fault("explain a language model", _do("explain", "@rnn.safetensors", IMAGE), r"holds a model of kind char_rnn, but this command needs mlp, cnn or backbone; use"),
@@ -403,3 +427,15 @@ def test_a_batch_size_above_the_sample_count_is_reduced_with_a_note(tmp_path: Pa
     outcome = dlnotes(*small_training(tmp_path / "run", "--limit", "40", "--batch-size", "512"))
     assert outcome.code == 0
     assert "the batch size is reduced to the 40 training samples" in outcome.err
+
+
+def test_a_link_to_a_folder_elsewhere_is_a_class_and_none_in_a_class_is_followed(
+    tmp_path: Path, dlnotes: Command
+) -> None:
+    make_images(tmp_path / "top")
+    make_images(tmp_path / "other")
+    (tmp_path / "top" / "crimson").symlink_to(tmp_path / "other" / "red")
+    (tmp_path / "top" / "red" / "self").symlink_to(".")
+    outcome = dlnotes("data", "info", tmp_path / "top", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["classes"] == ["blue", "crimson", "green", "red"]

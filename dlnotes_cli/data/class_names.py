@@ -8,7 +8,7 @@ from pathlib import Path
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.limited_input import read_file
+from dlnotes_cli.shell.files import read_file
 
 WHERE = "--class-names"
 _LARGEST_FILE = 1 << 24  # bytes

@@ -13,8 +13,7 @@ from typing import IO, Literal, NamedTuple
 from dlnotes_cli.data.options import NAMED_SETS, TABLE_SUFFIXES
 from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.shell.errors import InputError, nearest, unreadable
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_file, read_stdin
+from dlnotes_cli.shell.files import read_file, read_stdin, user_path
 
 DataKind = Literal["named", "folder", "table"]
 GZIP = b"\x1f\x8b"  # how a gzip file begins

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.paths import GZIP, unzipped
 from dlnotes_cli.data.texts.files import encoding_of
-from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.extras import import_extra
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_file, read_stdin
+from dlnotes_cli.shell.errors import InputError, import_extra, unknown_choice
+from dlnotes_cli.shell.files import read_file, read_stdin, user_path
 
 _LARGEST = 1e30  # larger numbers are refused where they are computed with, as they overflow float32
 _MOST_BYTES, _SHORTER = 1 << 30, "use a part of its rows"  # of a file: its cells take several times as much memory

@@ -18,8 +18,7 @@ from dlnotes_cli.inference.onnx_file import (
     load_onnx_language_model,
     with_checksum,
 )
-from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.extras import import_extra
+from dlnotes_cli.shell.errors import InputError, import_extra
 from dlnotes_cli.shell.output import size
 from dlnotes_cli.training.model_metadata import Metadata
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.export.results import ModelTiming
 from dlnotes_cli.export.samples import CheckSamples
 from dlnotes_cli.export.wrapper import Answer, silent
-from dlnotes_cli.shell.extras import import_extra
+from dlnotes_cli.shell.errors import import_extra
 from dlnotes_cli.training.metrics import inference_batch_size
 
 _RUNS = 50

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.filter.kernels.kernel import separate
 from dlnotes_cli.filter.strips import BorderMode, over_strips, padded_window
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.matrix import Matrix
+from dlnotes_cli.shell.parse import Matrix
 
 _STRIP_VALUES = 2**17  # values in a strip: small enough that the strip and its copies stay in a core's cache
 _MIN_ROWS = 16  # of a strip

@@ -17,7 +17,7 @@ from dlnotes_cli.filter.operations.apply import apply_operations
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.stages import StoredResponse
 from dlnotes_cli.shell.codec import HIDDEN, in_json
-from dlnotes_cli.shell.matrix import Matrix, parse_channels, parse_matrix
+from dlnotes_cli.shell.parse import Matrix, parse_channels, parse_matrix
 
 _WHITE = 255
 _COURSE_PATCH = parse_matrix(

@@ -21,8 +21,7 @@ from dlnotes_cli.inference.onnx_file import OnnxGraph, TensorType
 from dlnotes_cli.inference.options import ForeignModelOptions, PixelScaling
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_file
+from dlnotes_cli.shell.files import read_file, user_path
 from dlnotes_cli.training.metrics import softmax
 
 Layout = Literal["NCHW", "NHWC"]

@@ -21,8 +21,7 @@ from dlnotes_cli.data.preprocessing import TextPreprocessing, text_preprocessing
 from dlnotes_cli.device import RuntimeOptions
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import parse_object
-from dlnotes_cli.shell.errors import InputError, unreadable
-from dlnotes_cli.shell.extras import import_extra
+from dlnotes_cli.shell.errors import InputError, import_extra, unreadable
 from dlnotes_cli.training.model_metadata import Metadata, metadata_errors
 
 EXPORT_VERSION = 1  # of the metadata that dlnotes writes into exported files

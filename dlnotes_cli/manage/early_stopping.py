@@ -9,9 +9,9 @@ from typing import Any
 from dlnotes_cli.manage.options import EarlyStoppingConfig
 from dlnotes_cli.plots.early_stopping import StoppingPanel, draw_early_stopping
 from dlnotes_cli.shell import files
-from dlnotes_cli.shell.codec import matches, parse_object
+from dlnotes_cli.shell.codec import build, parse_object
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.limited_input import read_file
+from dlnotes_cli.shell.files import read_file
 from dlnotes_cli.shell.show import Table, check_outputs
 from dlnotes_cli.training.run_folder import METRICS
 
@@ -140,8 +140,8 @@ def _validation(entry: dict[str, Any], monitor: str) -> _Validation:
     """A line of metrics.jsonl. Raises KeyError or TypeError where it lacks a field or has one of another type."""
     metrics = entry["validation"]
     loss, value = metrics["loss"], metrics[monitor.replace("-", "_")]
-    if not matches(entry["epoch"], int) or not matches([loss, value], list[float | None]):
-        raise TypeError("validation")
+    build(int, entry["epoch"])
+    build(list[float | None], [loss, value])
     loss, value = (math.nan if number is None else float(number) for number in (loss, value))
     return _Validation(entry["epoch"], value, (-loss,) if monitor == "loss" else (value, -loss))
 

@@ -13,8 +13,7 @@ from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
-from dlnotes_cli.shell.errors import InputError, reason
-from dlnotes_cli.shell.extras import import_extra
+from dlnotes_cli.shell.errors import InputError, import_extra, reason
 from dlnotes_cli.shell.stopping import StopRequest
 
 _FINISH_S = 8  # for requests that run when the server is stopped; `docker stop` kills after 10

@@ -113,7 +113,8 @@ def add_command(app: typer.Typer, name: str, declared: Command, *, is_only_liste
     def callback(**values: Any) -> None:
         config = config_from_shell(config_type, values)
         output.configure(quiet=getattr(config, "quiet", False), verbose=getattr(config, "verbose", False))
-        output.detail("options", _options_in_force(config))
+        in_force = {name: value for name, value in to_json(config).items() if value not in (None, False, [])}
+        output.detail("options", ", ".join(f"{name} {value}" for name, value in in_force.items()))
         declared.run(config)
 
     options = {} if is_only_listed else options_of(config_type)
@@ -121,11 +122,9 @@ def add_command(app: typer.Typer, name: str, declared: Command, *, is_only_liste
     callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     callback.__doc__ = declared.help
-    implied = {flag(key, described): described.implied for key, described in options_of(config_type).items()}
-    command_class = type(
-        "OneCommand", (PlainCommand,), {"implied": {key: text for key, text in implied.items() if text}}
-    )
-    app.command(name, rich_help_panel=declared.panel, cls=command_class)(callback)
+    implied = {flag(key, described): described.implied for key, described in options.items() if described.implied}
+    callback.implied = implied  # type: ignore[attr-defined]  # read by PlainCommand
+    app.command(name, rich_help_panel=declared.panel, cls=PlainCommand)(callback)
 
 
 def config_from_shell(config_type: type[Config], values: dict[str, Any]) -> Config:
@@ -144,7 +143,7 @@ def _parameter(config_type: type[Config], key: str, described: Option) -> inspec
     }
     if choices or described.complete:
         details["autocompletion"] = described.complete or (lambda: list(choices))
-    unset = ... if config_type.__dataclass_fields__[key].default is REQUIRED else None
+    unset = ... if described.default is REQUIRED else None
     if described.is_argument:
         parameter = typer.Argument(unset, **details)
     else:
@@ -161,11 +160,6 @@ def _names(key: str, described: Option, hint: Any) -> list[str]:
     if type_of(hint) is bool and hint is not bool:
         name = f"{name}/--no-{name.removeprefix('--')}"
     return [described.short, name] if described.short else [name]
-
-
-def _options_in_force(config: Config) -> str:
-    """The options that are set, by the user or by their defaults."""
-    return ", ".join(f"{name} {value}" for name, value in to_json(config).items() if value not in (None, False, []))
 
 
 def _help_with_default(described: Option, choices: Sequence[str], default: str) -> str:

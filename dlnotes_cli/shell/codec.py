@@ -9,23 +9,24 @@ has the value that f makes of the field's.
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache, cached_property
 from os import PathLike, fspath
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.output import finite
+from dlnotes_cli.shell.output import readable
 
 AnyType = TypeVar("AnyType")
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 HIDDEN: Mapping[str, Any] = {"json": None}  # metadata of a field that JSON leaves out
-INLINE: Mapping[str, Any] = {"json": "*"}  # metadata of a dataclass whose members stand beside the other fields
+_BESIDE = "*"  # the name of members that stand beside the other fields
+INLINE: Mapping[str, Any] = {"json": _BESIDE}  # metadata of a dataclass whose members stand beside the other fields
 OPTIONAL: Mapping[str, Any] = {"optional": True}  # metadata of a field that is left out where it is None
-NAN_IF_NULL: Mapping[str, Any] = {"null": math.nan}  # metadata of a float that is null in JSON where it is nan
+NAN_IF_NULL: Mapping[str, Any] = {"null": True}  # metadata of a float that is null in JSON where it is nan
 _LARGEST = 2**53 + 1  # below it, a float holds every integer
 _LONGEST = 80  # characters of an error about a value
 
@@ -40,92 +41,86 @@ def through(function: Callable[[Any], Any]) -> dict[str, Any]:
     return {"through": function}
 
 
-def in_json(function: AnyFunction) -> AnyFunction:
-    """Mark the function of a property whose value JSON has, too; reading JSON leaves it out."""
-    function.in_json = True  # type: ignore[attr-defined]  # read by `_derived`
-    return function
-
-
 def in_json_as(name: str, *, optional: bool = False) -> Callable[[AnyFunction], AnyFunction]:
-    """As `in_json`, under another name than that of the property, and if `optional` left out where it is None."""
+    """Mark the function of a property whose value JSON has under a name; if `optional`, unless it is None.
+
+    Reading JSON leaves it out.
+    """
 
     def mark(function: AnyFunction) -> AnyFunction:
-        function.in_json, function.is_optional = name, optional  # type: ignore[attr-defined]  # as above
+        function.in_json, function.is_optional = name, optional  # type: ignore[attr-defined]  # read by `_members`
         return function
 
     return mark
 
 
-def inlined(function: AnyFunction) -> AnyFunction:
-    """Mark the function of a property that returns a dataclass, whose members JSON has beside the other fields."""
-    function.in_json = "*"  # type: ignore[attr-defined]  # as above
-    return function
+in_json = in_json_as("")  # under the name of the property
+inlined = in_json_as(_BESIDE)  # the property returns a dataclass, whose members stand beside the other fields
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind of value
     """A value as JSON has it: dataclasses and named tuples are objects, paths text, nan and infinity null.
 
     >>> to_json({"path": Path("a"), "loss": math.nan, "sizes": (1, 2)})
     {'path': 'a', 'loss': None, 'sizes': [1, 2]}
     """
-    return finite(_plain(value))
-
-
-def _plain(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind of value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dict(_members(value))
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _plain(item) for name, item in value._asdict().items()} | _plain_derived(value)
+    if isinstance(value, str | PathLike):
+        return readable(fspath(value))
+    if _is_object(type(value)):
+        return dict(_written(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {readable(str(key)): to_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, PathLike):
-        return fspath(value)
     if hasattr(value, "tolist"):  # NumPy's and PyTorch's arrays and numbers
-        return _plain(value.tolist())
+        return to_json(value.tolist())
     if hasattr(value, "denominator") and not isinstance(value, int):  # a fraction
         return float(value)
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _members(value: Any) -> Iterator[tuple[str, Any]]:
-    for field in dataclasses.fields(value):
-        name, item = field.metadata.get("json", field.name), getattr(value, field.name)
-        item = field.metadata["through"](item) if item is not None and "through" in field.metadata else item
-        if name == "*":
-            yield from _plain(item).items()
-        elif name is not None and not (item is None and field.metadata.get("optional")):
-            yield name, _plain(item)
-    yield from _plain_derived(value).items()
+def _is_object(kind: Any) -> bool:
+    return dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
 
 
-def _plain_derived(value: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, function in _derived(type(value)).items():  # type: ignore[arg-type]  # as in options_of
-        item = _plain(getattr(value, name))
-        if item is not None or not getattr(function, "is_optional", False):
-            found |= item if function.in_json == "*" else {_json_name(name, function): item}
-    return found
+class _Member(NamedTuple):
+    """A member of an object: a field of its dataclass or named tuple, or a property that is marked."""
+
+    attribute: str
+    name: str  # in JSON
+    is_optional: bool
+    through: Callable[[Any], Any] | None = None
+    getter: Callable[[Any], Any] | None = None  # of a property
 
 
 @cache
-def _derived(kind: type) -> dict[str, Any]:
-    """The properties that `in_json` and `inlined` mark, those of bases first, and their functions."""
-    functions = {name: _function(value) for base in reversed(kind.__mro__) for name, value in vars(base).items()}
-    return {name: function for name, function in functions.items() if hasattr(function, "in_json")}
+def _members(kind: Any) -> list[_Member]:
+    """The members of objects of a type in JSON; properties come last, those of bases first."""
+    is_tuple = hasattr(kind, "_fields")
+    fields: dict[str, Mapping[str, Any]]
+    fields = {name: {} for name in kind._fields} if is_tuple else {f.name: f.metadata for f in dataclasses.fields(kind)}
+    members = [
+        _Member(field, described.get("json", field), "optional" in described, described.get("through"))
+        for field, described in fields.items()
+    ]
+    for name, value in {name: value for base in reversed(kind.__mro__) for name, value in vars(base).items()}.items():
+        getter: Any = value.func if isinstance(value, cached_property) else getattr(value, "fget", None)
+        if hasattr(getter, "in_json"):
+            members.append(_Member(name, getter.in_json or name, getter.is_optional, getter=getter))
+    return [member for member in members if member.name is not None]
 
 
-def _json_name(name: str, function: Any) -> str:
-    """The name in JSON of a property."""
-    return function.in_json if isinstance(function.in_json, str) else name
-
-
-def _function(value: object) -> Any:
-    """The function of a property; None for anything else."""
-    return value.func if isinstance(value, cached_property) else getattr(value, "fget", None)
+def _written(value: Any) -> Iterator[tuple[str, Any]]:
+    for member in _members(cast("Hashable", type(value))):
+        item = getattr(value, member.attribute)
+        if member.through is not None and item is not None:
+            item = member.through(item)
+        if member.name == _BESIDE:
+            yield from to_json(item).items()
+        elif item is not None or not member.is_optional:
+            yield member.name, to_json(item)
 
 
 def from_json(kind: type[AnyType], value: object, where: object, fix: str = "restore it") -> AnyType:
@@ -174,41 +169,27 @@ def _built_union(hints: tuple[Any, ...], value: object, name: str) -> Any:
     raise failure or TypeError(name)
 
 
-def _built_object(kind: type, value: object) -> Any:
+def _built_object(kind: Any, value: object) -> Any:
     if not isinstance(value, Mapping):
         raise TypeError(f"{kind.__name__} is not an object")  # as every error of reading
     hints, rest, built = get_type_hints(kind), dict(value), {}
     for field in dataclasses.fields(kind):
         name = field.metadata.get("json", field.name)
-        if name == "*":
-            inner = {f.metadata.get("json", f.name) for f in dataclasses.fields(hints[field.name])}
-            taken = {key: rest.pop(key) for key in inner & rest.keys()}
-            built[field.name] = _built_object(hints[field.name], taken)
+        if name == _BESIDE:
+            inner = {member.name for member in _members(hints[field.name])}
+            built[field.name] = _built_object(hints[field.name], {key: rest.pop(key) for key in inner & rest.keys()})
         elif name in rest:
             item = rest.pop(name)
             is_nan = item is None and "null" in field.metadata
-            built[field.name] = field.metadata["null"] if is_nan else _built(hints[field.name], item, name)
+            built[field.name] = math.nan if is_nan else _built(hints[field.name], item, name)
         elif field.metadata.get("optional"):
             built[field.name] = None
         elif name is not None and field.default is field.default_factory is dataclasses.MISSING:
             raise TypeError(f"it has no {name}")
-    unknown = rest.keys() - {_json_name(name, function) for name, function in _derived(kind).items()}
+    unknown = rest.keys() - {member.name for member in _members(kind) if member.getter}
     if unknown:
         raise TypeError(f"{kind.__name__} has no {min(map(str, unknown))}"[:_LONGEST])
     return kind(**built)
-
-
-def matches(value: object, hint: Any) -> bool:
-    """Whether a JSON value is of a type.
-
-    >>> matches([1, 2.5], list[float]), matches(True, int), matches({"loss": None}, dict[str, float | None])
-    (True, False, True)
-    """
-    try:
-        _built(hint, value, "")
-    except TypeError:
-        return False
-    return True
 
 
 def _is_scalar(value: object, hint: Any) -> bool:
@@ -225,8 +206,8 @@ def _is_scalar(value: object, hint: Any) -> bool:
 def schema_of(hint: Any) -> dict[str, Any]:  # noqa: PLR0911  # a case for each kind of type
     """The JSON Schema of a type, as `to_json` writes it; nan and infinity make any float null."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"):
-        return _schema_of_object(cast("type", hint))
+    if _is_object(hint):
+        return _schema_of_object(hint)
     if origin in {Union, UnionType}:
         return {"anyOf": [schema_of(one) for one in arguments]}
     if origin is Literal:
@@ -247,29 +228,19 @@ _SCHEMA_TYPES: Mapping[Any, Any] = {
 }  # fmt: skip
 
 
-def _schema_of_object(kind: type) -> dict[str, Any]:
+def _schema_of_object(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
     properties: dict[str, Any] = {}
     required = []
-    metadata = {f.name: f.metadata for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else {}
-    for field in metadata or kind._fields:  # type: ignore[attr-defined]  # of a named tuple
-        described: Mapping[str, Any] = metadata.get(field, {})
-        name = described.get("json", field)
-        if name == "*":
-            inner = schema_of(hints[field])
-            properties |= inner["properties"]
-            required += inner["required"]
-        elif name is not None:
-            properties[name] = {} if "through" in described else schema_of(hints[field])
-            required += [] if described.get("optional") else [name]
-    for name, function in _derived(kind).items():
-        schema = schema_of(get_type_hints(function).get("return", Any))
-        if function.in_json == "*":
+    for member in _members(kind):
+        hint = get_type_hints(member.getter).get("return", Any) if member.getter else hints[member.attribute]
+        schema = schema_of(Any if member.through else hint)
+        if member.name == _BESIDE:
             properties |= schema["properties"]
             required += schema["required"]
         else:
-            properties[_json_name(name, function)] = schema
-            required += [] if getattr(function, "is_optional", False) else [_json_name(name, function)]
+            properties[member.name] = schema
+            required += [] if member.is_optional else [member.name]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 

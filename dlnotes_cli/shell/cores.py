@@ -20,12 +20,14 @@ def default_threads() -> int:
     Raises InputError for anything else.
     """
     variable = os.environ.get(_VARIABLE, "")
-    first = variable.partition(",")[0].strip()
-    is_number = first.isascii() and first.isdecimal() and len(first.lstrip("0")) <= len(str(_MAX_THREADS))
-    if first and not (is_number and int(first) <= _MAX_THREADS):
+    try:
+        threads = int(variable.partition(",")[0].strip() or 0)
+    except ValueError:
+        threads = -1
+    if not 0 <= threads <= _MAX_THREADS:
         what = f"'{variable}' is not a number of threads from 1 to {_MAX_THREADS:,}"
         raise InputError(f"${_VARIABLE}", what, "correct it, unset it, or pass --threads")
-    return int(first or 0) or available_cores()
+    return threads or available_cores()
 
 
 def available_cores(root: Path = Path("/")) -> int:

@@ -1,19 +1,22 @@
-"""The only module that writes files: each appears complete and flushed to disk, or not at all."""
+"""The only module that writes files: each appears complete and flushed to disk, or not at all. It reads short ones."""
 
 import contextlib
 import errno
 import json
 import os
 import shutil
+import stat
+import sys
 from collections.abc import Callable, Iterator
 from glob import escape
 from pathlib import Path
 from typing import IO, Any
 
-from dlnotes_cli.shell.errors import DiskFullError, InputError, UnfinishedError, reason
+from dlnotes_cli.shell.errors import DiskFullError, InputError, UnfinishedError, reason, unreadable
 
 TEMPORARY_PREFIX = ".dlnotes-"
 _NAME_PREFIX = 32  # characters of a file's name in its temporary name, whose length the file system limits too
+OPEN_STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # a shell has opened their other end
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -33,34 +36,26 @@ def atomic_stream(path: Path, needed: int = 0, check: Callable[[Path], object] =
     intact until then, and for good if the block or `check` raises. Raises UnfinishedError when the disk is full or
     fails; its text names `needed`, the size of the content in bytes.
     """
-    import tempfile
-
-    temporary: Path | None = None
+    temporary = path.with_name(f"{_temporary_start(path)}{os.urandom(4).hex()}.partial")
     try:
-        descriptor, name = tempfile.mkstemp(".partial", f"{TEMPORARY_PREFIX}{path.name[:_NAME_PREFIX]}.", path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
+        with temporary.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         check(temporary)
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        temporary = None
         sync_folder(path.parent)
-    except OSError as error:
-        _unlink(temporary)  # first, so that the free space in the error includes its own
-        raise write_failed(path, needed, error) from error
-    except BaseException:
-        _unlink(temporary)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # first, so that the free space in the error includes its own
+        if isinstance(error, OSError):
+            raise write_failed(path, needed, error) from error
         raise
 
 
-def _unlink(temporary: Path | None) -> None:
-    """Delete a temporary file, if there is one and if possible."""
-    if temporary is not None:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+def _temporary_start(path: Path) -> str:
+    """How the names of the temporary files of `path` start."""
+    return f"{TEMPORARY_PREFIX}{path.name[:_NAME_PREFIX]}."
 
 
 def atomic_write(path: Path, content: bytes, check: Callable[[Path], object] = lambda _: None) -> None:
@@ -101,7 +96,7 @@ def sweep_temporaries(folder: Path) -> None:
 
 def remove_temporaries_of(path: Path) -> None:
     """Delete the temporary files that killed processes left while writing `path`."""
-    for leftover in path.parent.glob(f"{escape(f'{TEMPORARY_PREFIX}{path.name[:_NAME_PREFIX]}.')}????????.partial"):
+    for leftover in path.parent.glob(f"{escape(_temporary_start(path))}????????.partial"):
         remove(leftover)
 
 
@@ -193,7 +188,30 @@ def write_failed(path: Path, needed: int, error: OSError) -> UnfinishedError:
     return UnfinishedError(path, f"cannot write ({reason(error)})", "check the folder's permissions, then run again")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def read_file(path: Path, most: int, shorter: str, instead: str = "save its content to a file first") -> bytes:
+    """The content of a file.
+
+    Raises InputError for one that cannot be read; for a named pipe or a device, which may wait for ever (fix:
+    `instead`), but not for the pipe of `<(command)`; and for more than `most` bytes (fix: `shorter`).
+    """
+    try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or str(path).startswith(OPEN_STREAMS)):
+            raise InputError(path, "is not a file", instead)
+        with path.open("rb") as stream:
+            content = stream.read(most + 1)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return _checked(content, path, most, shorter)
+
+
+def read_stdin(most: int, shorter: str) -> bytes:
+    """The content of standard input, empty if it is closed. Raises InputError for more than `most` bytes."""
+    content = sys.stdin.buffer.read(most + 1) if sys.stdin else b""
+    return _checked(content, "stdin", most, shorter)
+
+
+def _checked(content: bytes, where: object, most: int, shorter: str) -> bytes:
+    if len(content) > most:
+        raise InputError(where, f"is longer than {most:,} bytes", shorter)
+    return content

@@ -5,13 +5,13 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from dlnotes_cli.shell import parse
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
 
@@ -154,7 +154,7 @@ class Config:
 
     def _is_set(self, name: str) -> bool:
         """Whether an option is not at its default."""
-        return bool(getattr(self, name) != type(self).__dataclass_fields__[name].default)
+        return bool(getattr(self, name) != options_of(type(self))[name].default)
 
     def _check_rules(self, where: str, described: Option) -> None:
         """Raise InputError where another option excludes one that is set, or one that it needs is not set."""
@@ -203,9 +203,10 @@ class Config:
     @classmethod
     def shown_default(cls, name: str) -> str:
         """The default of an option as the help shows it; empty for none."""
-        default, shown = cls.__dataclass_fields__[name].default, options_of(cls)[name].shown_default
-        if shown is not None:
-            return shown
+        described = options_of(cls)[name]
+        if described.shown_default is not None:
+            return described.shown_default
+        default = described.default
         return "" if default is False or default in (None, (), REQUIRED) else value_text(default)
 
     @classmethod
@@ -215,24 +216,15 @@ class Config:
         return cls(**{name: value for name, value in stored.items() if name in known})
 
 
-def options_of(config_type: type[Config]) -> dict[str, Option]:
-    """The options of a config by field name: arguments first, then panel by panel."""
-    return _options_of(config_type)  # type: ignore[arg-type]  # mypy reads the instances' __hash__ as the class's
-
-
-@cache
-def _options_of(config_type: type[Config]) -> dict[str, Option]:
+def _options(config_type: type[Config]) -> dict[str, Option]:
     described = {f.name: f.metadata["option"] for f in dataclasses.fields(config_type) if "option" in f.metadata}
     panels = {name: -1 if one.is_argument else PANELS.index(one.panel) for name, one in described.items()}
     return {name: described[name] for name in sorted(described, key=panels.__getitem__)}
 
 
-def hints_of(config_type: type[Config]) -> dict[str, Any]:
-    """The type of each field of a config, resolved once."""
-    return _resolved(config_type)  # type: ignore[arg-type]  # as in options_of
-
-
-_resolved = cache(get_type_hints)
+# The options of a config by field name, arguments first, then panel by panel; and the types of its fields.
+options_of: Callable[[Any], dict[str, Option]] = cache(_options)
+hints_of: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
 def type_of(hint: Any) -> Any:
@@ -339,47 +331,20 @@ def _converted(value: Any, kind: Any, parser: Callable[[str], Any] | None = None
     if get_origin(kind) is tuple:
         values = value if isinstance(value, tuple | list) else [value]
         return tuple(_converted(item, get_args(kind)[0], parser if is_nested else None) for item in values)
-    if kind is str and isinstance(value, os.PathLike):
-        return os.fspath(value)
-    convert: Callable[[Any], Any] = _SCALARS.get(kind, _text)
-    return convert(value)
+    accepted, convert, complaint = _CONVERSIONS.get(kind, _CONVERSIONS[str])  # a Literal has text
+    if isinstance(value, accepted) and (kind is bool or not isinstance(value, bool)):
+        with suppress(ValueError):
+            return convert(value)
+    raise ValueError(f"{value!r} is {complaint}")
 
 
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither True nor False")  # noqa: TRY004  # bad values are ValueErrors here
-    return value
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, str):
-        return parse.integer(value)
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f"{value!r} is not an integer")  # noqa: TRY004  # as above
-    return int(value)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, str):
-        return parse.number(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{value!r} is not a number")  # noqa: TRY004  # as above
-    return float(value)
-
-
-def _path(value: Any) -> Path:
-    if not isinstance(value, str | os.PathLike):
-        raise ValueError(f"{value!r} is not a path")  # noqa: TRY004  # as above
-    return user_path(os.fspath(value))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not text")  # noqa: TRY004  # as above
-    return value
-
-
-_SCALARS: dict[Any, Callable[[Any], Any]] = {bool: _boolean, int: _integer, float: _number, Path: _path}
+_CONVERSIONS: dict[Any, tuple[Any, Callable[[Any], Any], str]] = {  # by type: what it may be made of, and how
+    bool: (bool, bool, "neither True nor False"),
+    int: (str | Integral, int, "not an integer"),
+    float: (str | Real, float, "not a number"),
+    Path: (str | os.PathLike, lambda value: user_path(os.fspath(value)), "not a path"),
+    str: (str | os.PathLike, os.fspath, "not text"),
+}
 
 
 def _choices(described: Option, kind: Any) -> tuple[str, ...]:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
 
     from dlnotes_cli.shell.errors import DlnotesError
 
@@ -123,27 +126,15 @@ def number(value: float | None) -> str:
 
 
 def document(command: str, fields: dict[str, Any]) -> None:
-    """Print the result of a command as one JSON document; nan and inf become null."""
+    """Print the result of a command, as `to_json` makes it, as one JSON document."""
     if not _verbosity.muted:
-        print(json.dumps(finite({"schema_version": SCHEMA_VERSION, "command": command, **fields}), indent=2))
+        header = {"schema_version": SCHEMA_VERSION, "command": command}
+        print(json.dumps(header | fields, indent=2, allow_nan=False))
 
 
 def json_line(fields: dict[str, Any]) -> None:
     """Print one item of a `--jsonl` stream."""
-    print(json.dumps(finite(fields)), flush=True)
-
-
-def finite(value: Any) -> Any:
-    """Replace nan and inf, which JSON does not have, by None at any depth, and make names in other locales readable."""
-    if isinstance(value, dict):
-        return {finite(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, str):
-        return readable(value)
-    if isinstance(value, float) and value - value != 0:
-        return None
-    return value
+    print(json.dumps(fields, allow_nan=False), flush=True)
 
 
 def line(text: str = "") -> None:
@@ -176,31 +167,38 @@ def table(
 
     Long and plain tables are plain lines, which cost a twentieth of the time.
     """
-    if _verbosity.muted:
-        return
+    is_right = [
+        name in numeric or (bool(rows) and all(isinstance(row[i], int | float) for row in rows))
+        for i, name in enumerate(columns)
+    ]
+    cells = [[_encodable(printable(str(cell))) for cell in row] for row in rows]
     if is_plain or len(rows) > _MOST_STYLED_ROWS:
-        _plain_table(columns, rows, numeric)
+        widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+        for row in (columns, *cells):
+            padded = [
+                f"{cell:{'>' if right else '<'}{n}}" for cell, right, n in zip(row, is_right, widths, strict=True)
+            ]
+            line("  ".join(padded).rstrip())
         return
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for position, column in enumerate(columns):
-        is_numeric = column in numeric or (rows and all(isinstance(row[position], int | float) for row in rows))
-        view.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
-    for row in rows:
-        view.add_row(*(Text(_encodable(printable(str(cell)))) for cell in row))
-    _console(sys.stdout).print(view)
+    for name, right in zip(columns, is_right, strict=True):
+        view.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in cells:
+        view.add_row(*map(Text, row))
+    _print_styled(view)
 
 
-def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: Collection[str]) -> None:
-    lines = [tuple(columns), *(tuple(printable(str(cell)) for cell in row) for row in rows)]
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    pads = [str.rjust if column in numeric else str.ljust for column in columns]
-    for cells in lines:
-        padded = (pad(cell, width) for pad, cell, width in zip(pads, cells, widths, strict=True))
-        print("  ".join(padded).rstrip())
+def _print_styled(shown: "Table | Text") -> None:
+    """Print to stdout with styles and colors where it has them; lines do not end in blanks."""
+    if not _verbosity.muted:
+        console = _console(sys.stdout)
+        with console.capture() as captured:
+            console.print(shown)
+        print("\n".join(text.rstrip() for text in captured.get().rstrip("\n").split("\n")))
 
 
 def weighed_words(words: Sequence[tuple[str, float]]) -> None:
@@ -208,8 +206,6 @@ def weighed_words(words: Sequence[tuple[str, float]]) -> None:
 
     Where colors are off, the words are plain.
     """
-    if _verbosity.muted:
-        return
     from rich.text import Text
 
     shown = Text()
@@ -218,7 +214,7 @@ def weighed_words(words: Sequence[tuple[str, float]]) -> None:
         color = ("blue" if weight > 0 else "yellow") if strength else ""
         shown.append(" " if position else "")
         shown.append(_encodable(printable(word)), style=f"{strength} {color}".strip())
-    _console(sys.stdout).print(shown)
+    _print_styled(shown)
 
 
 def _encodable(text: str) -> str:
@@ -280,8 +276,8 @@ def _print_to_stderr(text: str) -> None:
 class Progress:
     """The progress of a piece of work: a live bar on a terminal, a few plain lines elsewhere."""
 
-    def __init__(self, label: str, bar: "_LiveBar | None" = None) -> None:
-        self._label, self._bar = printable(label), bar
+    def __init__(self, label: str, live: "Live | None" = None) -> None:
+        self._label, self._live = printable(label), live
         self._started = self._line_at = time.monotonic()
         self._first_fraction: float | None = None
         self._shown_at = 0.0
@@ -295,8 +291,8 @@ class Progress:
         if _verbosity.quiet or now - self._shown_at < _REFRESH_S:
             return
         self._shown_at = now
-        if self._bar is not None:
-            self._bar.show(fraction, self._time_left(fraction, now), printable(text()))
+        if self._live is not None:
+            self._live.update(_bar(self._label, fraction, self._time_left(fraction, now), printable(text())))
         elif int(fraction * _PLAIN_LINES) > self._lines or now - self._line_at >= _PLAIN_LINE_S:
             self._lines, self._line_at = int(fraction * _PLAIN_LINES), now
             parts = (f"{fraction:4.0%}", text(), self._time_left(fraction, now))
@@ -309,33 +305,21 @@ class Progress:
         return f"{duration(left)} left" if left >= 1 else ""
 
 
-class _LiveBar:
-    """What a terminal shows of a piece of work: label, bar, percentage and time left, and a line of text below."""
+def _bar(label: str, fraction: float, left: str, text: str) -> "Group":
+    """Label, bar, percentage and time left, and a line of text below; no name is read as markup, no line is broken."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
 
-    def __init__(self, label: str) -> None:
-        self._label = printable(label)
-        self._fraction, self._left, self._text = 0.0, "", ""
+    def plain(text: str) -> Text:
+        return Text(text, no_wrap=True, overflow="ellipsis")
 
-    def show(self, fraction: float, left: str, text: str) -> None:
-        """Set what the next refresh shows."""
-        self._fraction, self._left, self._text = fraction, left, text
-
-    def __rich__(self) -> "Group":
-        """The lines, as plain text: no name is read as markup, and a line that is too long ends in an ellipsis."""
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        def plain(text: str) -> Text:
-            return Text(text, no_wrap=True, overflow="ellipsis")
-
-        first = Table.grid(padding=(0, 1))
-        for width in (None, _BAR_WIDTH, len("100%"), len("59 min 59 s left")):
-            first.add_column(min_width=width, no_wrap=True)
-        bar = ProgressBar(total=1.0, completed=self._fraction, width=_BAR_WIDTH)
-        first.add_row(plain(self._label), bar, plain(f"{self._fraction:4.0%}"), plain(self._left))
-        return Group(first, plain(f"  {self._text}")) if self._text else Group(first)
+    first = Table.grid(padding=(0, 1))
+    for width in (None, _BAR_WIDTH, len("100%"), len("59 min 59 s left")):
+        first.add_column(min_width=width, no_wrap=True)
+    first.add_row(plain(label), ProgressBar(1.0, fraction, _BAR_WIDTH), plain(f"{fraction:4.0%}"), plain(left))
+    return Group(first, plain(f"  {text}")) if text else Group(first)
 
 
 @contextmanager
@@ -346,9 +330,10 @@ def progress(label: str) -> Iterator[Progress]:
         return
     from rich.live import Live
 
-    bar = _LiveBar(label)
-    with Live(bar, console=_console(sys.stderr), transient=True, refresh_per_second=10, redirect_stdout=False):
-        yield Progress(label, bar)
+    first = _bar(printable(label), 0.0, "", "")
+    console = _console(sys.stderr)
+    with Live(first, console=console, transient=True, refresh_per_second=10, redirect_stdout=False) as live:
+        yield Progress(label, live)
 
 
 def _is_live(stream: TextIO) -> bool:
@@ -358,4 +343,5 @@ def _is_live(stream: TextIO) -> bool:
 def _console(stream: TextIO) -> "Console":
     from rich.console import Console
 
-    return Console(file=stream, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False, soft_wrap=False)
+    is_sized = stream.isatty() or os.environ.get("COLUMNS", "")
+    return Console(file=stream, width=None if is_sized else _PIPED_WIDTH, highlight=False, soft_wrap=False)

@@ -40,8 +40,8 @@ class Shown(Protocol):
         """Tables, of which `-q` prints results only, and lines, of which it leaves out each `Detail`."""
 
 
-def show(result: Shown, config: Any, **more: Any) -> None:
-    """Print the result of a command as its options ask for; `more` are fields of the JSON document.
+def show(result: Shown, config: Any) -> None:
+    """Print the result of a command as its options ask for.
 
     The document has what `to_json` makes of the result. `--csv` writes or prints `result.csv()`. Otherwise lines and
     tables are printed, and then the paths of written files. Notes go to standard error, as does the next command, which
@@ -53,7 +53,7 @@ def show(result: Shown, config: Any, **more: Any) -> None:
         files.write_text(files.user_path(csv_path), as_csv())
         paths.insert(0, Path(csv_path))
     if config.json:
-        output.document(config.command, to_json(result) | to_json(more))
+        output.document(config.command, to_json(result))
     elif as_csv and csv_path == "-":
         output.raw(as_csv())
     else:

@@ -4,9 +4,9 @@ Elsewhere: modules that only errors or writing need (difflib, traceback, tempfil
 """
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import zip_longest
-from typing import Any, ClassVar
+from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
@@ -30,14 +30,13 @@ def skip_last_collection() -> None:
     gc.freeze()
 
 
-def needed(names: Iterable[str], first_argument: str | None) -> Iterator[str]:
+def needed(names: Iterable[str], first_argument: str | None) -> list[str]:
     """The names of the commands to load for a command line: those that `first_argument` names, or all.
 
     Loading one command instead of all: 62 ms of the 144 ms of `dlnotes conv-shape -W 130 -F 3`.
     """
     every = list(names)
-    below = [name for name in every if name.split()[0] == first_argument]
-    yield from below or every
+    return [name for name in every if name.split()[0] == first_argument] or every
 
 
 class _NoConversion:
@@ -63,18 +62,17 @@ def _unconverted(parameters: list[Any]) -> list[Any]:
 class PlainCommand(TyperCommand):
     """A Typer command without type conversion, whose usage line shows required arguments without braces.
 
-    An option in `implied` may stand without its value.
+    An option that its callback has in `implied` may stand without its value.
     """
-
-    implied: ClassVar[dict[str, str]] = {}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse a command line, after adding the values that are left out."""
+        implied: dict[str, str] = getattr(self.callback, "implied", {})
         completed: list[str] = []
         for argument, following in zip_longest(args, args[1:], fillvalue="--"):
             completed.append(argument)
-            if argument in self.implied and following.startswith("-"):
-                completed.append(self.implied[argument])
+            if argument in implied and following.startswith("-"):
+                completed.append(implied[argument])
         return super().parse_args(ctx, completed)
 
     def get_params(self, ctx: Any) -> list[Any]:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.shell.codec import parse_object
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_file
+from dlnotes_cli.shell.files import read_file, user_path
 from dlnotes_cli.training.distributed import Processes
 from dlnotes_cli.training.options import WEIGHT_FILES, ClassifierConfig
 from dlnotes_cli.training.task import Batch, StepLoss

@@ -19,7 +19,7 @@ from dlnotes_cli.data.table_columns import encode
 from dlnotes_cli.export import onnx_format, samples, wrapper
 from dlnotes_cli.networks.cnn import CnnConfig
 from dlnotes_cli.networks.mlp import MlpConfig
-from dlnotes_cli.shell import extras
+from dlnotes_cli.shell import errors
 from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.tensor_file import read_tensors
 
@@ -273,5 +273,5 @@ def test_outputs_that_exist_and_inputs_are_not_replaced(
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name=name)
 
-    monkeypatch.setattr(extras, "import_module", missing)
+    monkeypatch.setattr(errors, "import_module", missing)
     failed(dlnotes("export", "gone"), 2, "--format onnx: needs the package onnx; run pip install 'dlnotes-cli[onnx]'")

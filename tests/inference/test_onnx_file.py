@@ -19,7 +19,7 @@ from dlnotes_cli.inference.onnx_file import (
     open_graph,
     with_checksum,
 )
-from dlnotes_cli.shell import extras
+from dlnotes_cli.shell import errors
 from dlnotes_cli.shell.errors import InputError
 
 IMAGES = {"kind": "image", "channels": 1, "height": 2, "width": 2, "resize": "crop", "mean": [0.5], "std": [0.5]}
@@ -238,7 +238,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name=name)
 
-    monkeypatch.setattr(extras, "import_module", missing)
+    monkeypatch.setattr(errors, "import_module", missing)
     path = write(tmp_path / "m.onnx", classifier(), METADATA)
     with pytest.raises(InputError) as caught:
         load_onnx_classifier(path, 1)

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.classify.evaluation_options import EvaluateConfig, PredictConfig
-from dlnotes_cli.classify.options import TrainMlpConfig
+from dlnotes_cli.classify.evaluation_options import PredictConfig
 from dlnotes_cli.cli import COMMANDS, load_command
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Config, Range, choices_of, flag, option, options_of
-from dlnotes_cli.shell.parse import items
+from dlnotes_cli.shell.parse import duration, integers, items
 
 NUMBERS = st.one_of(st.floats(), st.integers(-100, 100))
 
@@ -39,17 +38,15 @@ def test_nan_and_infinity_are_in_no_interval(value: float, notation: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("notation", "words"),
+    ("notation", "words", "in_help"),
     [
-        ("[0, 1)", "at least 0 and below 1"),
-        ("(0, 1]", "above 0 and at most 1"),
-        ("(0, inf)", "above 0"),
-        ("[-inf, 2.5]", "at most 2.5"),
-        ("(-inf, inf)", "finite"),
+        ("[0, 1)", "at least 0 and below 1", "0 to below 1"), ("(0, 1]", "above 0 and at most 1", "above 0, at most 1"),
+        ("(0, inf)", "above 0", "above 0"), ("[1, 1e6]", "at least 1 and at most 1,000,000", "at least 1"),
+        ("[-inf, 2.5]", "at most 2.5", ""), ("(-inf, inf)", "finite", ""),
     ],
-)
-def test_an_interval_in_words(notation: str, words: str) -> None:
-    assert str(Range(notation)) == words
+)  # fmt: skip
+def test_an_interval_in_words(notation: str, words: str, in_help: str) -> None:
+    assert (str(Range(notation)), Range(notation).help) == (words, in_help)
 
 
 @pytest.mark.parametrize("notation", ["0, 1", "[0 1]", "[0,1]", "[0, 1", "[a, b]", ""])
@@ -58,38 +55,106 @@ def test_text_that_is_not_an_interval_is_refused(notation: str) -> None:
         assert 0 in Range(notation)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RuledConfig(Config):
+    """Options of all types, some with rules."""
+
+    command: ClassVar[str] = "ruled"
+    undescribed: int = 3
+    steps: int = option(1, "Steps.", panel="Training", within="[1, 1e6]")
+    rate: float | None = option(None, "Rate.", panel="Training", within="(0, inf)")
+    share: float = option(0.5, "Share.", panel="Training", within="[0, 1)")
+    sizes: tuple[int, ...] = option((4,), "Sizes.", panel="Model", within="[1, 9]", parse=integers)
+    budget: float | None = option(None, "Budget.", panel="Training", within="(0, 1e7]", parse=duration)
+    optimizer: Literal["adam", "sgd", "nesterov"] = option("adam", "The optimizer.", panel="Training")
+    momentum: float | None = option(
+        None, "Momentum.", panel="Training", within="[0, 1)", needs=("optimizer=sgd|nesterov", "absent")
+    )
+    json: bool = option(False, "JSON.", panel="Output", conflicts=("csv=-", "absent"))
+    csv: str | None = option(None, "CSV.", panel="Output", name="--csv-file", short="-c")
+    layers: str | None = option(None, "Layers.", panel="Model")
+    width: float | None = option(None, "Width.", panel="Model", unused_with=("layers", "optimizer=sgd|nesterov"))
+    names: tuple[str, ...] = option((), "Names.", panel="Data", parse=items, conflicts=("names=c|d",))
+    plot: Path | None = option(None, "Plot.", panel="Output", ends_in=".png")
+    colors: tuple[str, ...] = option((), "Colors.", panel="Data", choices=("red", "blue"))
+
+
+NO_EFFECT = "--momentum: has no effect without --optimizer sgd or nesterov; add it, or drop --momentum"
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"epochs": 0}, "--epochs: 0 is out of range; give a value of at least 1 and at most 1,000,000"),
-        ({"batch_size": -1}, "--batch-size: -1 is out of range; give a value of at least 0 and at most 1,000,000"),
-        ({"lr": math.nan}, "--lr: nan is out of range; give a value above 0"),
-        ({"lr": math.inf}, "--lr: inf is out of range; give a value above 0"),
+        ({"steps": 0}, "--steps: 0 is out of range; give a value of at least 1 and at most 1,000,000"),
+        ({"steps": 2**70}, "--steps: 1180591620717411303424 is out of range; give a value of at least 1 and"),
+        ({"rate": math.nan}, "--rate: nan is out of range; give a value above 0"),
+        ({"rate": math.inf}, "--rate: inf is out of range; give a value above 0"),
+        ({"share": 1.0}, "--share: 1.0 is out of range; give a value of at least 0 and below 1"),
+        ({"sizes": (5, 0)}, "--sizes: 0 is out of range; give a value of at least 1 and at most 9"),
         (
-            {"seed": 2**70},
-            (
-                "--seed: 1180591620717411303424 is out of range; "
-                "give a value of at least 0 and at most 9,000,000,000,000,000"
-            ),
+            {"optimizer": "nestrov"},
+            "--optimizer: unknown value 'nestrov'; did you mean 'nesterov'? choose from adam, sgd, nesterov",
         ),
-        ({"val_split": 1.5}, "--val-split: 1.5 is out of range; give a value of at least 0 and below 1"),
-        ({"dropout": 1.0}, "--dropout: 1.0 is out of range; give a value of at least 0 and below 1"),
-        ({"hidden": (512, 0)}, "--hidden: 0 is out of range; give a value of at least 1 and at most 1,000,000"),
-        ({"time_budget": 0.0}, "--time-budget: 0.0 is out of range; give a value above 0 and at most 10,000,000"),
-        (
-            {"schedule": "cosin"},
-            "--schedule: unknown value 'cosin'; did you mean 'cosine'? choose from one-cycle, cosine, step, constant",
-        ),
-        (
-            {"init": "what"},
-            "--init: 'what' is none of default, zeros, ones, uniform, normal, constant, xavier, he; see --help",
-        ),
+        ({"rate": "x"}, "--rate: 'x' is not a number; give a value above 0"),
+        ({"sizes": "a"}, "--sizes: 'a' is not a comma-separated list of integers"),
+        ({"sizes": [None]}, "--sizes: None is not an integer; give a value of at least 1"),
+        ({"budget": "soon"}, "--budget: 'soon' is not a duration like 90s, 5m or 1h; see --help"),
+        ({"steps": 1.5}, "--steps: 1.5 is not an integer; give a value of at least 1"),
+        ({"steps": True}, "--steps: True is not an integer"),
+        ({"steps": None}, "--steps: None is not an integer"),
+        ({"json": "yes"}, "--json: 'yes' is neither True nor False"),
+        ({"plot": 3}, "--plot: 3 is not a path"),
+        ({"csv": 3}, "--csv-file: 3 is not text"),
+        ({"csv": ""}, "--csv-file: is empty; give a value, or leave it out"),
+        ({"momentum": 0.9}, NO_EFFECT),
+        ({"json": True, "csv": "-"}, "--json: cannot be combined with --csv-file -; drop one of them"),
+        ({"width": 1.0, "layers": "a"}, "--width: has no effect with --layers; drop --width"),
+        ({"width": 1.0, "optimizer": "sgd"}, "--width: has no effect with --optimizer sgd; drop --width"),
+        ({"names": ["b", "c"]}, "--names: cannot be combined with --names c or d; drop one of them"),
+        ({"colors": ["red", "bleu"]}, "--colors: unknown value 'bleu'; did you mean 'blue'? choose from red, blue"),
+        ({"plot": "a.gif"}, "--plot: a.gif does not end in .png; give the name of a .png file"),
     ],
+    ids=str,
 )
-def test_a_bad_value_names_the_option_the_value_and_the_range(options: dict[str, Any], line: str) -> None:
-    with pytest.raises(InputError) as caught:
-        TrainMlpConfig(**options)
-    assert str(caught.value) == line
+def test_a_bad_value_or_combination_names_the_option_the_fault_and_the_remedy(
+    options: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(InputError, match="^" + re.escape(line)):
+        RuledConfig(**options)
+    with pytest.raises(InputError, match="^" + re.escape(line)):
+        RuledConfig.from_json(options)
+
+
+GIVEN = {"optimizer": "nesterov", "momentum": 0.9, "json": True, "csv": "file", "plot": Path("a.png")}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {}),
+        (GIVEN, GIVEN),
+        ({"steps": "5", "rate": "1e-3", "sizes": "8,4"}, {"steps": 5, "rate": 0.001, "sizes": (8, 4)}),
+        ({"sizes": ["8", 4], "budget": "5m", "names": "a,b"}, {"sizes": (8, 4), "budget": 300.0, "names": ("a", "b")}),
+        ({"csv": Path("a"), "plot": "~/a.png", "names": "a"},
+         {"csv": "a", "plot": Path("~/a.png").expanduser(), "names": ("a",)}),
+    ],
+)  # fmt: skip
+def test_text_lists_and_json_are_converted_as_in_the_shell(values: dict[str, Any], expected: dict[str, Any]) -> None:
+    made = RuledConfig(**values)
+    assert made == RuledConfig(**expected)
+    assert {name: getattr(made, name) for name in expected} == expected
+    stored = json.loads(json.dumps(to_json(made), allow_nan=False))
+    assert RuledConfig.from_json({**stored, "command": "ruled", "invented": 1}) == made
+
+
+def test_options_are_in_the_order_of_panels_and_have_names_and_choices() -> None:
+    described = options_of(RuledConfig)
+    assert [*described][:5] == ["names", "colors", "sizes", "layers", "width"]
+    assert "undescribed" not in described
+    assert (flag("batch_size", described["steps"]), flag("csv", described["csv"])) == ("--batch-size", "--csv-file")
+    assert flag("model", options_of(PredictConfig)["model"]) == "MODEL"
+    assert choices_of(RuledConfig, "optimizer") == ("adam", "sgd", "nesterov")
+    assert (choices_of(RuledConfig, "colors"), choices_of(RuledConfig, "csv")) == (("red", "blue"), ())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -98,135 +163,3 @@ def test_every_number_has_a_range_that_contains_its_default(command: str) -> Non
         if type(described.default) in {int, float}:
             assert described.within is not None, name
             assert described.default in described.within, name
-
-
-def test_choices_of_a_literal_that_may_be_none() -> None:
-    assert choices_of(TrainMlpConfig, "color") == ("gray", "rgb")
-    assert choices_of(TrainMlpConfig, "precision") == ("auto", "fp32", "bf16", "fp16")
-    assert choices_of(TrainMlpConfig, "seed") == ()
-
-
-def test_the_name_of_an_option_in_the_shell() -> None:
-    described = options_of(TrainMlpConfig)
-    assert flag("batch_size", described["batch_size"]) == "--batch-size"
-    assert flag("batch_norm", described["batch_norm"]) == "--batch-norm"
-    assert flag("quiet", described["quiet"]) == "--quiet"
-    assert flag("model", options_of(PredictConfig)["model"]) == "MODEL"
-
-
-EXAMPLES: list[Config] = [
-    TrainMlpConfig(),
-    TrainMlpConfig(
-        data="some folder", hidden=(), data_root=Path("/data"), lr=0.5, batch_norm=False, categorical=("rank", "a b"),
-        color="gray", epochs=3, resume=Path("runs/x"), quiet=True,
-    ),
-    PredictConfig(model=Path("m.safetensors"), paths=("a.png", "b c.jpg"), files_from="-", top=2),
-    EvaluateConfig(model=Path("run"), data="digits", top=(1, 3), csv="-", out=Path("images"), min_accuracy=0.5),
-]  # fmt: skip
-
-
-def test_text_and_lists_are_converted_as_in_the_shell() -> None:
-    made = TrainMlpConfig(out="~/runs/x", hidden=[3, 4], time_budget="5m", categorical="a,b")  # type: ignore[arg-type]
-    home = Path("~").expanduser()
-    assert made == TrainMlpConfig(out=home / "runs/x", hidden=(3, 4), time_budget=300.0, categorical=("a", "b"))
-    made = TrainMlpConfig(epochs="5", lr="1e-3", batch_size="auto", hidden="8,4")  # type: ignore[arg-type]
-    assert made == TrainMlpConfig(epochs=5, lr=0.001, batch_size=0, hidden=(8, 4))
-    made = TrainMlpConfig(data=Path("a"), hidden=["8", "4"])  # type: ignore[arg-type]
-    assert made == TrainMlpConfig(data="a", hidden=(8, 4))
-    assert PredictConfig(model="m", paths="a.png").paths == ("a.png",)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"lr": "x"}, "--lr: 'x' is not a number; give a value above 0"),
-        ({"hidden": "a"}, "--hidden: 'a' is not a comma-separated list of integers"),
-        ({"hidden": [None]}, "--hidden: None is not an integer; give a value of at least 1"),
-        ({"time_budget": "soon"}, "--time-budget: 'soon' is not a duration like 90s, 5m or 1h; see --help"),
-        ({"epochs": 1.5}, "--epochs: 1.5 is not an integer; give a value of at least 1"),
-        ({"epochs": True}, "--epochs: True is not an integer"),
-        ({"json": "yes"}, "--json: 'yes' is neither True nor False"),
-        ({"out": 3}, "--out: 3 is not a path"),
-        ({"data": 3}, "--data: 3 is not text"),
-        ({"seed": None}, "--seed: None is not an integer"),
-    ],
-)
-def test_a_value_of_the_wrong_type_is_refused(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=re.escape(message)):
-        TrainMlpConfig(**values)
-
-
-@pytest.mark.parametrize("config", EXAMPLES, ids=lambda config: type(config).__name__)
-def test_a_config_survives_json(config: Config) -> None:
-    stored = json.loads(json.dumps(to_json(config), allow_nan=False))
-    assert type(config).from_json(stored) == config
-
-
-def test_reading_a_config_keeps_defaults_and_ignores_unknown_fields() -> None:
-    assert TrainMlpConfig.from_json({"command": "train-mlp", "epochs": 5, "invented": 1}) == TrainMlpConfig(epochs=5)
-
-
-def test_a_stored_value_is_validated() -> None:
-    with pytest.raises(InputError, match=r"--lr: -1\.0 is out of range"):
-        TrainMlpConfig.from_json({"lr": -1})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Small(Config):
-    command: ClassVar[str] = "small"
-    device: Literal["a", "b"] = option("a", "Last.", panel="Runtime")
-    rate: float = option(0.5, "Third.", panel="Training", within="(0, 1)")
-    network: str = option("net", "Second.", panel="Model", name="--net", short="-n")
-    files: tuple[str, ...] = option((), "First.", panel="Data", parse=items)
-    undescribed: int = 3
-
-
-def test_only_declared_fields_are_options() -> None:
-    assert list(options_of(Small)) == ["files", "network", "rate", "device"]
-    assert flag("network", options_of(Small)["network"]) == "--net"
-    assert Small(undescribed=-7).undescribed == -7
-
-
-@dataclass(frozen=True, kw_only=True)
-class RuledConfig(Config):
-    """Options with rules."""
-
-    command: ClassVar[str] = "ruled"
-    optimizer: str = option("adam", "The optimizer.", panel="Training")
-    momentum: float | None = option(
-        None, "Momentum.", panel="Training", within="[0, 1)", needs=("optimizer=sgd|nesterov", "absent")
-    )
-    json: bool = option(False, "JSON.", panel="Data", conflicts=("csv=-", "absent"))
-    csv: str | None = option(None, "CSV.", panel="Data")
-    layers: str | None = option(None, "Layers.", panel="Model")
-    width: float | None = option(
-        None, "Width.", panel="Model", within="(0, 9]", unused_with=("layers", "optimizer=x|y")
-    )
-    names: tuple[str, ...] = option((), "Names.", panel="Data", conflicts=("names=c|d",))
-    plot: Path | None = option(None, "Plot.", panel="Data", ends_in=".png")
-    colors: tuple[str, ...] = option((), "Colors.", panel="Data", choices=("red", "blue"))
-
-
-@pytest.mark.parametrize(
-    ("options", "line"),
-    [
-        (
-            {"momentum": 0.9},
-            "--momentum: has no effect without --optimizer sgd or nesterov; add it, or drop --momentum",
-        ),
-        ({"json": True, "csv": "-"}, "--json: cannot be combined with --csv -; drop one of them"),
-        ({"width": 1.0, "layers": "a"}, "--width: has no effect with --layers; drop --width"),
-        ({"width": 1.0, "optimizer": "y"}, "--width: has no effect with --optimizer y; drop --width"),
-        ({"names": ["b", "c"]}, "--names: cannot be combined with --names c or d; drop one of them"),
-        ({"colors": ["red", "bleu"]}, "--colors: unknown value 'bleu'; did you mean 'blue'? choose from red, blue"),
-        ({"plot": "a.gif"}, "--plot: a.gif does not end in .png; give the name of a .png file"),
-    ],
-)
-def test_rules_about_two_options(options: dict[str, Any], line: str) -> None:
-    with pytest.raises(InputError) as caught:
-        RuledConfig(**options)
-    assert str(caught.value) == line
-
-
-def test_options_that_rules_allow() -> None:
-    assert RuledConfig(momentum=0.9, optimizer="nesterov", json=True, csv="file", width=1.0).momentum == 0.9

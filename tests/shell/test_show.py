@@ -1,16 +1,15 @@
-"""How a result is shown."""
+"""How a result is shown: as tables and lines, as JSON, as CSV."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.codec import HIDDEN
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import GateError, InputError
 from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.show import Detail, Table, check_outputs, show
 
@@ -26,54 +25,57 @@ class ShownConfig(Config):
 
 
 @dataclass(frozen=True)
-class Two:
+class Result:
     name: str = "a"
     notes: tuple[str, ...] = field(default=("take care",), metadata=HIDDEN)
     paths: tuple[Path, ...] = field(default=(Path("plot.png"),), metadata=HIDDEN)
+    next_command: str = field(default="dlnotes more", metadata=HIDDEN)
 
     def table(self) -> Iterator[Table | str]:
         yield Table(("name", "value"), [("a", 1)])
         yield Detail("a detail")
         yield "one row"
+        yield Table(("kept",), [("b",)], is_result=True, is_in_csv=True)
 
     def csv(self) -> str:
         return "name,value\na,1\n"
 
+    def check(self, _: Config) -> None:
+        raise GateError("--least", "not reached")
+
+
+LAST, NEXT = ["", "kept", "────", "b", ""], "next: dlnotes more\n"
+
 
 @pytest.mark.parametrize(
-    ("options", "printed"),
+    ("options", "printed", "following"),
     [
-        ({"quiet": True}, ["one row", "plot.png"]),
-        ({"csv": "-"}, ["name,value", "a,1"]),
-        ({}, ["name   value", "────────────", "a          1", "", "a detail", "one row", "plot.png"]),
+        ({}, ["name   value", "────────────", "a          1", "", "a detail", "one row", *LAST, "plot.png"], NEXT),
+        ({"quiet": True}, ["one row", *LAST, "plot.png"], NEXT),
+        ({"csv": "-"}, ["name,value", "a,1"], NEXT),
+        ({"csv": "a.csv"}, ["one row", "a.csv", "plot.png"], NEXT),
+        ({"json": True}, ["{", '  "schema_version": 1,', '  "command": "shown",', '  "name": "a"', "}"], ""),
     ],
+    ids=str,
 )
-def test_tables_lines_and_paths(
-    options: dict[str, object], printed: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    show(Two(), ShownConfig(**options))  # type: ignore[arg-type]  # values of several types
+def test_each_way_to_show_a_result(
+    options: dict[str, Any], printed: list[str], following: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GateError):
+        show(Result(), ShownConfig(**options))
     shown = capsys.readouterr()
-    assert [line.rstrip() for line in shown.out.splitlines()] == printed
-    assert shown.err == "dlnotes: note: take care\n"
-
-
-def test_json_has_the_fields_and_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    show(Two(), ShownConfig(json=True), plot=Path("b"))
-    document = json.loads(capsys.readouterr().out)
-    assert document == {"schema_version": 1, "command": "shown", "name": "a", "plot": "b"}
-
-
-def test_csv_is_written_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    show(Two(), ShownConfig(csv=str(tmp_path / "a.csv")))
-    assert (tmp_path / "a.csv").read_text() == "name,value\na,1\n"
-    assert capsys.readouterr().out.splitlines() == ["one row", str(tmp_path / "a.csv"), "plot.png"]
+    assert shown.out.splitlines() == printed
+    assert shown.err == "dlnotes: note: take care\n" + following
+    assert [path.read_text() for path in tmp_path.iterdir()] == [Result().csv()] * (options.get("csv") == "a.csv")
 
 
 @pytest.mark.parametrize("name", ["csv", "plot"])
 def test_a_file_that_exists_is_not_replaced_without_being_asked(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.touch()
+    values: dict[str, Any] = {name: str(tmp_path / "a.png")}
+    (tmp_path / "a.png").touch()
     check_outputs(ShownConfig(csv="-"))
-    check_outputs(ShownConfig(**{name: str(path)}, overwrite=True))  # type: ignore[arg-type]  # as above
+    check_outputs(ShownConfig(**values, overwrite=True))
     with pytest.raises(InputError, match=f"--{name}: .* exists; pass --overwrite"):
-        check_outputs(ShownConfig(**{name: str(path)}))  # type: ignore[arg-type]  # as above
+        check_outputs(ShownConfig(**values))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.named.published import NamedSet
 from dlnotes_cli.data.paths import GZIP, unzipped
 from dlnotes_cli.shell.errors import InputError, unreadable
-from dlnotes_cli.shell.limited_input import read_file
+from dlnotes_cli.shell.files import read_file
 
 REPLACE = "replace it with a complete copy, or remove it"
 _IDX_BYTES = b"\0\0\x08"  # of an IDX file with elements of this type; the number of dimensions follows

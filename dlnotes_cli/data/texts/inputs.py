@@ -11,8 +11,7 @@ from dlnotes_cli.data.texts.labeled import decode_text, read_text_file, texts_of
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
 from dlnotes_cli.data.walk import TEXTS, walk
 from dlnotes_cli.shell.errors import DlnotesError, InputError
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_stdin
+from dlnotes_cli.shell.files import read_stdin, user_path
 
 STDIN = "-"
 _MOST_STDIN = 1 << 30  # bytes

@@ -19,8 +19,7 @@ from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
 from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, nearest, reason
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_file
+from dlnotes_cli.shell.files import read_file, user_path
 
 TEXT_COLUMN, TARGET = "text", "label"  # of data without columns
 _MOST_BYTES = 1 << 24  # of a file with one text

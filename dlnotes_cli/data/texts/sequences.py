@@ -14,7 +14,7 @@ from dlnotes_cli.data.batches import batch_bounds, epoch_order
 from dlnotes_cli.data.texts.preprocessing import PADDING, SequencePreprocessing
 from dlnotes_cli.data.texts.words import Corpus, lookup, normalized, positions_of, read_corpus
 from dlnotes_cli.seeding import derived_seed
-from dlnotes_cli.shell.extras import import_extra
+from dlnotes_cli.shell.errors import import_extra
 
 UNKNOWN = 1  # the token of words outside the vocabulary
 _POOL = 50  # batches whose texts are sorted by length together

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from dlnotes_cli.filter.kernels.kernel import Kernel, negate, transpose
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.matrix import MAX_SIDE, Matrix
+from dlnotes_cli.shell.parse import MAX_SIDE, Matrix
 
 _LEFT_RIGHT: Matrix = ((-1.0, -1.0, 1.0, 1.0),) * 4
 

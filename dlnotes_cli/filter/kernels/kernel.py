@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Literal, TypeVar
 
 from dlnotes_cli.shell.codec import OPTIONAL, inlined, named
-from dlnotes_cli.shell.matrix import Matrix
+from dlnotes_cli.shell.parse import Matrix
 
 T = TypeVar("T")
 

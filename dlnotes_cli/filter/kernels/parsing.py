@@ -8,9 +8,8 @@ from pathlib import Path
 from dlnotes_cli.filter.kernels.catalog import NAMES, WITH_SIGMA, WITH_SIZE, named_kernel
 from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_file
-from dlnotes_cli.shell.matrix import parse_matrix
+from dlnotes_cli.shell.files import read_file, user_path
+from dlnotes_cli.shell.parse import parse_matrix
 
 _MAX_BYTES = 16 * 2**20
 _FILE_EXTENSIONS = {".txt", ".csv", ".tsv", ".json"}

@@ -23,8 +23,7 @@ from dlnotes_cli.networks.module_trace import ModuleTrace, trace_module
 from dlnotes_cli.networks.torch_imports import meta_device, uninitialized
 from dlnotes_cli.shapes.layer import InvalidLayerError, Shape, truncate
 from dlnotes_cli.shapes.parsing.layer_list import Source
-from dlnotes_cli.shell.errors import InputError, nearest, unknown_choice
-from dlnotes_cli.shell.extras import import_extra
+from dlnotes_cli.shell.errors import InputError, import_extra, nearest, unknown_choice
 
 _MODULE_NAME = "dlnotes_executed_file"
 _NO_VALUES = ("meta tensor", "torch.nonzero", "data-dependent")  # in errors of tensors without values

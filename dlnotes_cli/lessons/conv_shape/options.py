@@ -8,8 +8,7 @@ from typing import ClassVar, Literal, get_args
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.extras import has_package
+from dlnotes_cli.shell.errors import InputError, has_package, unknown_choice
 from dlnotes_cli.shell.option import Config, option
 
 _POSITIVE = "[1, 9.2e18]"

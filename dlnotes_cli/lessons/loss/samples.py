@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dlnotes_cli.lessons.loss.options import LossConfig, LossName
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.matrix import Matrix, parse_matrix
+from dlnotes_cli.shell.parse import Matrix, parse_matrix
 
 if TYPE_CHECKING:
     from dlnotes_cli.data.table import Table

@@ -16,9 +16,8 @@ from dlnotes_cli.shapes.layer import RESIDUAL, Layer
 from dlnotes_cli.shapes.parsing.layer_list import Source, is_file_name, read_source
 from dlnotes_cli.shapes.tracing import trace as trace_shapes
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_file
-from dlnotes_cli.shell.matrix import parse_channels
+from dlnotes_cli.shell.files import read_file, user_path
+from dlnotes_cli.shell.parse import parse_channels
 
 _MOST_NUMBERS = 1_000_000  # of an input, and of the weights
 _MAX_BYTES = 1 << 26  # of a JSON file

@@ -31,8 +31,8 @@ from dlnotes_cli.lessons.trace.results import (
 )
 from dlnotes_cli.lessons.trace.text_trace import TextTrace, names_a_model, trace_text
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
-from dlnotes_cli.shell.matrix import parse_matrix
 from dlnotes_cli.shell.output import counted, number
+from dlnotes_cli.shell.parse import parse_matrix
 
 _MOST_DERIVATIVES = 4096  # entries of a Jacobian matrix
 _MOST_CHECKED = 5000  # numbers that finite differences move

@@ -11,8 +11,7 @@ from typing import NamedTuple
 from dlnotes_cli.shapes.layer import Layer
 from dlnotes_cli.shapes.parsing.layer_calls import EXAMPLE, SourceText, layers_of
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.limited_input import read_file, read_stdin
+from dlnotes_cli.shell.files import read_file, read_stdin, user_path
 
 MAX_FILE_BYTES = 2**20  # a thousand layers need 40 KB
 _FILE_AND_MODULE = re.compile(r"(?P<file>[^():;,\n]+\.py)(?::(?P<module>[A-Za-z_].*))?", re.DOTALL)

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from dlnotes_cli.filter.kernels.catalog import NAMES, named_kernel
 from dlnotes_cli.filter.kernels.kernel import Kernel, format_matrix, negate, separate, transpose, weight_sum
 from dlnotes_cli.shell.codec import to_json
-from dlnotes_cli.shell.matrix import parse_matrix
+from dlnotes_cli.shell.parse import parse_matrix
 
 WHOLE_NUMBERS = st.integers(-5, 5).map(float)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dlnotes_cli.filter.kernels.kernel import Kernel
 from dlnotes_cli.filter.kernels.parsing import parse_kernels
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.matrix import parse_channels, parse_matrix
+from dlnotes_cli.shell.parse import parse_channels, parse_matrix
 
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 NUMBERS = st.floats(-1e6, 1e6)
