@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sklearn
 from builders import Command
 from jsonschema import Draft202012Validator
 
@@ -238,7 +239,7 @@ def golden(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 
 def masked(text: str, runs: dict[str, Path], folder: Path) -> str:
     """Text without what differs from machine to machine: numbers, folders, and the widths of columns."""
-    for name, path in (*runs.items(), ("folder", folder)):
+    for name, path in (*runs.items(), ("folder", folder), ("sklearn", Path(sklearn.__file__).parent)):
         text = text.replace(str(path), f"{{{name}}}")
     text = re.sub(r"-?\d[\d.,]*(?:e[-+]?\d+)?", "#", re.sub("─+|━+", "─", text))
     return "".join(" ".join(line.split()) + "\n" for line in text.splitlines())
