@@ -6,6 +6,7 @@ not depend on the other images of its batch.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from math import prod
 
@@ -13,7 +14,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor
 
-from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
+from dlnotes_cli.explain.options import CAM_METHODS, ExplainConfig
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, check_spatial
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import inference_batch_size
 
 ClassSelector = Callable[[Tensor], Tensor]  # from logits (N, classes) to the indices (N, K) of the classes to explain
@@ -21,8 +24,9 @@ MapFormula = Callable[[Tensor, Tensor], Tensor]  # from features and gradients (
 
 _NOISE = 0.15  # standard deviation of SmoothGrad's noise, as a fraction of the range of the image's values
 _NOISY_COPIES = 32
-_FIRST_STEPS, _MOST_STEPS = 27, 729  # of the integral; each refinement takes three times as many
+_STEPS = (27, 81, 243, 729)  # of the integral
 _COMPLETENESS = 0.005  # of the score's difference, or absolute where that is below 1
+_WINDOWS_ON_A_SIDE = 6  # default of --window: this fraction of the shorter side
 _CPU_VALUES = 1 << 19  # of the images in one pass; with eight times as many, SqueezeNet takes half as long again
 
 
@@ -33,6 +37,9 @@ class Attribution:
     logits: Tensor  # (N, classes)
     classes: Tensor  # int64 (N, K)
     maps: Tensor  # float32 (N, K, h, w), at the size of the layer, or of the input
+
+
+AttributionMethod = Callable[[Tensor, ClassSelector], Attribution]  # of prepared images and the choice of their classes
 
 
 def batch_size(x: Tensor) -> int:
@@ -140,18 +147,17 @@ def integrated_gradients(network: InspectedNetwork, x: Tensor, choose: ClassSele
 
 def _integrated(network: InspectedNetwork, image: Tensor, black: Tensor, chosen: Tensor, change: Tensor) -> Tensor:
     """Maps (K, H, W) for one image; midpoints of a refined grid include those of the grid before it."""
-    steps, total = _FIRST_STEPS, torch.zeros((), device=image.device)
-    nodes = torch.arange(steps)
-    while True:
-        at = ((nodes + 0.5) / steps).to(image.device).view(-1, 1, 1, 1)
-        gradient = _mean_gradient(network, black + at * (image - black), chosen)
-        total = total + gradient * len(nodes)  # (K, C, H, W)
+    total, maps = torch.zeros((), device=image.device), torch.empty(0)
+    for steps in _STEPS:
+        nodes = torch.arange(steps, device=image.device)
+        nodes = nodes if steps == _STEPS[0] else nodes[nodes % 3 != 1]
+        path = black + ((nodes + 0.5) / steps).view(-1, 1, 1, 1) * (image - black)
+        total = total + _mean_gradient(network, path, chosen) * len(nodes)  # (K, C, H, W)
         maps = (total / steps * (image - black)).sum(1)
         gap = (maps.sum((1, 2)) - change).abs()
-        if steps >= _MOST_STEPS or bool((gap <= _COMPLETENESS * change.abs().clamp_min(1)).all()):
-            return maps
-        steps *= 3
-        nodes = torch.arange(steps)[torch.arange(steps) % 3 != 1]
+        if bool((gap <= _COMPLETENESS * change.abs().clamp_min(1)).all()):
+            break
+    return maps
 
 
 @torch.no_grad()
@@ -163,22 +169,18 @@ def occlusion(network: InspectedNetwork, x: Tensor, choose: ClassSelector, windo
     """
     logits = network(x)
     classes = choose(logits)
-    rows, columns = (window_starts(side, window, stride) for side in x.shape[2:])
-    places = [(slice(top, top + window), slice(left, left + window)) for top, left in product(rows, columns)]
-    count = torch.zeros(x.shape[2:], device=x.device)
-    for place in places:
-        count[place] += 1
+    places = list(product(*(window_starts(side, window, stride) for side in x.shape[2:])))
     maps = []
     for image, chosen, scores in zip(x, classes, logits, strict=True):
-        total = torch.zeros(len(chosen), *image.shape[1:], device=x.device)
-        for start in range(0, len(places), batch_size(x)):
-            part = places[start : start + batch_size(x)]
-            covered = image.repeat(len(part), 1, 1, 1)
-            for one, place in zip(covered, part, strict=True):
-                one[:, *place] = 0
-            drops = (scores - network(covered))[:, chosen]
-            for drop, place in zip(drops, part, strict=True):
-                total[:, *place] += drop[:, None, None]
+        total, count = torch.zeros((), device=x.device), torch.zeros((), device=x.device)
+        for start in range(0, len(places), size := batch_size(x)):
+            part = places[start : start + size]
+            is_covered = torch.zeros(len(part), *x.shape[2:], device=x.device)
+            for covered, (top, left) in zip(is_covered, part, strict=True):
+                covered[top : top + window, left : left + window] = 1
+            drops = (scores - network(image * (1 - is_covered[:, None])))[:, chosen]
+            total = total + torch.einsum("pk,phw->khw", drops, is_covered)
+            count = count + is_covered.sum(0)
         maps.append(total / count)
     return Attribution(logits, classes, torch.stack(maps))
 
@@ -207,3 +209,48 @@ def _mean_gradient(network: InspectedNetwork, images: Tensor, chosen: Tensor) ->
         inputs = part.requires_grad_()
         total = total + _gradients(network(inputs), chosen.expand(len(part), -1), inputs).sum(0)
     return total / len(images)
+
+
+def chosen_layer(config: ExplainConfig, network: InspectedNetwork) -> NamedLayer | None:
+    """The layer whose features a CAM method weighs; None for the methods that explain the input itself.
+
+    Raises InputError for an unknown layer, for one without positions, and for a network without feature maps.
+    """
+    if config.method not in CAM_METHODS:
+        return None
+    if network.cam_layer is None:
+        kind = "multi-layer perceptron" if network.kind == "mlp" else "network"
+        what = f"{config.method} weighs feature maps, and this {kind} has none"
+        raise InputError("--method", what, "use occlusion, integrated-gradients, smoothgrad or saliency")
+    layer = network.cam_layer if config.layer is None else network.layer(config.layer)
+    check_spatial(layer)
+    return layer
+
+
+def occlusion_window(config: ExplainConfig, network: InspectedNetwork) -> tuple[int, int]:
+    """The side of the window of occlusion, and its stride. Raises InputError if they do not fit the input."""
+    side = min(network.input_shape[1:])
+    usual = max(1, round(side / _WINDOWS_ON_A_SIDE))
+    window = config.window or usual
+    if window >= side:
+        what = f"a window of {window} pixels covers the whole input of {side}"
+        raise InputError("--window", what, f"give less, {usual} for example")
+    stride = config.stride or max(1, window // 2)
+    if stride > window:
+        raise InputError("--stride", f"{stride} is more than the window's {window}", "give less, to cover every pixel")
+    return window, stride
+
+
+def method_of(config: ExplainConfig, network: InspectedNetwork, layer: NamedLayer | None) -> AttributionMethod:
+    """The method that a config chooses, as a function of images and classes. Raises InputError for its window."""
+    if layer is not None:
+        if config.method == "scorecam":
+            return partial(scorecam, network, layer)
+        formulas = {"layercam": layercam, "gradcam": gradcam, "gradcam++": gradcam_plus_plus}
+        return partial(gradient_cam, network, layer, formula=formulas[config.method])
+    if config.method == "smoothgrad":
+        return partial(smoothgrad, network, seed=config.seed)
+    if config.method == "occlusion":
+        window, stride = occlusion_window(config, network)
+        return partial(occlusion, network, window=window, stride=stride)
+    return partial(saliency if config.method == "saliency" else integrated_gradients, network)

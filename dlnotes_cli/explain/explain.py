@@ -1,25 +1,25 @@
 """The task of `explain`: a map for each image and class, its summary and its tests."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dlnotes_cli.data.array_files import write_npy
 from dlnotes_cli.data.folder import DecodeSettings
-from dlnotes_cli.data.images.image_io import LoadedImage, save_image
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, save_image
 from dlnotes_cli.data.images.sample_images import sample_image
-from dlnotes_cli.data.paths import expand_argument
+from dlnotes_cli.data.paths import InputFile, check_not_input, expand_argument
 from dlnotes_cli.device import RuntimeInfo, choose_runtime
-from dlnotes_cli.explain.attribution import Attribution, batch_size
+from dlnotes_cli.explain.attribution import Attribution, batch_size, chosen_layer, method_of
 from dlnotes_cli.explain.check import MapCheck, check_map, reinitialized
 from dlnotes_cli.explain.heat import heat_on, numpy_of, overlay, resized, top_region
-from dlnotes_cli.explain.methods import chosen_layer, explainer_of, wording_of
 from dlnotes_cli.explain.options import PREDICTED, TRUE, ExplainConfig
-from dlnotes_cli.explain.outputs import OutputFiles, plan_outputs
 from dlnotes_cli.explain.sheet import ClassMap, Row, draw_sheet
 from dlnotes_cli.inference.inspection import ImageBatch, PlacedImage, open_network, read_batches, upright_pixels
 from dlnotes_cli.shell import files
@@ -35,6 +35,7 @@ _FORWARD_ONLY = {"scorecam", "occlusion"}
 _MANY_PASSES = {"scorecam", "integrated-gradients", "smoothgrad", "occlusion"}  # over the network, for each image
 _SLOW_BATCH = 4  # images of these methods and of --check between two updates of the progress
 _MOST_IMAGES = 24  # of a sheet
+_LONGEST_CLASS = 60  # characters of a class in a file name
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,13 @@ class ExplainResult:
         """Each map, and what the tests of it say."""
         where = f"layer {self.layer}" if self.layer else "input"
         yield Detail(f"{self.method} of {self.model}, {where}")
+        rows = []
+        for one in self.results:
+            box = "-" if one.box is None else " ".join(map(str, one.box))
+            center = "-" if one.center_of_mass is None else " ".join(f"{value:g}" for value in one.center_of_mass)
+            rows.append((one.file, one.class_name, f"{one.probability:.4f}", box, center))
         columns = ("file", "class", "probability", "box of the top 20%", "center of mass")
-        yield Table(columns, [_row(one) for one in self.results], ("probability",), is_result=True)
+        yield Table(columns, rows, ("probability",), is_result=True)
         for one in self.results:
             if one.check is not None:
                 yield f"{one.file}  {one.class_name}: {one.check}"
@@ -84,12 +90,6 @@ class ExplainResult:
         return [path for path in every if path is not None]
 
 
-def _row(one: Explanation) -> tuple[str, ...]:
-    box = "-" if one.box is None else " ".join(map(str, one.box))
-    center = "-" if one.center_of_mass is None else " ".join(f"{value:g}" for value in one.center_of_mass)
-    return one.file, one.class_name, f"{one.probability:.4f}", box, center
-
-
 def explain_images(config: ExplainConfig) -> ExplainResult:
     """Explain the answers for every image of `config`, and write the files that it names.
 
@@ -97,34 +97,95 @@ def explain_images(config: ExplainConfig) -> ExplainResult:
     """
     images = config.images or (str(sample_image(_SAMPLE, "IMAGE")),)
     inputs = {file.path: file for argument in images for file in expand_argument(argument)}
-    planned = plan_outputs(config, inputs.values())
+    planned = _plan_outputs(config, inputs.values())
     explainer = Explainer(config)
-    settings = DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=config.skip_bad)
+    network, settings = (
+        explainer.network,
+        DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=config.skip_bad),
+    )
     results: list[Explanation] = []
     rows: list[list[Row]] = []  # of each image on the sheet
     unread = dict.fromkeys(map(str, inputs))
     with progress("explain") as bar:
-        for batch in read_batches(list(unread), explainer.network, settings, explainer.batch_size):
+        for batch in read_batches(list(unread), network, settings, explainer.batch_size):
             for image, maps in explainer.explain(batch):
+                for one in maps:
+                    box, center = one.region.in_stored(image.geometry) if one.region else (None, None)
+                    results.append(
+                        Explanation(
+                            str(image.path), one.class_name, one.probability, explainer.layer_name, box, center,
+                            *planned[image.path, one.requested], one.check,
+                        )
+                    )  # fmt: skip
                 paths = [planned[image.path, one.requested] for one in maps]
-                results += [explainer.summary(image, *pair) for pair in zip(maps, paths, strict=True)]
                 shown = _write(config, image, maps, paths, has_row=len(rows) < _MOST_IMAGES)
                 rows += [shown] if shown else []
                 del unread[str(image.path)]
                 bar.update(1 - len(unread) / len(inputs), partial(str, image.path.name))
-    network, notes, skipped = explainer.network, [], list(unread)
+    notes, skipped = [], list(unread)
     if config.sheet_file is not None:
         read = len(inputs) - len(skipped)
         if read > len(rows):
             notes.append(f"{config.sheet_file} shows the first {len(rows)} of {read} images")
-        wording = wording_of(config, network, explainer.layer)
-        files.atomic_write(config.sheet_file, draw_sheet([row for shown in rows for row in shown], wording))
+        sheet = draw_sheet([row for shown in rows for row in shown], config, network, explainer.layer_name)
+        files.atomic_write(config.sheet_file, sheet)
     if skipped:
         notes.append(f"{len(skipped)} skipped: {', '.join(skipped)}")
     return ExplainResult(
         network.name, network.weights, config.method, explainer.layer_name, network.runtime.info, config.seed, results,
         skipped, config.sheet_file, notes,
     )  # fmt: skip
+
+
+class OutputFiles(NamedTuple):
+    """Where the results of an image and class are written."""
+
+    out: Path | None
+    map: Path | None
+
+
+def _plan_outputs(config: ExplainConfig, inputs: Collection[InputFile]) -> dict[tuple[Path, str], OutputFiles]:
+    """The files of each image and value of `--class`; folders are made when they are needed.
+
+    Raises InputError for a path that exists, cannot be written, is an input, or belongs to two results.
+    """
+    is_file = config.out is not None and config.out.suffix.lower() in FORMATS and not config.out.is_dir()
+    planned: dict[tuple[Path, str], OutputFiles] = {}
+    for file in inputs:
+        for name in config.classes:
+            safe = re.sub(r"[^\w.-]+", "_", name).strip("_.")[:_LONGEST_CLASS] or "class"
+            stem = str(file.subfolder / file.path.stem) + (f"-{safe}" if len(config.classes) > 1 else "")
+            out = config.out if is_file or config.out is None else config.out / f"{stem}.png"
+            planned[file.path, name] = OutputFiles(out, None if config.maps is None else config.maps / f"{stem}.npy")
+    if is_file and len(planned) > 1:
+        raise InputError("--out", f"{config.out} is one file for {len(planned)} maps", "give a folder")
+    if is_file and config.out is not None and config.out.suffix.lower() == ".npy":
+        raise InputError("--out", "writes images", "use --maps FOLDER for the values of a map")
+    sources = [file.path for file in inputs]
+    for option, root, paths in (
+        ("--out", None if is_file else config.out, [one.out for one in planned.values()]),
+        ("--maps", config.maps, [one.map for one in planned.values()]),
+        ("--sheet", None, [config.sheet_file]),
+    ):
+        _check(option, root, [path for path in paths if path is not None], sources, overwrite=config.overwrite)
+    return planned
+
+
+def _check(option: str, root: Path | None, paths: Iterable[Path], sources: list[Path], *, overwrite: bool) -> None:
+    """Raise InputError where the files of an option, in its folder `root` if it names one, cannot be written."""
+    if root is not None and root.exists() and not root.is_dir():
+        raise InputError(option, f"{root} is a file", f"give a folder, or an image file ({', '.join(FORMATS)})")
+    seen: set[Path] = set()
+    for path in paths:
+        if path in seen:
+            raise InputError(option, f"two results have the path {path}", "explain these images one at a time")
+        seen.add(path)
+        if root is None or path.exists():
+            files.check_output_file(option, path, overwrite=overwrite)
+        check_not_input(option, path, sources)
+    if root is not None:
+        existing = next(parent for parent in (root, *root.absolute().parents) if parent.exists())
+        files.check_writable_folder(option, existing)
 
 
 def _write(
@@ -158,9 +219,9 @@ class Explainer:
         if config.method in _FORWARD_ONLY:  # scores may be rounded more than gradients
             runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
             self.network = replace(self.network, runtime=runtime)
-        self.layer = chosen_layer(config, self.network)
-        self.layer_name = None if self.layer is None else self.layer.name
-        self._method = explainer_of(config, self.network, self.layer)
+        layer = chosen_layer(config, self.network)
+        self.layer_name = None if layer is None else layer.name
+        self._method = method_of(config, self.network, layer)
         self._indices = {  # of the classes that are named; a class called `true` or `predicted` has priority
             name: self.network.class_index(name)
             for name in config.classes
@@ -187,13 +248,6 @@ class Explainer:
             distinct = [k for k, index in enumerate(chosen) if index not in chosen[:k]]
             yield image, [self._class_map(x[i], found, random_maps, (i, k)) for k in distinct]
 
-    def summary(self, image: PlacedImage, one: ClassMap, paths: OutputFiles) -> Explanation:
-        """What is reported about a map."""
-        box, center = one.region.in_stored(image.geometry) if one.region else (None, None)
-        return Explanation(
-            str(image.path), one.class_name, one.probability, self.layer_name, box, center, *paths, one.check
-        )
-
     def _class_map(self, x: Tensor, found: Attribution, random_maps: Tensor | None, at: tuple[int, int]) -> ClassMap:
         """The map of one image (C, H, W) and class, at this row and column."""
         i, k = at
@@ -210,15 +264,15 @@ class Explainer:
 
     def _choose(self, images: Sequence[PlacedImage], logits: Tensor) -> Tensor:
         """The classes (N, K) of some images, in the order of `--class`."""
-        columns = [self._column(name, images, logits) for name in self._config.classes]
+        columns = []
+        for name in self._config.classes:
+            if name in self._indices:
+                columns.append(torch.full((len(images),), self._indices[name], device=logits.device))
+            elif name == PREDICTED:
+                columns.append(logits.argmax(1))
+            else:
+                columns.append(torch.tensor(list(map(self._true_class, images)), device=logits.device))
         return torch.stack(columns, 1)
-
-    def _column(self, name: str, images: Sequence[PlacedImage], logits: Tensor) -> Tensor:
-        if name in self._indices:
-            return torch.full((len(images),), self._indices[name], device=logits.device)
-        if name == PREDICTED:
-            return logits.argmax(1)
-        return torch.tensor([self._true_class(image) for image in images], device=logits.device)
 
     def _true_class(self, image: PlacedImage) -> int:
         name = image.true_class(self.network.classes)

@@ -1,4 +1,4 @@
-"""The options of `dlnotes explain`."""
+"""`dlnotes explain` and its options."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.inference import inspection_options as inspection
 from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Config, option
 
@@ -85,3 +86,19 @@ class ExplainConfig(Config):
     def sheet_file(self) -> Path | None:
         """The sheet to write; where no other output is requested, there is a default one."""
         return self.sheet or (None if self.out or self.maps or self.json else Path(DEFAULT_SHEET))
+
+
+@command(
+    panel="Understand",
+    task="explain.explain:explain_images -> ExplainResult",
+    also=("explain.explain:Explanation",),
+    examples=(
+        "dlnotes explain --check --overwrite",
+        "dlnotes explain small --method occlusion --class bird --sheet covered.png",
+    ),
+)
+def explain(config: ExplainConfig) -> None:
+    """Show which pixels a classifier's prediction depends on: heat maps by CAM methods, gradients or occlusion.
+
+    Without a model, it explains the bundled network `small` (CIFAR-10 classes) on an image from scikit-learn.
+    """

@@ -1,7 +1,7 @@
 """The sheet of `explain`: image, heat map and both together for every class, and the test of each map."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.data.images.geometry import Region
+from dlnotes_cli.explain.attribution import occlusion_window
 from dlnotes_cli.explain.check import MapCheck
 from dlnotes_cli.explain.heat import COLORS, Floats, TopRegion, heat_on, largest_part, overlay, smoothed
-from dlnotes_cli.explain.methods import Wording
-from dlnotes_cli.explain.options import PIXEL_METHODS, TRUE
+from dlnotes_cli.explain.options import PIXEL_METHODS, TRUE, ExplainConfig
+from dlnotes_cli.inference.inspected_network import InspectedNetwork
 from dlnotes_cli.inference.inspection import PlacedImage
 from dlnotes_cli.plots.figure import FRAME, GRAY, new_figure, png
 from dlnotes_cli.plots.names import columns, plain, shortened, words_in_lines
@@ -22,6 +23,32 @@ from dlnotes_cli.shell import output
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_TEXTS: Mapping[str, tuple[str, str]] = {  # the name of a method, and what its heat is
+    "layercam": ("LayerCAM", "the activations of {layer}, each weighted by its own positive gradient"),
+    "gradcam": ("Grad-CAM", "the activations of {layer}, each channel weighted by its mean gradient"),
+    "gradcam++": ("Grad-CAM++", "the activations of {layer}, each channel weighted by its positive gradients"),
+    "scorecam": (
+        "Score-CAM", "the activations of {layer}, each channel weighted by the score of the image that it masks",
+    ),
+    "saliency": ("saliency", "the largest absolute gradient of the class's score over the colors of a pixel"),
+    "smoothgrad": (
+        "SmoothGrad", "the largest absolute mean gradient of the class's score over noisy copies of the image",
+    ),
+    "integrated-gradients": (
+        "integrated gradients", "what a pixel adds to the class's score on the way from a black image",
+    ),
+    "occlusion": (
+        "occlusion",
+        (
+            "the drop of the class's score while a window of {window}x{window} pixels of the input is covered, moved "
+            "by {stride}; each pixel has the mean of the windows that cover it"
+        ),
+    ),
+}  # fmt: skip
+_SMOOTHED = (
+    "Single pixels are drawn slightly smoothed, except those of small inputs, so that they are visible; the files of "
+    "--maps are not."
+)
 _UNSEEN = "#dddddd"  # color of what the network does not see
 _DELETION, _INSERTION = "#D55E00", "#0072B2"  # vermilion and blue of Okabe and Ito, distinct for any color vision
 _SMALL = 0.0005  # probability below which two digits are shown
@@ -93,16 +120,21 @@ class Row:
         return (None if part is None or _is_wide(part, values) else part), True
 
 
-def draw_sheet(rows: Sequence[Row], wording: Wording) -> bytes:
+def draw_sheet(rows: Sequence[Row], config: ExplainConfig, network: InspectedNetwork, layer_name: str | None) -> bytes:
     """A sheet as a PNG file, with the image at the first of its rows, then heat map, overlay and tests."""
     from matplotlib.cm import ScalarMappable
 
+    where = layer_name or "the input"
     is_checked = any(row.one.check is not None for row in rows)
     count = 5 if is_checked else 3
     lowest = _CURVES / _SIDE if is_checked else _LOWEST
     heights = [_SIDE * float(np.clip(row.pixels.shape[0] / row.pixels.shape[1], lowest, _HIGHEST)) for row in rows]
     width = count * (_SIDE + _GAP)
-    lines = [line for caption in _captions(rows, wording) for line in words_in_lines(caption, int(width * _PER_INCH))]
+    lines = [
+        line
+        for caption in _captions(rows, config, network, where)
+        for line in words_in_lines(caption, int(width * _PER_INCH))
+    ]
     labels = _LABELS + (_BELOW if is_checked else 0)
     figure = new_figure(width, sum(heights) + len(rows) * labels + 0.14 * len(lines) + 0.9)
     margin = _GAP / 2 / width
@@ -110,7 +142,8 @@ def draw_sheet(rows: Sequence[Row], wording: Wording) -> bytes:
     grid = figure.subplots(len(rows), count, squeeze=False, gridspec_kw={"height_ratios": heights})
     for row, before, cells in zip(rows, [None, *rows], grid, strict=False):
         _draw(row, cells, is_first=before is None or before.path != row.path)
-    title = "\n".join(map(plain, words_in_lines(wording.title, int(width * 9))))
+    question = f"Why the {network.title} answers: {_TEXTS[config.method][0]} of {where}"
+    title = "\n".join(map(plain, words_in_lines(question, int(width * 9))))
     figure.suptitle(title, x=margin, ha="left", fontsize=12, fontweight="bold")
     scale = figure.colorbar(
         ScalarMappable(cmap=COLORS), ax=grid[-1:, 1:3], location="bottom", aspect=50, pad=0.02, panchor=False
@@ -119,7 +152,8 @@ def draw_sheet(rows: Sequence[Row], wording: Wording) -> bytes:
     first, last = scale.ax.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
-    scale.set_label(wording.scale, fontsize=8, labelpad=-8)
+    measure = "drop of the score" if config.method == "occlusion" else "heat"
+    scale.set_label(f"{measure}, relative to the map's own maximum", fontsize=8, labelpad=-8)
     figure.supxlabel("\n".join(map(plain, lines)), x=margin, ha="left", fontsize=8, color="#444444")
     return png(figure)
 
@@ -184,12 +218,16 @@ def _show_curves(axes: "Axes", check: MapCheck) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _captions(rows: Sequence[Row], wording: Wording) -> Iterator[str]:
+def _captions(rows: Sequence[Row], config: ExplainConfig, network: InspectedNetwork, where: str) -> Iterator[str]:
     """What the heat, the frames and the gray parts are."""
     is_checked = any(row.one.check is not None for row in rows)
     more = ", heat of the network with re-initialized weights, curves" if is_checked else ""
     yield f"From left to right: image, heat, heat over the image in gray{more}."
-    yield from wording.notes
+    window, stride = occlusion_window(config, network) if config.method == "occlusion" else (0, 0)
+    yield f"Heat: {_TEXTS[config.method][1].format(layer=where, window=window, stride=stride)}."
+    yield "Each map is scaled to its own maximum (its highest 0.5%), so that the colors of two maps do not compare."
+    if config.method in PIXEL_METHODS:
+        yield _SMOOTHED
     if not all(row.is_whole for row in rows):
         yield (
             "Only the part in the thin frame on the image reached the network; what is plain gray in the heat map "
