@@ -1,4 +1,4 @@
-"""The options of `dlnotes export`."""
+"""`dlnotes export` and its options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.training import options as training_options
@@ -119,3 +120,20 @@ class ExportConfig(Config):
     def is_dynamic(self) -> bool:
         """Whether the file accepts batches of any size."""
         return self.dynamic is not False
+
+
+@command(
+    panel="Use",
+    task="export.export:export_model -> ExportResult",
+    also=("export.results:Parity",),
+    examples=(
+        "dlnotes export runs/digits --overwrite",
+        "dlnotes export runs/digits --dtype float16 --out digits-16.onnx --overwrite",
+    ),
+)
+def export(config: ExportConfig) -> None:
+    """Export a trained model to ONNX or PyTorch, with its preprocessing inside, and prove that it answers the same.
+
+    The file runs on real samples first: where a class or a probability differs, no file is written, and the exit code
+    is 3.
+    """

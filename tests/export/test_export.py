@@ -16,7 +16,7 @@ from dlnotes_cli.cli import main
 from dlnotes_cli.data.preprocessing import Column, ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table
 from dlnotes_cli.data.table_columns import encode
-from dlnotes_cli.export import onnx_format, samples, wrapper
+from dlnotes_cli.export import formats, graph, samples
 from dlnotes_cli.networks.cnn import CnnConfig
 from dlnotes_cli.networks.mlp import MlpConfig
 from dlnotes_cli.shell import errors
@@ -158,7 +158,8 @@ def test_half_precision_is_inside_the_file_only(cnn: Path, dlnotes: Command) -> 
 def test_a_file_that_answers_differently_is_not_left_behind(
     cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wrapper, "_probabilities", lambda logits: logits.float().softmax(1).flip(1))
+    answer = graph._Classifier.probabilities
+    monkeypatch.setattr(graph._Classifier, "probabilities", lambda *arguments: answer(*arguments).flip(1))
     texts = ("new.onnx: the exported model answers differently: ", "nothing was written")
     failed(dlnotes("export", cnn, "--out", cnn.with_name("new.onnx"), "-q"), 3, *texts)
     assert [path.name for path in cnn.parent.iterdir()] == ["model.safetensors"]
@@ -167,8 +168,8 @@ def test_a_file_that_answers_differently_is_not_left_behind(
 def test_an_earlier_file_survives_an_export_that_fails(
     cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = onnx_format.onnx_content
-    monkeypatch.setattr(onnx_format, "onnx_content", lambda *arguments: content(*arguments)[:-1])
+    content = formats.onnx_content
+    monkeypatch.setattr(formats, "onnx_content", lambda *arguments: content(*arguments)[:-1])
     cnn.with_name("model.onnx").write_bytes(b"an earlier file")
     texts = ("model.onnx: the exported file does not work (is damaged", "nothing was written")
     failed(dlnotes("export", cnn, "-q", "--overwrite"), 3, *texts)
@@ -183,7 +184,7 @@ def test_a_layer_that_cannot_be_exported_is_named(tmp_path: Path, dlnotes: Comma
 
 
 def test_weights_of_two_gigabytes_are_refused(cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_format, "_MAX_BYTES", 100)
+    monkeypatch.setattr(formats, "_MAX_BYTES", 100)
     failed(dlnotes("export", cnn, "-q"), 2, "--format onnx: the weights have ", "at most 2 GB; use --dtype float16, or")
 
 
@@ -215,7 +216,7 @@ def test_data_names_other_samples_for_the_check(cnn: Path, dlnotes: Command, tmp
 def test_rows_that_are_drawn_have_the_statistics_of_the_training(table_run: Path) -> None:
     preprocessing: Any = load_classifier(table_run).preprocessing
     rows, (means, deviations) = (
-        samples._random_rows(preprocessing, 4000, np.random.default_rng(0)),
+        samples._random_rows(preprocessing, 4000).samples,
         preprocessing.scales,
     )
     assert rows[:, :2].mean(0) == pytest.approx(means[:2], abs=0.1)
@@ -255,7 +256,7 @@ def test_what_can_be_checked_is_checked_first(
     def never(*_: Any) -> Any:
         raise AssertionError("exported")
 
-    monkeypatch.setattr(onnx_format, "onnx_content", never)
+    monkeypatch.setattr(formats, "onnx_content", never)
     monkeypatch.chdir(cnn.parent)
     before = folder_digest(cnn.parent)
     failed(dlnotes("export", cnn, *words), 2, *texts)

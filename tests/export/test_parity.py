@@ -1,6 +1,5 @@
 """The check of an exported file: which differences pass, and on which batches it runs."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,18 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.export.parity import Limits, batch_bounds, check_classifier, check_language_model
+from dlnotes_cli.export.checks import batch_bounds, compared, compared_texts
+from dlnotes_cli.export.options import ExportConfig
 from dlnotes_cli.shell.errors import UnfinishedError
 
-OUT = Path("model.onnx")
-LIMITS = Limits(1e-4, 1e-6, "use another format")
 EXPECTED = np.array([[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]], np.float32)
 
 
-def check(answered: Any, limits: Limits = LIMITS, expected: Any = EXPECTED) -> Any:
-    """Compare fixed answers, which the samples number, with the expected ones."""
-    samples, answers = np.arange(len(expected)), np.array(answered, np.float32)
-    return check_classifier(OUT, "data", lambda batch: answers[batch], samples, expected, 100, limits)
+def config(**options: Any) -> ExportConfig:
+    return ExportConfig(model="model.safetensors", out="model.onnx", **options)  # type: ignore[arg-type]  # text
+
+
+def check(answered: Any, expected: Any = EXPECTED, **options: Any) -> Any:
+    """Compare fixed answers with the expected ones."""
+    return compared(config(**options), "data", (1, 2), expected, np.array(answered, np.float32))
 
 
 @given(samples=st.integers(1, 400), largest=st.integers(1, 130))
@@ -54,7 +55,7 @@ def test_equal_answers_pass() -> None:
 )
 def test_a_difference_a_changed_class_and_nan_fail(answered: Any, message: str) -> None:
     with pytest.raises(
-        UnfinishedError, match=rf"model\.onnx: .*{message}.*nothing was written; use another format"
+        UnfinishedError, match=rf"model\.onnx: .*{message}.*nothing was written; use another --format"
     ) as caught:
         check(answered)
     assert caught.value.exit_code == 3
@@ -62,7 +63,7 @@ def test_a_difference_a_changed_class_and_nan_fail(answered: Any, message: str) 
 
 def test_a_class_that_changes_fails_even_with_a_large_tolerance() -> None:
     with pytest.raises(UnfinishedError, match="1 of 3 classes changed"):
-        check([[0.49, 0.51], [0.2, 0.8], [0.5, 0.5]], Limits(1.0, 1e-6, ""))
+        check([[0.49, 0.51], [0.2, 0.8], [0.5, 0.5]], tolerance=1.0)
 
 
 def test_a_tie_may_change_places_and_is_counted() -> None:
@@ -82,8 +83,8 @@ def test_each_side_of_a_language_model_keeps_its_own_states() -> None:
 
         return run
 
-    starts: Any = ((np.zeros((1, 1, 1), np.float32),), (np.zeros((1, 5, 1), np.float32),))
-    parity = check_language_model(OUT, step(0.0), step(0.0), starts, 50, LIMITS)
+    starts: Any = [(np.zeros((1, 1, 1), np.float32),), (np.zeros((1, 5, 1), np.float32),)]
+    parity = compared_texts(config(samples=50), step(0.0), step(0.0), starts)
     assert (parity.samples, parity.batches, parity.largest_difference) == (54, (1, 5), 0.0)
     with pytest.raises(UnfinishedError, match="largest difference"):
-        check_language_model(OUT, step(0.01), step(0.0), starts, 50, LIMITS)
+        compared_texts(config(samples=50), step(0.01), step(0.0), starts)
