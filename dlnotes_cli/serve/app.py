@@ -5,15 +5,16 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from concurrent.futures import Executor
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from dlnotes_cli import __version__
@@ -29,40 +30,25 @@ _FORM, _JSON, _BINARY = "multipart/form-data", "application/json", "application/
 _BODY = {"body", "rows"}  # where errors of a request are, other than an image in it
 _BAD_REQUEST, _TOO_LARGE, _UNSUPPORTED, _UNPROCESSABLE, _BUG, _STOPPING = 400, 413, 415, 422, 500, 503
 _IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # of JPEG and PNG, whatever the content type says
-_MOST_AFTER_FORM = 1024  # bytes behind the end of a form, which senders may add
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
-_Application = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 _FILE = {"type": "string", "format": "binary"}
+_FILES = {"type": "object", "properties": {"file": {"type": "array", "items": _FILE}}}
+_ROWS = {
+    "type": "object", "properties": {"rows": {"type": "array", "items": {"type": "object"}}}, "required": ["rows"],
+}  # fmt: skip
 _REQUEST_BODY = {
     "required": True,
-    "content": {
-        _FORM: {"schema": {"type": "object", "properties": {"file": {"type": "array", "items": _FILE}}}},
-        _BINARY: {"schema": _FILE},
-        _JSON: {
-            "schema": {
-                "type": "object",
-                "properties": {"rows": {"type": "array", "items": {"type": "object"}}},
-                "required": ["rows"],
-            }
-        },
-    },
+    "content": {_FORM: {"schema": _FILES}, _BINARY: {"schema": _FILE}, _JSON: {"schema": _ROWS}},
 }
+_PREDICTION = {"item": "a.png", "class": "4", "probability": 0.9, "top": [{"class": "4", "probability": 0.9}]}
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The most probable classes of each image or row, in the order of the request",
-        "content": {
-            _JSON: {
-                "example": {
-                    "predictions": [
-                        {"item": "a.png", "class": "4", "probability": 0.9, "top": [{"class": "4", "probability": 0.9}]}
-                    ]
-                }
-            }
-        },
+        "content": {_JSON: {"example": {"predictions": [_PREDICTION]}}},
     },
     "4XX": {
         "description": "The request cannot be answered",
@@ -71,14 +57,10 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 }
 
 
-class _TooLargeError(Exception):
-    """A request has more bytes than are accepted."""
-
-
 class LoggedApp:
     """An application that prints one line for each request: method, path, status and latency."""
 
-    def __init__(self, app: _Application) -> None:
+    def __init__(self, app: Callable[[_Message, _Receive, _Send], Awaitable[None]]) -> None:
         self._app = app
         self.unanswered = 0  # requests that were still running when the server had to end
 
@@ -122,7 +104,7 @@ def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> L
         responses=_ANSWER,
     )  # fmt: skip
     async def predict(request: Request) -> JSONResponse:
-        answer = await _answer(request, service)
+        answer = await _answer(request, await _body(request, max_bytes), service)
         predictions = await asyncio.get_running_loop().run_in_executor(workers, answer)
         return JSONResponse({"predictions": to_json(predictions)})
 
@@ -130,17 +112,10 @@ def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> L
     async def bad_input(_request: Request, error: InputError) -> JSONResponse:
         return _error(_UNPROCESSABLE if error.where in _BODY else _BAD_REQUEST, error.fault)
 
-    @app.exception_handler(_TooLargeError)
-    async def too_large(_request: Request, _problem: _TooLargeError) -> JSONResponse:
-        return _error(_TOO_LARGE, f"the request is larger than {output.size(max_bytes)}")
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(_request: Request, _problem: ClientDisconnect) -> JSONResponse:
-        return _error(_BAD_REQUEST, "the client closed the connection before the end of its request")
-
     @app.exception_handler(HTTPException)
     async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
-        return _error(error.status_code, str(error.detail).lower().rstrip(".").replace(". ", "; "))
+        phrase = HTTPStatus(error.status_code).phrase
+        return _error(error.status_code, phrase.lower() if error.detail == phrase else error.detail)
 
     @app.exception_handler(Exception)
     async def bug(_request: Request, error: Exception) -> JSONResponse:
@@ -148,42 +123,80 @@ def make_app(service: PredictionService, workers: Executor, max_bytes: int) -> L
         output.bug("\n".join(map(output.printable, lines)))
         return _error(_BUG, "the server failed, as its log says")
 
-    return LoggedApp(_limited(app, max_bytes))
+    return LoggedApp(app)
 
 
-async def _answer(request: Request, service: PredictionService) -> Callable[[], list[Prediction]]:
-    """The function that answers a request, whose body is read here. Raises HTTPException and InputError."""
+async def _body(request: Request, max_bytes: int) -> bytes:
+    """The body of a request. Raises HTTPException for one of more than `max_bytes`, and for one that ends early."""
+    stated, body = request.headers.get("content-length", ""), bytearray()
+    too_large = HTTPException(_TOO_LARGE, f"the request is larger than {output.size(max_bytes)}")
+    if stated.isdigit() and int(stated) > max_bytes:
+        raise too_large
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > max_bytes:
+                raise too_large
+    except ClientDisconnect as error:
+        what = "the client closed the connection before the end of its request"
+        raise HTTPException(_BAD_REQUEST, what) from error
+    return bytes(body)
+
+
+async def _answer(request: Request, body: bytes, service: PredictionService) -> Callable[[], list[Prediction]]:
+    """The function that answers a request. Raises HTTPException and InputError."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await request.body()
     if content_type == _FORM:
         uploads = await _form_files(request, body)
     elif body.startswith(_IMAGE_STARTS) or content_type == _BINARY or content_type.startswith("image/"):
         uploads = [("image", body)]
     elif content_type == _JSON:
-        return lambda: service.predict(service.read_rows(_parsed(body)))
+        return lambda: service.predict_rows(_parsed(body))
     else:
         what = f"content type {content_type or 'missing'}: send {_FORM} with image files, one image, or {_JSON}"
         raise HTTPException(_UNSUPPORTED, what)
     if not uploads:
         raise InputError("body", "has no image", "send at least one form file")
-    return lambda: service.predict(service.read_images(uploads))
+    return lambda: service.predict_images(uploads)
+
+
+class _FormParser(MultiPartParser):
+    """A parser of forms that notes whether it has seen the end."""
+
+    has_end = False
+
+    def on_end(self) -> None:
+        """Note the end of the form."""
+        self.has_end = True
 
 
 async def _form_files(request: Request, body: bytes) -> list[tuple[str, bytes]]:
-    """Name and content of each file of a form. Raises InputError for a form that is cut short."""
+    """Name and content of each file of a form. Raises HTTPException and InputError."""
+
+    async def content() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = _FormParser(request.headers, content(), max_files=_MOST_IMAGES, max_fields=_MOST_IMAGES)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        what = error.message.lower().rstrip(".").replace(". ", "; ")
+        raise HTTPException(_BAD_REQUEST, f"body: {what}") from error
     uploads = []
-    async with request.form(max_files=_MOST_IMAGES, max_fields=_MOST_IMAGES) as form:
+    try:
+        if not parser.has_end:
+            raise HTTPException(_BAD_REQUEST, "body: is cut short: the form has no end")
         for field, value in form.multi_items():
             if not isinstance(value, UploadFile):
                 raise InputError("body", f"the form field {field!r:.80} is not a file", "send image files alone")
             uploads.append((output.printable(value.filename or field), await value.read()))
-    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
-    if b"--%s--" % boundary not in body[-len(boundary) - _MOST_AFTER_FORM :]:
-        raise InputError("body", "is cut short: the form has no end", "send all of it")
+    finally:
+        await form.close()
     return uploads
 
 
 def _parsed(body: bytes) -> Any:
+    """The JSON of a body, without numbers that JSON does not have. Raises InputError."""
     try:
         return json.loads(body, parse_constant=_refused_constant)
     except (ValueError, RecursionError) as error:
@@ -196,25 +209,3 @@ def _refused_constant(name: str) -> None:
 
 def _error(status: int, sentence: str) -> JSONResponse:
     return JSONResponse({"error": output.printable(sentence)}, status)
-
-
-def _limited(app: _Application, max_bytes: int) -> _Application:
-    """An application that reads at most `max_bytes` of the body of a request."""
-
-    async def run(scope: _Message, receive: _Receive, send: _Send) -> None:
-        stated = dict(scope.get("headers", ())).get(b"content-length", b"0")
-        received = int(stated) if stated.isdigit() and int(stated) > max_bytes else 0
-
-        async def limited_receive() -> _Message:
-            nonlocal received
-            if received > max_bytes:
-                raise _TooLargeError
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > max_bytes:
-                raise _TooLargeError
-            return message
-
-        await app(scope, limited_receive, send)
-
-    return run

@@ -1,6 +1,7 @@
 """The server process: its socket, the threads that run the model, and how it stops."""
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,12 @@ from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
-from dlnotes_cli.shell.errors import InputError, import_extra, reason
+from dlnotes_cli.shell.errors import InputError, import_extra
 from dlnotes_cli.shell.stopping import StopRequest
 
 _FINISH_S = 8  # for requests that run when the server is stopped; `docker stop` kills after 10
 _PACKAGES = ("fastapi", "uvicorn", "python_multipart")
+_BACKLOG = 128  # connections that wait to be accepted
 _MEGABYTE = 1_000_000
 _LOOPBACK = ("127.", "localhost", "::1")
 
@@ -100,15 +102,11 @@ class Server:
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises InputError for an address that is unknown or in use."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        is_ipv6 = family is socket.AF_INET6
+        return socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=is_ipv6)
+    except socket.gaierror as error:
         raise InputError("--host", f"{host} is unknown", "use 127.0.0.1, or an address of this machine") from error
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)
     except OSError as error:
-        listening.close()
-        raise InputError("--port", f"{host}:{port}: {reason(error)}", "use another --port, or 0") from error
-    return listening
+        what = f"{host}:{port}: {os.strerror(error.errno or 0).lower()}"
+        raise InputError("--port", what, "use another --port, or 0") from error

@@ -1,4 +1,4 @@
-"""What a request asks for: images or table rows, and their predictions."""
+"""What a request asks for: the predictions for images or table rows."""
 
 import io
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dlnotes_cli import __version__
 from dlnotes_cli.data.images.decode import decode_stream, without_skipping
@@ -18,14 +17,6 @@ from dlnotes_cli.inference.predictions import Prediction, predict_samples
 from dlnotes_cli.shell.errors import InputError
 
 _SCALARS = (str, int, float, bool)  # JSON values that a cell may have
-
-
-@dataclass(frozen=True)
-class RequestSamples:
-    """The samples of a request (N, ...), and the item that each is in the answer."""
-
-    items: tuple[str, ...]
-    samples: NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -47,20 +38,18 @@ class PredictionService:
             "preprocessing": preprocessing_to_json(classifier.preprocessing),
         }
 
-    def read_images(self, uploads: Sequence[tuple[str, bytes]]) -> RequestSamples:
-        """The samples of image files, each with its name. Raises InputError naming one that cannot be read."""
+    def predict_images(self, uploads: Sequence[tuple[str, bytes]]) -> list[Prediction]:
+        """The predictions for image files, each with its name. Raises InputError naming one that cannot be read."""
         preprocessing = self.classifier.preprocessing
         if not isinstance(preprocessing, ImagePreprocessing):
             raise InputError("body", "the model reads table rows, not images", 'send JSON such as {"rows": [{...}]}')
-        pixels = []
-        for name, content in uploads:
-            with without_skipping():
-                stream = io.BytesIO(content)
-                pixels.append(decode_stream(Path(name), stream, preprocessing.image_shape, self.max_pixels)[0])
-        return RequestSamples(tuple(name for name, _ in uploads), np.stack(pixels))
+        shape = preprocessing.image_shape
+        with without_skipping():
+            pixels = [decode_stream(Path(name), io.BytesIO(file), shape, self.max_pixels)[0] for name, file in uploads]
+        return predict_samples(self.classifier, [name for name, _ in uploads], np.stack(pixels), self.top)
 
-    def read_rows(self, body: Any) -> RequestSamples:
-        """The samples of a JSON document, `{"rows": [...]}` with an object of cells by column in each row.
+    def predict_rows(self, body: Any) -> list[Prediction]:
+        """The predictions for a JSON document, `{"rows": [...]}` with an object of cells by column in each row.
 
         Raises InputError naming the row for a missing column, and for a cell that the model cannot read.
         """
@@ -70,22 +59,16 @@ class PredictionService:
         rows = body.get("rows") if isinstance(body, dict) else None
         if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
             raise InputError("body", "is not a list of rows", 'send JSON such as {"rows": [{"column": 1}]}')
-        names = tuple(column.name for column in preprocessing.columns)
-        cells = tuple(tuple(_cell(number, row, name) for name in names) for number, row in enumerate(rows, 1))
-        table = Table(Path("rows"), names, cells, tuple(range(1, len(rows) + 1)), "")
-        return RequestSamples(
-            tuple(f"rows:{line}" for line in table.lines), self.classifier.encode(table, preprocessing)
-        )
-
-    def predict(self, read: RequestSamples) -> list[Prediction]:
-        """The predictions for the samples of a request. Raises InputError where the outputs are not finite."""
-        return predict_samples(self.classifier, read.items, read.samples, self.top)
+        names, lines = tuple(column.name for column in preprocessing.columns), tuple(range(1, len(rows) + 1))
+        cells = tuple(tuple(_cell(line, row, name) for name in names) for line, row in zip(lines, rows, strict=True))
+        samples = self.classifier.encode(Table(Path("rows"), names, cells, lines, ""), preprocessing)
+        return predict_samples(self.classifier, [f"rows:{line}" for line in lines], samples, self.top)
 
 
-def _cell(number: int, row: dict[str, Any], name: str) -> str:
+def _cell(line: int, row: dict[str, Any], name: str) -> str:
     """The cell of a row as a CSV file would have it."""
     value = row.get(name)
     if name not in row or not isinstance(value, _SCALARS):
         what = f"column '{name}' is missing" if name not in row else f"column '{name}' is neither text nor a number"
-        raise InputError("rows", f"line {number}: {what}", "send a value for each column that the model was trained on")
+        raise InputError("rows", f"line {line}: {what}", "send a value for each column that the model was trained on")
     return str(value)

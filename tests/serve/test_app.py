@@ -119,7 +119,7 @@ BAD_UPLOADS: dict[str, tuple[dict[str, Any], int, str]] = {
     "field": ({"data": {"a": "b"}, "files": {"f": ("a.png", png())}}, 422, "the form field 'a' is not a file"),
     "no file": ({"content": b"--x--\r\n", "headers": FORM}, 422, "no image"),
     "no boundary": ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "boundary"),
-    "form, cut short": ({"content": CUT, "headers": FORM}, 422, "body: is cut short: the form has no end"),
+    "form, cut short": ({"content": CUT, "headers": FORM}, 400, "body: is cut short: the form has no end"),
     "no type": ({"content": b"x"}, 415, "content type missing: send multipart/form-data"),
     "rows": ({"json": {"rows": [{"a": 1}]}}, 422, "the model reads images, not table rows"),
 }
@@ -223,7 +223,7 @@ def test_a_bug_is_one_sentence_for_the_client_and_a_traceback_for_the_log(
     def fail(*_: object) -> Any:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(PredictionService, "predict", fail)
+    monkeypatch.setattr(PredictionService, "predict_images", fail)
     with TestClient(client_of(images_run).app, raise_server_exceptions=False) as client:
         answer = client.post("/predict", content=png(), headers=PNG)
     assert (answer.status_code, answer.json()) == (500, {"error": "the server failed, as its log says"})
