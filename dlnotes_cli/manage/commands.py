@@ -35,7 +35,7 @@ def data_info(config: DataInfoConfig) -> None:
 @command(
     panel="Manage",
     task="manage.preview:draw_preview -> PreviewResult",
-    also=("manage.text_preview:preview_text -> TextPreview",),
+    also=("manage.preview:preview_text -> TextPreview",),
     examples=(
         "dlnotes data preview",
         "dlnotes data preview digits --augment rotate:20,erase:0.5 --out sheet.png",
@@ -48,20 +48,15 @@ def data_preview(config: DataPreviewConfig) -> None:
     A training run with the same seed uses the same variants, one per epoch, except for mixup and cutmix.
     Of a text it prints the first batches of char-rnn: row by row the inputs, and the targets one token later.
     """
-    if config.reads_text:
-        from dlnotes_cli.manage.text_preview import preview_text
+    from dlnotes_cli.manage.preview import draw_preview, preview_text
 
-        show(preview_text(config), config)
-    else:
-        from dlnotes_cli.manage.preview import draw_preview
-
-        show(draw_preview(config), config)
+    show(preview_text(config) if config.reads_text else draw_preview(config), config)
 
 
 @command(
     panel="Manage",
-    task="manage.data_cache:list_cache -> CacheContent",
-    also=("manage.data_cache:CachedFolder",),
+    task="manage.data:list_cache -> CacheContent",
+    also=("manage.data:CachedFolder",),
     examples=("dlnotes data cache list", "dlnotes data cache list --json"),
 )
 def cache_list(config: CacheListConfig) -> None:
@@ -70,7 +65,7 @@ def cache_list(config: CacheListConfig) -> None:
 
 @command(
     panel="Manage",
-    task="manage.data_cache:clear_cache -> CacheContent",
+    task="manage.data:clear_cache -> CacheContent",
     examples=("dlnotes data cache clear", "dlnotes data cache clear --json"),
 )
 def cache_clear(config: CacheClearConfig) -> None:

@@ -1,26 +1,28 @@
-"""List the named data sets, and describe the content of one data set."""
+"""List the named data sets, describe the content of one data set, and list and clear the decode cache."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
 
 from dlnotes_cli.data import table, table_columns
-from dlnotes_cli.data.dataset import LabeledSamples
+from dlnotes_cli.data.cache import CacheEntry, list_entries
 from dlnotes_cli.data.folder import DecodeSettings, labeled, read_samples
 from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.load import pixel_statistics
 from dlnotes_cli.data.named.named_sets import NamedSetInfo, list_named, load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImageShape
-from dlnotes_cli.manage.options import DataInfoConfig, DataListConfig
+from dlnotes_cli.manage.options import CacheClearConfig, CacheListConfig, DataInfoConfig, DataListConfig
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import HIDDEN, in_json
 from dlnotes_cli.shell.cores import default_threads
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table
 
-_STATISTICS_SIDE = 32  # pixels; images of a folder are resized to this square for mean and standard deviation
+_STATISTICS_SHAPE = ImageShape(3, 32, 32, "squash")  # of images of a folder, for mean and standard deviation
 _DECIMALS = 4
 _MOST_SIZES = 6  # image sizes to print
 
@@ -41,8 +43,7 @@ class SetList:
         yield Table(("set", "found", "classes", "shape", "samples", "path"), rows, is_result=True)
 
 
-@dataclass(frozen=True)
-class ImageSize:
+class ImageSize(NamedTuple):
     """A size in pixels, and the number of images that have it."""
 
     width: int
@@ -50,8 +51,7 @@ class ImageSize:
     files: int
 
 
-@dataclass(frozen=True)
-class UnreadableFile:
+class UnreadableFile(NamedTuple):
     """An image file that cannot be decoded, and why."""
 
     file: str
@@ -103,6 +103,44 @@ class TableInfo:
         yield output.counted(self.rows, "row")
 
 
+@dataclass(frozen=True)
+class CachedFolder:
+    """The cached samples of a folder's images in one preprocessing; no `folder` and `shape` if they are damaged."""
+
+    folder: str | None
+    images: int
+    preprocessing: str  # of pixels CxHxW-resize, of features the name of their extractor
+    shape: tuple[int, ...] | None  # of a sample: (C, H, W) of pixels, (F,) of features
+    bytes: int
+    last_used: str  # ISO 8601
+    path: str
+
+
+@dataclass(frozen=True)
+class CacheContent:
+    """The cached folders that a command lists or deleted, as it says."""
+
+    folders: Sequence[CachedFolder]
+    _what: str = field(metadata=HIDDEN)  # "in total" or "freed"
+
+    @property
+    @in_json
+    def bytes(self) -> int:
+        """The size of all folders."""
+        return sum(folder.bytes for folder in self.folders)
+
+    def table(self) -> Iterator[Table | str]:
+        """A row for each folder, and the size of all."""
+        rows = [
+            (f.folder or f"damaged: {f.path}", f.images, f.preprocessing, output.size(f.bytes), f.last_used)
+            for f in self.folders
+        ]
+        if rows:
+            columns = ("folder", "images", "preprocessing", "size", "last used")
+            yield Table(columns, rows, numeric=("size",), is_result=True)
+        yield f"{output.size(self.bytes)} {self._what}"
+
+
 def list_sets(config: DataListConfig) -> SetList:
     """All named sets and where they were found."""
     return SetList(list_named(config.data_root))
@@ -116,54 +154,61 @@ def describe_data(config: DataInfoConfig) -> ImagesInfo | TableInfo:
     kind = kind_of(config.data, "NAME|FOLDER|CSV")
     if kind == "table":
         cells = table.read_table(user_path(config.data))
-        return TableInfo(config.data, "table", len(cells.rows), tuple(table_columns.describe_columns(cells)))
-    return _named_info(config) if kind == "named" else _folder_info(config)
-
-
-def _named_info(config: DataInfoConfig) -> ImagesInfo:
-    source = load_named(config.data, data_root=config.data_root, offline=config.offline)
-    channels, height, width = source.samples.shape[1:]
-    mean, std = _statistics(source)
-    return ImagesInfo(
-        config.data, "named", source.classes, _counts(source), channels,
-        (ImageSize(width, height, len(source.labels)),), mean, std, (),
-    )  # fmt: skip
-
-
-def _folder_info(config: DataInfoConfig) -> ImagesInfo:
-    listing = list_folder(user_path(config.data))
-    settings = DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=True)
-    read = read_samples(listing, ImageShape(3, _STATISTICS_SIDE, _STATISTICS_SIDE, "squash"), settings)
-    bad = list(read.errors.values())
+        return TableInfo(config.data, kind, len(cells.rows), tuple(table_columns.describe_columns(cells)))
+    bad: list[DlnotesError] = []
+    if kind == "named":
+        source = load_named(config.data, data_root=config.data_root, offline=config.offline)
+        channels, height, width = source.samples.shape[1:]
+        sizes = Counter({(width, height): len(source.labels)})
+    else:
+        listing = list_folder(user_path(config.data))
+        settings = DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=True)
+        read = read_samples(listing, _STATISTICS_SHAPE, settings)
+        bad = list(read.errors.values())
+        source = labeled(listing, read)
+        channels = 1 if all(record.is_gray for record in read.records) else 3
+        sizes = Counter((record.width, record.height) for record in read.records)
     if bad and not config.skip_bad:
         more = f" (and {len(bad) - 1} more unreadable files)" if len(bad) > 1 else ""
         raise InputError(bad[0].where, bad[0].what + more, "remove them, or pass --skip-bad to list them")
-    source = labeled(listing, read)
-    sizes = Counter((record.width, record.height) for record in read.records)
-    mean, std = _statistics(source)
-    return ImagesInfo(
-        data=config.data,
-        kind="folder",
-        classes=listing.classes,
-        counts=_counts(source),
-        channels=1 if all(record.is_gray for record in read.records) else 3,
-        sizes=tuple(ImageSize(width, height, files) for (width, height), files in sizes.most_common()),
-        mean=mean,
-        std=std,
-        unreadable=tuple(UnreadableFile(error.where, error.what) for error in bad),
+    training = source.splits.get("train", next(iter(source.splits.values())))
+    mean, std = (
+        tuple(round(value, _DECIMALS) for value in values) for values in pixel_statistics(source.samples, training)
     )
-
-
-def _counts(source: LabeledSamples) -> dict[str, dict[str, int]]:
-    """Samples of each class in each split."""
-    return {
+    counts = {
         split: {name: int((source.labels[indices] == i).sum()) for i, name in enumerate(source.classes)}
         for split, indices in source.splits.items()
     }
+    return ImagesInfo(
+        config.data, kind, source.classes, counts, channels,
+        tuple(ImageSize(*size, files) for size, files in sizes.most_common()), mean, std,
+        tuple(UnreadableFile(error.where, error.what) for error in bad),
+    )  # fmt: skip
 
 
-def _statistics(source: LabeledSamples) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over the training split, for pixels scaled to 0..1."""
-    indices = source.splits.get("train", next(iter(source.splits.values())))
-    mean, std = pixel_statistics(source.samples, indices)
-    return tuple(round(value, _DECIMALS) for value in mean), tuple(round(value, _DECIMALS) for value in std)
+def list_cache(_config: CacheListConfig | None = None) -> CacheContent:
+    """All cached folders, the most recently used first; the command has no options that change them."""
+    return CacheContent([_describe(entry) for entry in list_entries()], "in total")
+
+
+def clear_cache(config: CacheClearConfig) -> CacheContent:
+    """Delete the cached samples of one folder or of all; returns what was deleted. Image files are never deleted.
+
+    Raises InputError for a folder that is not cached.
+    """
+    entries = list_entries(config.folder)
+    if config.folder is not None and not entries:
+        raise InputError("FOLDER", f"{config.folder} is not cached", "see dlnotes data cache list")
+    cleared = [_describe(entry) for entry in entries]
+    for entry in entries:
+        entry.clear()
+    return CacheContent(cleared, "freed")
+
+
+def _describe(entry: CacheEntry) -> CachedFolder:
+    last_used = datetime.fromtimestamp(entry.last_used(), UTC).isoformat(timespec="seconds")
+    name, size, path = entry.path.name, entry.nbytes(), str(entry.path)
+    cached = entry.read()
+    if cached is None:
+        return CachedFolder(None, 0, name, None, size, last_used, path)
+    return CachedFolder(cached.root, len(cached.records), name, cached.samples.shape[1:], size, last_used, path)

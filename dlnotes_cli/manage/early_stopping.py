@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from dlnotes_cli.manage.options import EarlyStoppingConfig
 from dlnotes_cli.plots.early_stopping import StoppingPanel, draw_early_stopping
@@ -68,8 +68,7 @@ class EarlyStoppingResult:
         yield Table(("run", *columns), rows, numeric=columns, is_result=True)
 
 
-@dataclass(frozen=True)
-class _Validation:
+class _Validation(NamedTuple):
     """A line of metrics.jsonl: its epoch, the monitored metric, and the loss, which decides between equal ones."""
 
     epoch: int
@@ -83,15 +82,25 @@ def replay_early_stopping(config: EarlyStoppingConfig) -> EarlyStoppingResult:
     Raises InputError for a run without a history of the monitored metric, and for a plot that may not be written.
     """
     check_outputs(config)
-    patiences = tuple(sorted(set(config.patience)))
-    runs, panels = [], []
+    patiences, runs, panels = sorted(set(config.patience)), [], []
     for path in config.runs:
         file = path / METRICS if path.is_dir() else path
         history = _read(file, config.monitor)
+        epochs, values = [entry.epoch for entry in history], [entry.value for entry in history]
+        stops = [stopped_at([entry.rank for entry in history], patience) for patience in patiences]
+        replays = tuple(
+            Replay(
+                patience, None if stop is None else epochs[stop], epochs[kept], values[kept],
+                len(history) if stop is None else stop + 1,
+            )
+            for patience, (stop, kept) in zip(patiences, stops, strict=True)
+        )  # fmt: skip
+        runs.append(ReplayedRun(str(path), str(file), epochs[-1], len(history), replays))
         name = path.resolve().name if path.is_dir() else path.resolve().parent.name or path.stem
-        replays = tuple(_replay(history, patience) for patience in patiences)
-        runs.append(ReplayedRun(str(path), str(file), history[-1].epoch, len(history), replays))
-        panels.append(_panel(name, history, replays))
+        axis, positions = "epoch", epochs
+        if len(set(epochs)) < len(epochs):
+            axis, positions = "validation", list(range(1, len(history) + 1))
+        panels.append(StoppingPanel(name, positions, values, axis, patiences, stops))
     if config.plot is not None:
         files.atomic_write(config.plot, draw_early_stopping(panels, config.monitor))
     return EarlyStoppingResult(config.monitor, tuple(runs), config.plot)
@@ -114,43 +123,19 @@ def stopped_at(ranks: Sequence[tuple[float, ...]], patience: int) -> tuple[int |
     return None, max(best, 0)
 
 
-def _replay(history: Sequence[_Validation], patience: int) -> Replay:
-    stop, kept = stopped_at([entry.rank for entry in history], patience)
-    epoch = None if stop is None else history[stop].epoch
-    count = len(history) if stop is None else stop + 1
-    return Replay(patience, epoch, history[kept].epoch, history[kept].value, count)
-
-
 def _read(path: Path, monitor: str) -> list[_Validation]:
     """The validations of a history file, in order. Raises InputError naming a line that is invalid."""
     content = read_file(path, _LARGEST_FILE, _FIX)
     history = []
     for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
         try:
-            history.append(_validation(parse_object(line), monitor))
+            entry = parse_object(line)
+            metrics = [entry["validation"][name] for name in ("loss", monitor.replace("-", "_"))]
+            epoch, numbers = build(int, entry["epoch"]), build(list[float | None], metrics)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            what = f"line {number} is no validation with {monitor}"
-            raise InputError(path, what, _FIX) from error
-    if not history or not any(math.isfinite(entry.value) for entry in history):
+            raise InputError(path, f"line {number} is no validation with {monitor}", _FIX) from error
+        loss, value = (math.nan if one is None else float(one) for one in numbers)
+        history.append(_Validation(epoch, value, (-loss,) if monitor == "loss" else (value, -loss)))
+    if not any(math.isfinite(entry.value) for entry in history):
         raise InputError(path, f"has no validation with {monitor}", _FIX)
     return history
-
-
-def _validation(entry: dict[str, Any], monitor: str) -> _Validation:
-    """A line of metrics.jsonl. Raises KeyError or TypeError where it lacks a field or has one of another type."""
-    metrics = entry["validation"]
-    loss, value = metrics["loss"], metrics[monitor.replace("-", "_")]
-    build(int, entry["epoch"])
-    build(list[float | None], [loss, value])
-    loss, value = (math.nan if number is None else float(number) for number in (loss, value))
-    return _Validation(entry["epoch"], value, (-loss,) if monitor == "loss" else (value, -loss))
-
-
-def _panel(name: str, history: Sequence[_Validation], replays: Sequence[Replay]) -> StoppingPanel:
-    positions = [stopped_at([entry.rank for entry in history], replay.patience) for replay in replays]
-    epochs = [entry.epoch for entry in history]
-    is_one_per_epoch = len(set(epochs)) == len(epochs)
-    return StoppingPanel(
-        name, epochs if is_one_per_epoch else range(1, len(history) + 1), [entry.value for entry in history],
-        "epoch" if is_one_per_epoch else "validation", [replay.patience for replay in replays], positions,
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Draw a contact sheet of augmented images of a data set."""
+"""Preview a data set: a contact sheet of augmented images, or how char-rnn cuts a text into batches of rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dlnotes_cli.data.folder import choose_shape
 from dlnotes_cli.data.images.augment import Augmenter, Mixer, TrainingBatch
@@ -14,7 +15,10 @@ from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
+from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.splits import limited
+from dlnotes_cli.data.texts.characters import Text, decode_tokens, read_and_build_vocabulary
+from dlnotes_cli.data.texts.files import find_text_sources
 from dlnotes_cli.manage.options import DataPreviewConfig
 from dlnotes_cli.plots.images import draw_variants
 from dlnotes_cli.plots.names import distinct_names, plain
@@ -23,7 +27,8 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import named
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.show import check_outputs
+from dlnotes_cli.shell.show import Table, check_outputs
+from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches
 
 _IMAGE_SIZE = 128  # pixels per side of images in files without --size, which training reduces too far to recognize
 _LARGEST_SHAPE = (3, 4096, 4096)  # (C, H, W) of images
@@ -61,6 +66,43 @@ class PreviewResult:
 
 
 @dataclass(frozen=True)
+class PreviewedBatch:
+    """Rows of tokens (B, T) as text, and the token after each; a row can be shorter at the end of the text."""
+
+    inputs: tuple[tuple[str, ...], ...]
+    targets: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class TextPreview:
+    """The first batches of a text."""
+
+    data: str
+    unit: str  # chars or words
+    tokens: int
+    vocabulary: int  # distinct tokens
+    batch_size: int
+    seq_len: int
+    steps: int  # batches in all
+    batches: tuple[PreviewedBatch, ...]
+
+    def table(self) -> Iterator[Table | str]:
+        """A row for each row of a batch, and the size of the text."""
+        rows = [
+            (f"{number}", f"{i}", self._shown(inputs), self._shown(targets))
+            for number, batch in enumerate(self.batches, 1)
+            for i, (inputs, targets) in enumerate(zip(batch.inputs, batch.targets, strict=True), 1)
+        ]
+        yield Table(("batch", "row", "inputs", "targets"), rows, is_result=True)
+        batches = output.counted(self.steps, "batch", "batches")
+        tokens = f"{self.tokens:,} {self.unit}, {self.vocabulary:,} distinct"
+        yield f"{tokens}: {batches} of {self.batch_size} x {self.seq_len}"
+
+    def _shown(self, tokens: Sequence[str]) -> str:
+        return " ".join(tokens) if self.unit == "words" else repr("".join(tokens))
+
+
+@dataclass(frozen=True)
 class _ChosenImages:
     """Images uint8 (N, C, H, W), their indices in the data set and their class names."""
 
@@ -84,61 +126,88 @@ def draw_preview(config: DataPreviewConfig) -> PreviewResult:
     parse_augment(config.augment, _LARGEST_SHAPE, flippable=True)  # before the size of the images is known
     check_outputs(config)
     chosen = _from_named(config) if kind == "named" else _from_folder(config)
+    operations: tuple[Operation, ...] = ()
     if config.numbers is not None:
-        return _draw_numbers(config, chosen)
-    operations = parse_augment(config.augment, chosen.samples.shape[1:], flippable=is_flippable(chosen.classes))
-    names = tuple(map(str, operations))
-    variants = [_variant(config.seed, operations, chosen, epoch + 1) for epoch in range(config.variants)]
-    rows = torch.stack([torch.from_numpy(chosen.samples), *(variant.samples for variant in variants)], 1).numpy()
-    captions = list(zip(*(_captions(variant, chosen.names) for variant in variants), strict=True))
-    files.atomic_write(
-        config.out, draw_variants(rows, chosen.names, captions, _title(config.augment, names, chosen.samples.shape))
-    )
+        sheet = _numbers_sheet(config, chosen)
+    else:
+        operations = parse_augment(config.augment, chosen.samples.shape[1:], flippable=is_flippable(chosen.classes))
+        sheet = _variants_sheet(config, operations, chosen)
+    files.atomic_write(config.out, sheet)
+    augment, variants = ("none", 0) if config.numbers else (config.augment, config.variants)
+    samples = tuple(map(PreviewSample, chosen.names, chosen.indices.tolist()))
     return PreviewResult(
-        data=config.data,
-        augment=config.augment,
-        operations=names,
-        samples=_samples(chosen),
-        variants=config.variants,
-        seed=config.seed,
-        shape=chosen.samples.shape[1:],
-        out=str(config.out),
-    )
+        config.data, augment, tuple(map(str, operations)), samples, variants, config.seed, chosen.samples.shape[1:],
+        str(config.out), config.numbers,
+    )  # fmt: skip
 
 
-def _draw_numbers(config: DataPreviewConfig, chosen: _ChosenImages) -> PreviewResult:
-    """Write the sheet of `--numbers`. Raises InputError for images with too many pixels to read their numbers."""
+def _from_named(config: DataPreviewConfig) -> _ChosenImages:
+    source = load_named(config.data, data_root=config.data_root, offline=config.offline)
+    split = source.splits.get("train", next(iter(source.splits.values())))
+    indices = _choose(split, source.labels, config)
+    names = tuple(source.classes[label] for label in source.labels[indices])
+    return _ChosenImages(np.asarray(source.samples[indices], np.uint8), indices, names, source.classes)
+
+
+def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
+    """Decode only the chosen images; with `skip_bad`, those of them that can be read."""
+    listing = list_folder(user_path(config.data))
+    shape = choose_shape(
+        listing, size=config.size or (_NUMBERED_SIZE if config.numbers else None), resize=config.resize,
+        color=config.color, max_pixels=config.max_pixels, default_size=_IMAGE_SIZE,
+    )  # fmt: skip
+    splits, labels = np.array(listing.splits), np.array(listing.labels)
+    split = np.flatnonzero(splits == ("train" if "train" in listing.splits else listing.splits[0]))
+    images: dict[int, NDArray[np.uint8]] = {}
+    for index in _choose(split, labels, config).tolist():
+        try:
+            images[index] = decode_image(listing.files[index], shape, config.max_pixels)
+        except InputError as error:
+            if not config.skip_bad:
+                raise
+            output.warn(f"skipped {error.fault}")
+    if not images:
+        raise InputError("NAME|FOLDER", f"{config.data}: no image could be read", "check the files")
+    names = tuple(listing.classes[labels[index]] for index in images)
+    return _ChosenImages(np.stack(list(images.values())), np.array(list(images)), names, listing.classes)
+
+
+def _choose(split: NDArray[np.int64], labels: NDArray[np.int64], config: DataPreviewConfig) -> NDArray[np.int64]:
+    """A stratified choice of indices, sorted by class."""
+    indices = limited(split, labels, config.sample_count, config.seed)
+    return indices[np.argsort(labels[indices], kind="stable")]
+
+
+def _numbers_sheet(config: DataPreviewConfig, chosen: _ChosenImages) -> bytes:
+    """The sheet of `--numbers`. Raises InputError for images with too many pixels to read their numbers."""
     _, height, width = chosen.samples.shape[1:]
     if max(height, width) > _MOST_NUMBERED:
         fix = f"pass --size {_NUMBERED_SIZE}" if kind_of(config.data) == "folder" else "choose a set of smaller images"
         raise InputError("--numbers", f"{width}x{height} pixels are too many to read; at most {_MOST_NUMBERED}", fix)
     is_unit = config.numbers == "unit"
-    scale = "0 (black) to 1 (white)" if is_unit else "0 (black) to 255 (white)"
+    title = f"{config.data}, {width}x{height} pixels, 0 (black) to {1 if is_unit else 255} (white)"
     text = (lambda value: f"{round(value / 255, 2):g}") if is_unit else str
-    title = f"{config.data}, {width}x{height} pixels, {scale}"
-    files.atomic_write(config.out, draw_pixel_numbers(chosen.samples, chosen.names, title, text))
-    return PreviewResult(
-        data=config.data, augment="none", operations=(), samples=_samples(chosen), variants=0, seed=config.seed,
-        shape=chosen.samples.shape[1:], out=str(config.out), numbers=config.numbers,
-    )  # fmt: skip
+    return draw_pixel_numbers(chosen.samples, chosen.names, title, text)
 
 
-def _samples(chosen: _ChosenImages) -> tuple[PreviewSample, ...]:
-    return tuple(PreviewSample(*pair) for pair in zip(chosen.names, chosen.indices.tolist(), strict=True))
+def _variants_sheet(config: DataPreviewConfig, operations: tuple[Operation, ...], chosen: _ChosenImages) -> bytes:
+    """The sheet of originals and variants; its title has what a preset stands for, and the size in pixels."""
+    samples = torch.from_numpy(chosen.samples)
+    variants = [_variant(config.seed, operations, chosen, samples, epoch + 1) for epoch in range(config.variants)]
+    rows = torch.stack([samples, *(variant.samples for variant in variants)], 1).numpy()
+    captions = list(zip(*(_captions(variant, chosen.names) for variant in variants), strict=True))
+    names = list(map(str, operations))
+    what = config.augment if config.augment == ",".join(names) else f"{config.augment}: {', '.join(names) or 'nothing'}"
+    title = f"{what} at {samples.shape[3]}x{samples.shape[2]} pixels"
+    return draw_variants(rows, chosen.names, captions, title)
 
 
-def _title(augment: str, operations: tuple[str, ...], shape: tuple[int, ...]) -> str:
-    """The value of `--augment`, the operations that a preset stands for, and the size in pixels."""
-    listed = ",".join(operations)
-    what = augment if augment == listed else f"{augment}: {', '.join(operations) or 'nothing'}"
-    return f"{what} at {shape[-1]}x{shape[-2]} pixels"
-
-
-def _variant(seed: int, operations: tuple[Operation, ...], chosen: _ChosenImages, epoch: int) -> TrainingBatch:
+def _variant(
+    seed: int, operations: tuple[Operation, ...], chosen: _ChosenImages, samples: Tensor, epoch: int
+) -> TrainingBatch:
     """The images as one epoch of training with this seed augments them, uint8; labels are positions in `chosen`."""
-    indices = torch.from_numpy(chosen.indices)
-    samples = Augmenter(operations, seed)(torch.from_numpy(chosen.samples), indices, epoch)
-    batch = Mixer(operations, seed)(samples, torch.arange(len(samples)), epoch=epoch, batch=0)
+    augmented = Augmenter(operations, seed)(samples, torch.from_numpy(chosen.indices), epoch)
+    batch = Mixer(operations, seed)(augmented, torch.arange(len(samples)), epoch=epoch, batch=0)
     if batch.samples.dtype == torch.uint8:
         return batch
     return replace(batch, samples=batch.samples.round().clamp(0, 255).to(torch.uint8))
@@ -153,39 +222,39 @@ def _captions(variant: TrainingBatch, names: Sequence[str]) -> list[str]:
     return [f"{variant.weight:.2f} {plain(shown[i])}\n+ {1 - variant.weight:.2f} {plain(shown[j])}" for i, j in pairs]
 
 
-def _choose(split: NDArray[np.int64], labels: NDArray[np.int64], config: DataPreviewConfig) -> NDArray[np.int64]:
-    """A stratified choice of indices, sorted by class."""
-    indices = limited(split, labels, config.sample_count, config.seed)
-    return indices[np.argsort(labels[indices], kind="stable")]
+def preview_text(config: DataPreviewConfig) -> TextPreview:
+    """Cut a text into batches. Raises InputError for a text that cannot be read, or is shorter than two tokens."""
+    if not config.reads_text:
+        raise InputError("TEXT", f"{config.data} is not a text", "call draw_preview")
+    where, text = ("--text", config.text) if config.text is not None else (config.data, _read(config.data))
+    units = text.split() if config.tokens == "words" else list(text)
+    if len(units) < 2:  # noqa: PLR2004  # an input and its target
+        what = f"has {len(units)} {config.tokens}, but a batch needs 2: an input and its target"
+        raise InputError(where, what, "give a longer text, or --tokens chars")
+    vocabulary, tokens = np.unique(np.array(units), return_inverse=True)
+    whole = Text(tokens.astype(np.uint32), (0, len(tokens)), (where,))
+    batches = SequenceBatches(whole, config.batch_size, config.seq_len)
+    if batches.batch_size != config.batch_size:
+        rows = output.counted(batches.batch_size, "row")
+        output.note(f"{len(tokens)} {config.tokens} are too few for {config.batch_size} rows; a batch has {rows}")
+    shown = []
+    for step in range(min(config.batches, batches.steps)):
+        batch = batches.batch(step)
+        lengths = (batch.targets != IGNORED).sum(1).tolist()  # without the padding behind the tokens
+        inputs, targets = (
+            tuple(tuple(vocabulary[row[:length]].tolist()) for row, length in zip(values.numpy(), lengths, strict=True))
+            for values in (batch.inputs, batch.targets)
+        )
+        shown.append(PreviewedBatch(inputs, targets))
+    return TextPreview(
+        where, config.tokens, len(tokens), len(vocabulary), batches.batch_size, config.seq_len, batches.steps,
+        tuple(shown),
+    )  # fmt: skip
 
 
-def _from_named(config: DataPreviewConfig) -> _ChosenImages:
-    source = load_named(config.data, data_root=config.data_root, offline=config.offline)
-    split = source.splits.get("train", next(iter(source.splits.values())))
-    indices = _choose(split, source.labels, config)
-    names = tuple(source.classes[label] for label in source.labels[indices])
-    return _ChosenImages(np.asarray(source.samples[indices], np.uint8), indices, names, source.classes)
-
-
-def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
-    """Decode only the chosen images; with `skip_bad`, those of them that can be read."""
-    listing = list_folder(user_path(config.data))
-    limit = config.max_pixels
-    size = config.size or (None if config.numbers is None else _NUMBERED_SIZE)
-    shape = choose_shape(
-        listing, size=size, resize=config.resize, color=config.color, max_pixels=limit, default_size=_IMAGE_SIZE
+def _read(path: str) -> str:
+    """The text of a file, with every line end as a newline character."""
+    text, preprocessing = read_and_build_vocabulary(
+        find_text_sources([path]), TextPreprocessing("chars", "", lower=False, newline="translate"), None
     )
-    splits, labels = np.array(listing.splits), np.array(listing.labels)
-    split = np.flatnonzero(splits == ("train" if "train" in listing.splits else listing.splits[0]))
-    images: dict[int, NDArray[np.uint8]] = {}
-    for index in _choose(split, labels, config).tolist():
-        try:
-            images[index] = decode_image(listing.files[index], shape, limit)
-        except InputError as error:
-            if not config.skip_bad:
-                raise
-            output.warn(f"skipped {error.fault}")
-    if not images:
-        raise InputError("NAME|FOLDER", f"{config.data}: no image could be read", "check the files")
-    names = tuple(listing.classes[labels[index]] for index in images)
-    return _ChosenImages(np.stack(list(images.values())), np.array(list(images)), names, listing.classes)
+    return decode_tokens(text.tokens, preprocessing)

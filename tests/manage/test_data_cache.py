@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders import Command, make_images, small_training
 
-from dlnotes_cli.manage.data_cache import list_cache
+from dlnotes_cli.manage.data import list_cache
 
 
 @pytest.fixture

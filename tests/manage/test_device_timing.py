@@ -8,8 +8,8 @@ import torch
 from builders import Command
 
 from dlnotes_cli import device
-from dlnotes_cli.manage import device_timing
-from dlnotes_cli.manage.device_timing import _measure
+from dlnotes_cli.manage import doctor
+from dlnotes_cli.manage.doctor import _measure
 from dlnotes_cli.networks.backbones import BackboneConfig, build_backbone
 
 SMALL = ("doctor", "--time", "squeezenet1_1", "--batch-size", 3, "--size", 33, "--time-budget", 0.1)
@@ -38,15 +38,15 @@ def test_a_batch_is_measured_within_the_limit(
         nonlocal now
         now += overhead + each * count
 
-    monkeypatch.setattr("dlnotes_cli.manage.device_timing.time.perf_counter", lambda: now)
+    monkeypatch.setattr("dlnotes_cli.manage.doctor.time.perf_counter", lambda: now)
     found = _measure(run, batch, limit, CPU)
     assert (found.images, found.runs, found.seconds) == pytest.approx(expected)
     assert now <= max(limit, 3 * each)
 
 
 def test_every_device_is_timed_and_reported(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_timing, "each_device", lambda: ["cpu", "cpu"])
-    monkeypatch.setattr(device_timing, "is_downloaded", lambda _weights: False)
+    monkeypatch.setattr(doctor, "each_device", lambda: ["cpu", "cpu"])
+    monkeypatch.setattr(doctor, "is_downloaded", lambda _weights: False)
     timing = json.loads(dlnotes(*SMALL, "--json").out)["timing"]
     assert (timing["backbone"], timing["weights"], timing["batch_size"], timing["size"]) == (
         "squeezenet1_1", "random", 3, 33,
@@ -72,8 +72,8 @@ def test_weights_on_this_machine_are_used(dlnotes: Command, monkeypatch: pytest.
         read.append(path)
         return trained
 
-    monkeypatch.setattr(device_timing, "is_downloaded", lambda _weights: True)
-    monkeypatch.setattr(device_timing, "read_weights", read_weights)
+    monkeypatch.setattr(doctor, "is_downloaded", lambda _weights: True)
+    monkeypatch.setattr(doctor, "read_weights", read_weights)
     outcome = dlnotes(*SMALL)
     assert "IMAGENET1K_V1 weights" in outcome.out
     assert [path.name for path in read] == ["squeezenet1_1-b8a52dc0.pth"]
@@ -105,8 +105,8 @@ def test_what_cannot_be_timed_is_one_line(
     def exhausted(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(device_timing, "each_device", lambda: ["cpu"])
-    monkeypatch.setattr(device_timing, "_infer", exhausted)
+    monkeypatch.setattr(doctor, "each_device", lambda: ["cpu"])
+    monkeypatch.setattr(doctor, "_infer", exhausted)
     outcome = dlnotes("doctor", *arguments)
     assert (outcome.code, outcome.out) == (code, "")
     assert message in outcome.err.splitlines()[-1], outcome.err
