@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from builders import Command, Outcome, folder_digest, make_images, write_model
+from PIL import Image, ImageOps
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.data.preprocessing import Column, ImagePreprocessing, TablePreprocessing
@@ -276,3 +277,37 @@ def test_outputs_that_exist_and_inputs_are_not_replaced(
 
     monkeypatch.setattr(errors, "import_module", missing)
     failed(dlnotes("export", "gone"), 2, "--format onnx: needs the package onnx; run pip install 'dlnotes-cli[onnx]'")
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
+def test_the_metadata_says_how_to_make_the_input_from_a_photo(resize: Any, tmp_path: Path, dlnotes: Command) -> None:
+    """With Pillow, numpy and ONNX Runtime alone, from a JPEG that Pillow decodes at a fraction of its size."""
+    network = CnnConfig("Conv2d(3, 4, 3); ReLU(); Flatten(); Linear(308, 3)", (3, 9, 13), 3)
+    crop_pct = 0.875 if resize == "crop" else 1.0
+    preprocessing = ImagePreprocessing(3, 9, 13, resize, (0.4,) * 3, (0.2,) * 3, crop_pct, "bicubic")
+    model = write_model(tmp_path / "model.safetensors", "cnn", network, preprocessing, CLASSES)
+    path = tmp_path / "photo.jpg"
+    noise = np.random.default_rng(1).integers(0, 256, (500, 333, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise).save(path, exif=exif)
+    assert dlnotes("export", model, "-q").code == 0
+    told = ours(tmp_path / "model.onnx")["image"]
+    decode, scale, pillow = told["decode"], told["resize"], told["resize"]["pillow"]
+    method = Image.Resampling[scale["filter"].upper()]
+    image = Image.open(path)
+    image.draft(decode["mode"], (decode["decode_side"],) * 2)
+    image = ImageOps.exif_transpose(image).convert(decode["mode"])
+    width, height = scale["size"]
+    if "ImageOps.fit" in pillow:
+        image = ImageOps.fit(image, (width, height), method, **pillow["ImageOps.fit"])
+    elif "ImageOps.pad" in pillow:
+        share = min(width / image.width, height / image.height)
+        image = image.resize((max(1, round(image.width * share)), max(1, round(image.height * share))), method)
+        image = ImageOps.pad(image, (width, height), method)
+    else:
+        image = image.resize((width, height), method, **pillow["Image.resize"])
+    answered = probabilities(tmp_path / "model.onnx", np.asarray(image).transpose(2, 0, 1)[None])
+    words = ("predict", tmp_path / "model.onnx", path, "--json", "-q")
+    (predicted,) = json.loads(dlnotes(*words).out)["predictions"]
+    assert float(answered.max()) == pytest.approx(predicted["probability"], abs=1e-4)
