@@ -22,7 +22,7 @@ from measure import DLNOTES, Ended, Report, whole_process
 from PIL import Image
 from torchvision import models
 
-from dlnotes_cli.style.feature_layers import DEFAULT_LAYERS, named_layers
+from dlnotes_cli.style.network import DEFAULT_LAYERS, named_layers
 
 PAIRS = (("octopus", "delaunay"), ("space_needle", "delaunay"), ("octopus", "space_needle"))
 SIZE = 256
@@ -47,7 +47,7 @@ class NotebookLoss:
     def __init__(self, weights: Path, content: Path, style: Path, shape: tuple[int, ...]) -> None:
         network = models.squeezenet1_0()
         network.load_state_dict(torch.load(weights, weights_only=True))
-        self._layers = [(name, layer.eval()) for name, layer in named_layers(network.features)]
+        self._layers = [(name, layer.eval()) for name, layer in named_layers(network.features).items()]
         self._loss_layers = DEFAULT_LAYERS["squeezenet1_0"]
         self._content, self._style = (self._features(self._read(path, shape)) for path in (content, style))
 

@@ -1,13 +1,12 @@
-"""Image files of `style-transfer`: read, resized, and written with the transparency and profile of the content."""
+"""Image files of `style-transfer`: read, resized, recolored, and written as the content image is."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -17,9 +16,11 @@ from dlnotes_cli.data.images.image_io import LUMA, LoadedImage, count_frames, re
 from dlnotes_cli.shell.errors import InputError
 
 Size = tuple[int, int]  # (H, W) in pixels
+Pixels = NDArray[np.uint8]
 
-MARGIN = 8  # pixels around the optimized image that are cropped from the result, where a frame would appear
 _MIN_SIDE = 16  # pixels; a smaller image has no features to transfer
+_MOST_COUNTED = 1 << 22  # pixels of an image from which the covariance of its colors is computed
+_MIN_VARIANCE = 1.0  # of 8-bit values; along a direction with less, as in a gray image, nothing is scaled up
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class InputImage:
 
     name: str  # as reported
     image: LoadedImage
+    weight: float = 1.0  # among the style images
 
     @property
     def size(self) -> Size:
@@ -47,20 +49,7 @@ class InputImage:
         return torch.from_numpy(values.astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()
 
 
-@dataclass(frozen=True)
-class StyleImage:
-    """A style image and its weight among the style images."""
-
-    image: InputImage
-    weight: float
-
-    def with_values(self, values: NDArray[np.uint8]) -> Self:
-        """The same with other pixels (H, W, 3)."""
-        image = replace(self.image, image=replace(self.image.image, values=values))
-        return replace(self, image=image)
-
-
-def read_input_image(path: Path, max_pixels: int, name: str | None = None) -> InputImage:
+def read_input_image(path: Path, max_pixels: int, name: str | None = None, weight: float = 1.0) -> InputImage:
     """Read an image in color; `name` replaces its path in reports.
 
     Raises InputError if the file is not an image, or if it is animated, fully transparent or too small.
@@ -75,7 +64,7 @@ def read_input_image(path: Path, max_pixels: int, name: str | None = None) -> In
     height, width = image.values.shape[:2]
     if min(height, width) < _MIN_SIDE:
         raise InputError(path, f"has {width}x{height} pixels", f"use an image of at least {_MIN_SIDE} on each side")
-    return InputImage(name or str(path), image)
+    return InputImage(name or str(path), image, weight)
 
 
 def scaled_to(size: Size, longer_side: float) -> Size:
@@ -89,26 +78,7 @@ def scaled_to_at_least(size: Size, longer_side: float, min_side: int) -> Size:
     return scaled_to(size, max(round(longer_side), -(-min_side * max(size) // min(size))))
 
 
-def margin_within(size: Size, margin: int) -> int:
-    """`margin`, or what an image (H, W) can reflect at its borders if that is less."""
-    return min(margin, min(size) - 1)
-
-
-def with_margin(image: Tensor, margin: int) -> Tensor:
-    """An image (1, 3, H, W) with `margin_within` pixels on each side, where it is reflected."""
-    within = margin_within((image.shape[2], image.shape[3]), margin)
-    return F.pad(image, (within,) * 4, mode="reflect") if within else image
-
-
-def check_scaled_size(name: str, size: Size, longer_side: int, min_side: int) -> None:
-    """Raise InputError where an image (H, W), scaled to `longer_side`, has fewer than `min_side` pixels on one side."""
-    scaled = scaled_to(size, longer_side)
-    if min(scaled) < min_side:
-        what = f"{size[1]}x{size[0]} would be {scaled[1]}x{scaled[0]}, too thin for the feature network"
-        raise InputError(name, what, f"crop it, or set a --size with {min_side} on the shorter side")
-
-
-def resized(values: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+def resized(values: Pixels, size: Size) -> Pixels:
     """Values (h, w, C) or (h, w) resampled to (H, W)."""
     if values.shape[:2] == size:
         return values
@@ -116,17 +86,52 @@ def resized(values: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
 
 
 def output_image(pixels: Tensor, content: InputImage, size: Size, *, preserve_color: bool) -> LoadedImage:
-    """Pixels (1, 3, h, w) in 0..1 as an image of (H, W), with the content's transparency and ICC profile."""
-    stylized = pixels[0].permute(1, 2, 0).cpu().numpy()
-    values = resized(np.rint(stylized * 255).astype(np.uint8), size)
+    """Pixels (1, 3, h, w) in 0..1 as an image of (H, W), with the content's transparency and ICC profile.
+
+    With `preserve_color`, it has the content's colors, to whose channels the difference in luma is added.
+    """
+    values = resized(np.rint(pixels[0].permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8), size)
     if preserve_color:
-        values = _with_luma_of(resized(content.image.values, size), values)
+        colors = resized(content.image.values, size).astype(np.float64)
+        change = (values - colors) @ LUMA
+        values = np.clip(np.rint(colors + change[..., None]), 0, 255).astype(np.uint8)
     alpha = content.image.alpha
     return LoadedImage(values, None if alpha is None else resized(alpha, size), content.image.icc)
 
 
-def _with_luma_of(content: NDArray[np.uint8], stylized: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The content's colors with the luma of the stylized image: the difference is added to all three channels."""
-    colors = content.astype(np.float64)
-    change = stylized @ LUMA - colors @ LUMA
-    return np.asarray(np.clip(np.rint(colors + change[..., None]), 0, 255), np.uint8)
+def match_colors(style: Pixels, content: Pixels, method: Literal["linear", "histogram"]) -> Pixels:
+    """The style image (H, W, 3) with the colors of the content image (h, w, 3) (Gatys et al., arXiv:1606.05897).
+
+    `linear`: with its mean and covariance, by the symmetric matrix that the paper prefers. `histogram`: with its
+    distribution of values in each channel.
+    """
+    if method == "histogram":
+        return np.stack([_with_histogram(style[..., i], content[..., i]) for i in range(3)], axis=-1)
+    (style_mean, style_covariance), (content_mean, content_covariance) = map(_moments, (style, content))
+    matrix = _power(content_covariance, 0.5) @ _power(style_covariance, -0.5)
+    rows = np.column_stack([matrix, content_mean - matrix @ style_mean])
+    return np.asarray(Image.fromarray(style).convert("RGB", tuple(rows.ravel().tolist())))
+
+
+def _moments(image: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (3,) and covariance (3, 3) of an image's colors, of a large image from evenly spaced pixels."""
+    colors = image.reshape(-1, 3)
+    colors = colors[:: -(-len(colors) // _MOST_COUNTED)]
+    return colors.mean(axis=0), np.cov(colors.T)
+
+
+def _power(covariance: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+    """A power of a symmetric matrix; directions without variance stay 0."""
+    variances, directions = np.linalg.eigh(covariance)
+    has_variance = variances >= _MIN_VARIANCE
+    scales = np.where(has_variance, np.where(has_variance, variances, 1.0) ** exponent, 0.0)
+    return np.asarray((directions * scales) @ directions.T)
+
+
+def _with_histogram(style: Pixels, content: Pixels) -> Pixels:
+    """Values (H, W) replaced by those of the content at the same quantile."""
+    counts = np.bincount(style.ravel(), minlength=256)
+    quantiles = (np.cumsum(counts) - counts / 2) / style.size  # in the middle of the pixels of one value
+    cumulative = np.cumsum(np.bincount(content.ravel(), minlength=256)) / content.size
+    table = np.searchsorted(cumulative, quantiles).clip(0, 255).astype(np.uint8)
+    return np.asarray(table[style])

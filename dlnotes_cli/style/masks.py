@@ -4,37 +4,31 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data.images.decode import without_skipping
 from dlnotes_cli.data.images.image_io import read_image
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.style.images import Size, resized, with_margin
+from dlnotes_cli.style.images import Pixels, Size, resized
 
 _MIN_REST = 1e-3  # of the area; what no mask covers is a region of its own if it is larger
 _ASPECT_TOLERANCE = 0.02
 
-
-class MaskFiles(NamedTuple):
-    """The two files of a `--mask`."""
-
-    content: Path
-    style: Path
+MaskFiles = tuple[Path, Path]  # of the content and the style
 
 
 @dataclass(frozen=True)
 class RegionMasks:
-    """Masks of both images, uint8 (H, W): white is inside. The last region is what no mask covers, if there is any."""
+    """Masks of the regions of both images, uint8 (H, W): white is inside."""
 
-    content: Sequence[NDArray[np.uint8]]
-    style: Sequence[NDArray[np.uint8]]
+    names: Sequence[str]
+    content: Sequence[Pixels]
+    style: Sequence[Pixels]
 
     @property
     def digest(self) -> str:
@@ -42,24 +36,17 @@ class RegionMasks:
         parts = [part for mask in (*self.content, *self.style) for part in (str(mask.shape).encode(), mask.tobytes())]
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
-    @property
-    def _has_rest(self) -> bool:
-        return _rest_share(self.content) > _MIN_REST
 
-    def names(self) -> list[str]:
-        """A name for each region."""
-        return [f"region {i}" for i in range(1, len(self.content) + 1)] + (["rest"] if self._has_rest else [])
+def region_weights(
+    masks: Sequence[Pixels], size: Size, margin: int, shapes: Mapping[str, tuple[int, ...]], device: torch.device
+) -> dict[str, Tensor]:
+    """Weights (R, H, W) in 0..1 by layer, whose features have these shapes (..., H, W): means of the pixels there.
 
-    def content_regions(self, size: Size, margin: int, feature_sizes: Mapping[str, Size]) -> dict[str, Tensor]:
-        """Weights (R, H, W) in 0..1 by layer of a content image scaled to (H, W) and extended by `margin` pixels."""
-        return _by_layer(_fractions(self.content, size, has_rest=self._has_rest), margin, feature_sizes)
-
-    def style_regions(self, size: Size, feature_sizes: Mapping[str, Size]) -> dict[str, Tensor]:
-        """As `content_regions` for the style image: where its masks cover all of it, its rest is the whole image."""
-        fractions = _fractions(self.style, size, has_rest=self._has_rest)
-        if self._has_rest and _rest_share(self.style) <= _MIN_REST:
-            fractions[-1] = 1.0
-        return _by_layer(fractions, 0, feature_sizes)
+    The masks belong to an image that is scaled to `size` and extended by `margin` pixels.
+    """
+    fractions = torch.from_numpy(np.stack([resized(mask, size) for mask in masks])).float() / 255
+    extended = F.pad(fractions[None], (margin,) * 4, mode="reflect").to(device)
+    return {name: F.adaptive_avg_pool2d(extended, (shape[-2], shape[-1]))[0] for name, shape in shapes.items()}
 
 
 def mask_files(text: str) -> MaskFiles:
@@ -71,23 +58,30 @@ def mask_files(text: str) -> MaskFiles:
         raise InputError("--mask", f"'{text}' is not CONTENT.png:STYLE.png", "write two files with a colon in between")
     existing = [pair for pair in pairs if all(user_path(name).exists() for name in pair)]
     content, style = (existing or pairs)[0]
-    return MaskFiles(user_path(content), user_path(style))
+    return user_path(content), user_path(style)
 
 
 def read_masks(files: Sequence[MaskFiles], content_size: Size, style_size: Size, max_pixels: int) -> RegionMasks | None:
     """The masks of all regions; None without files.
 
-    Raises InputError if a file is no image, has another shape than its image, or is black everywhere.
+    What no mask of the content covers is the last region, if there is any; its style is what no mask of the style
+    covers, or the whole style. Raises InputError if a file is no image, has another shape than its image, or is black
+    everywhere.
     """
     if not files:
         return None
-    return RegionMasks(
-        [_read(pair.content, "content", content_size, max_pixels) for pair in files],
-        [_read(pair.style, "style", style_size, max_pixels) for pair in files],
-    )
+    content = [_read(path, "content", content_size, max_pixels) for path, _ in files]
+    style = [_read(path, "style", style_size, max_pixels) for _, path in files]
+    names = [f"region {i}" for i in range(1, len(files) + 1)]
+    rest, style_rest = _rest(content), _rest(style)
+    if rest is not None:
+        names.append("rest")
+        content.append(rest)
+        style.append(np.full_like(style[0], 255) if style_rest is None else style_rest)
+    return RegionMasks(names, content, style)
 
 
-def _read(path: Path, image: str, size: Size, max_pixels: int) -> NDArray[np.uint8]:
+def _read(path: Path, image: str, size: Size, max_pixels: int) -> Pixels:
     with without_skipping():
         loaded = read_image(path, "gray", max_pixels)
     mask = np.asarray(loaded.values[..., 0] * (255.0 / loaded.white)).round().astype(np.uint8)
@@ -102,19 +96,9 @@ def _read(path: Path, image: str, size: Size, max_pixels: int) -> NDArray[np.uin
     return mask
 
 
-def _rest_share(masks: Sequence[NDArray[np.uint8]]) -> float:
-    """The fraction of an image that no mask covers."""
-    return float(_fractions(masks, masks[0].shape[:2], has_rest=True)[-1].mean())
-
-
-def _fractions(masks: Sequence[NDArray[np.uint8]], size: Size, *, has_rest: bool) -> Tensor:
-    """How much each pixel belongs to each region: float32 (R, H, W) in 0..1."""
-    scaled = [torch.from_numpy(resized(mask, size).astype(np.float32) / 255) for mask in masks]
-    rest = [(1 - torch.stack(scaled).sum(0)).clamp(min=0)] if has_rest else []
-    return torch.stack(scaled + rest)
-
-
-def _by_layer(fractions: Tensor, margin: int, feature_sizes: Mapping[str, Size]) -> dict[str, Tensor]:
-    """The mean of the pixels at each position of the features."""
-    extended = with_margin(fractions[None], margin)
-    return {name: F.adaptive_avg_pool2d(extended, size)[0] for name, size in feature_sizes.items()}
+def _rest(masks: Sequence[Pixels]) -> Pixels | None:
+    """What no mask covers; None if it is almost nothing."""
+    height, width = masks[0].shape
+    covered = np.sum([resized(mask, (height, width)) for mask in masks], axis=0)
+    rest = np.clip(255 - covered, 0, 255).astype(np.uint8)
+    return rest if rest.mean() > 255 * _MIN_REST else None

@@ -1,18 +1,18 @@
 """Optimize the pixels of an image with L-BFGS or Adam, keep the best, and resume exactly."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from dlnotes_cli.shell.codec import NAN_IF_NULL, build, to_json
 from dlnotes_cli.shell.errors import UnfinishedError
-from dlnotes_cli.style.losses import Losses
-from dlnotes_cli.style.recipes import StyleOptimizer
+from dlnotes_cli.style.objective import Losses
+from dlnotes_cli.style.options import StyleRecipe
 
 LBFGS_HISTORY = 20  # pairs of steps and gradients from which L-BFGS approximates the curvature
 _PLATEAU_STEPS = 10  # within which the lowest loss must fall
@@ -22,29 +22,18 @@ _TEMPORARY = "al"  # entry of L-BFGS's state that is used only within a step
 _MAX_RESTARTS = 12
 
 
-class LossValues(NamedTuple):
+@dataclass(frozen=True)
+class LossValues:
     """The losses of one evaluation as numbers: the weighted total, and its unweighted terms."""
 
-    total: float
-    content: float
-    style: float
-    variation: float
-
-
-@dataclass(frozen=True)
-class OptimizationSettings:
-    """How an image is optimized at one size."""
-
-    optimizer: StyleOptimizer
-    lr: float
-    max_steps: int
-    stops_early: bool = True  # when the loss no longer falls
-    deadline: float = math.inf  # on the monotonic clock, in seconds
-    gradient_scale: float = 1.0  # PyTorch's L-BFGS ignores curvature below 1e-10, and then hardly moves
+    total: float = field(metadata=NAN_IF_NULL)
+    content: float = field(metadata=NAN_IF_NULL)
+    style: float = field(metadata=NAN_IF_NULL)
+    variation: float = field(metadata=NAN_IF_NULL)
 
 
 class ImageOptimization:
-    """Optimize a normalized image (1, 3, H, W) until its loss no longer falls, or for `max_steps` steps.
+    """Optimize a normalized image (1, 3, H, W) until its loss no longer falls, or for the steps of the recipe.
 
     Pixels are clamped to `bounds` before each evaluation. L-BFGS takes its steps without a line search: where one
     diverges, it restarts from the best image with half the learning rate. `state` and `load_state` resume exactly.
@@ -54,10 +43,15 @@ class ImageOptimization:
         self,
         objective: Callable[[Tensor], Losses],
         initial: Tensor,
-        bounds: tuple[Tensor, Tensor] | None,
-        settings: OptimizationSettings,
+        recipe: StyleRecipe,
+        *,
+        bounds: tuple[Tensor, Tensor] | None = None,
+        stops_early: bool = False,  # when the loss no longer falls
+        deadline: float = math.inf,  # on the monotonic clock, in seconds
+        gradient_scale: float = 1.0,  # PyTorch's L-BFGS ignores curvature below 1e-10, and then hardly moves
     ) -> None:
-        self._objective, self._bounds, self._settings = objective, bounds, settings
+        self._objective, self._recipe, self._bounds = objective, recipe, bounds
+        self._stops_early, self._deadline, self._gradient_scale = stops_early, deadline, gradient_scale
         self._image = initial.detach().clone().requires_grad_(True)
         self._restarts = 0
         self._optimizer = self._new_optimizer()
@@ -70,73 +64,65 @@ class ImageOptimization:
 
         Raises UnfinishedError if the loss is not finite.
         """
-        while self.steps < self._settings.max_steps:
+        while self.steps < self._recipe.steps:
             self._step()
             yield self.steps
-            is_late = time.monotonic() > self._settings.deadline
-            if is_late or (self._settings.stops_early and _has_plateaued(self.losses)):
+            if time.monotonic() > self._deadline or (self._stops_early and _has_plateaued(self.losses)):
                 break
         with torch.no_grad():
             self._evaluate()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON values from which `load_state` resumes."""
-        tensors, numbers = {"image": self._image.detach(), "best": self.best}, {}
+        tensors, numbers, lengths = {"image": self._image.detach(), "best": self.best}, {}, {}
         for name, value in self._optimizer.state[self._image].items():
             if isinstance(value, Tensor):
                 tensors[name] = value
             elif not isinstance(value, list):
                 numbers[name] = value
             elif name != _TEMPORARY:
-                numbers[name] = []  # filled by `load_state`
+                lengths[name] = len(value)
                 tensors |= {f"{name}.{i}": entry for i, entry in enumerate(value)}
-        losses = [[loss if math.isfinite(loss) else None for loss in values] for values in self.losses]
-        return tensors, {"losses": losses, "steps": self.steps, "restarts": self._restarts, "optimizer": numbers}
+        return tensors, {
+            "losses": to_json(self.losses), "steps": self.steps, "restarts": self._restarts, "optimizer": numbers,
+            "lengths": lengths,
+        }  # fmt: skip
 
     def load_state(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         """Continue from a `state`. Raises ValueError where a tensor has another type or size than the image."""
         sizes = {1, self._image.numel()}
         if any(not value.is_floating_point() or value.numel() not in sizes for value in tensors.values()):
             raise ValueError("tensor of a checkpoint")
+        state = {name: value.to(self._image.device) for name, value in tensors.items()}
         with torch.no_grad():
-            self._image.copy_(tensors["image"])
-        self.best = tensors["best"].to(self._image)
-        self.losses = [LossValues(*(math.nan if loss is None else loss for loss in row)) for row in metadata["losses"]]
+            self._image.copy_(state.pop("image"))
+        self.best = state.pop("best").to(self._image)
+        self.losses = [build(LossValues, values) for values in metadata["losses"]]
         self.lowest = min((values.total for values in self.losses if math.isfinite(values.total)), default=math.inf)
         self.steps, self._restarts = metadata["steps"], metadata["restarts"]
         self._optimizer = self._new_optimizer()
-        state: dict[str, Any] = copy.deepcopy(dict(metadata["optimizer"]))
-        for key in sorted(tensors.keys() - {"image", "best"}, key=lambda key: int(key.partition(".")[2] or 0)):
-            name, dot, _ = key.partition(".")
-            value = tensors[key].to(self._image.device)
-            if dot:
-                state[name].append(value)
-            else:
-                state[name] = value
-        if state:
-            self._optimizer.state[self._image] = state
+        lists = {name: [state.pop(f"{name}.{i}") for i in range(n)] for name, n in metadata["lengths"].items()}
+        if restored := {**metadata["optimizer"], **lists, **state}:
+            self._optimizer.state[self._image] = restored
 
     def _step(self) -> None:
         self._optimizer.step(self._evaluate_with_gradient)  # type: ignore[arg-type]  # its stubs require a float
         self.steps += 1
         total = self.losses[-1].total
         has_diverged = not total <= _DIVERGENCE_FACTOR * self.lowest
-        if has_diverged and self._may_restart():
+        may_restart = self._recipe.optimizer == "lbfgs" and math.isfinite(self.lowest)
+        if has_diverged and may_restart and self._restarts < _MAX_RESTARTS:
             self._restarts += 1
             with torch.no_grad():
                 self._image.copy_(self.best)
             self._optimizer = self._new_optimizer()
         elif not math.isfinite(total):
-            where = f"step {self.steps} (--lr {self._settings.lr:g})"
+            where = f"step {self.steps} (--lr {self._recipe.lr:g})"
             raise UnfinishedError("--lr", f"the loss is not finite at {where}", "use a lower --lr")
 
-    def _may_restart(self) -> bool:
-        is_lbfgs = self._settings.optimizer == "lbfgs"
-        return is_lbfgs and math.isfinite(self.lowest) and self._restarts < _MAX_RESTARTS
-
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        lr = self._settings.lr / 2**self._restarts
-        if self._settings.optimizer == "adam":
+        lr = self._recipe.lr / 2**self._restarts
+        if self._recipe.optimizer == "adam":
             return torch.optim.Adam([self._image], lr=lr)
         return torch.optim.LBFGS(
             [self._image], lr=lr, max_iter=1, history_size=LBFGS_HISTORY, tolerance_grad=0, tolerance_change=0
@@ -145,7 +131,7 @@ class ImageOptimization:
     def _evaluate_with_gradient(self) -> Tensor:
         self._optimizer.zero_grad()
         total = self._evaluate()
-        (total * self._settings.gradient_scale).backward()
+        (total * self._gradient_scale).backward()
         return total
 
     def _evaluate(self) -> Tensor:

@@ -1,13 +1,13 @@
 """What `style-transfer` returns: one result per image, with the losses of each scale."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from dlnotes_cli.device import RuntimeInfo
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, in_json, in_json_as, named, to_json
+from dlnotes_cli.shell.codec import INLINE, OPTIONAL, named
 from dlnotes_cli.shell.show import Table
 from dlnotes_cli.style.images import Size
 from dlnotes_cli.style.optimization import LossValues
@@ -24,46 +24,34 @@ class NamedLosses(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ScaleResult:
-    """The optimization at one size."""
+class FinishedScale:
+    """The optimization at one size, as checkpoints store it."""
 
     size: Size
     steps: int
     seconds: float
-    evaluations: Sequence[LossValues] = field(metadata=HIDDEN)  # before the first step, and after each
-    has_curves: bool = field(default=False, metadata=HIDDEN)  # whether JSON has the losses of every evaluation
+    evaluations: list[LossValues]  # before the first step, and after each
 
-    @property
-    def best(self) -> LossValues:
-        """The first evaluation with the lowest total, whose image is kept; nan is never the lowest."""
-        return min((values for values in self.evaluations if not math.isnan(values.total)), key=lambda one: one.total)
 
-    @property
-    @in_json
-    def losses(self) -> NamedLosses:
-        """The losses of three evaluations."""
-        return NamedLosses(self.evaluations[0], self.evaluations[-1], self.best)
+@dataclass(frozen=True)
+class ScaleResult:
+    """The optimization at one size, as it is reported."""
 
-    @property
-    @in_json_as("curves", optional=True)
-    def curves(self) -> dict[str, list[float]] | None:
-        """One list per term, with `has_curves`."""
-        return self._columns() if self.has_curves else None
-
-    def _columns(self) -> dict[str, list[float]]:
-        return {name: [getattr(values, name) for values in self.evaluations] for name in LossValues._fields}
-
-    def as_stored(self) -> dict[str, Any]:
-        """The fields as checkpoints store them, with the losses of every evaluation; nan and inf become None."""
-        return to_json({"size": self.size, "steps": self.steps, "seconds": self.seconds, "losses": self._columns()})  # type: ignore[no-any-return]
+    size: Size
+    steps: int
+    seconds: float
+    losses: NamedLosses
+    curves: dict[str, list[float]] | None = field(metadata=OPTIONAL)  # by term, of every evaluation
 
     @classmethod
-    def from_stored(cls, stored: Mapping[str, Any]) -> Self:
-        """Rebuild from `as_stored`; None becomes nan."""
-        height, width = stored["size"]
-        columns = (stored["losses"][name] for name in LossValues._fields)
-        rows = [LossValues(*(math.nan if loss is None else loss for loss in row)) for row in zip(*columns, strict=True)]
-        return cls((height, width), stored["steps"], stored["seconds"], rows)
+    def of(cls, scale: FinishedScale, *, has_curves: bool) -> "ScaleResult":
+        """The result; its best evaluation is the first with the lowest total, whose image is kept (nan never is)."""
+        evaluations = scale.evaluations
+        best = min((one for one in evaluations if not math.isnan(one.total)), key=lambda one: one.total)
+        losses = NamedLosses(evaluations[0], evaluations[-1], best)
+        terms = [term.name for term in fields(LossValues)]
+        curves = {term: [getattr(one, term) for one in evaluations] for term in terms} if has_curves else None
+        return cls(scale.size, scale.steps, scale.seconds, losses, curves)
 
 
 @dataclass(frozen=True)
@@ -115,7 +103,8 @@ class StyleResult:
         for image in self.images:
             for scale in image.scales:
                 height, width = scale.size
-                losses = (f"{loss:.4g}" for loss in (scale.best.total, scale.best.content, scale.best.style))
+                best = scale.losses.best
+                losses = (f"{loss:.4g}" for loss in (best.total, best.content, best.style))
                 where = (image.content, f"{image.ratio:g}", f"{width}x{height}")
                 rows.append((*where, scale.steps, f"{scale.seconds:.1f}", *losses))
         yield Table(_COLUMNS, rows, numeric={*_COLUMNS} - {"content", "size"}, is_result=True)

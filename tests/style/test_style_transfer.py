@@ -19,14 +19,11 @@ from PIL import Image, ImageCms
 
 from dlnotes_cli.cli import main
 from dlnotes_cli.shell.errors import DiskFullError
-from dlnotes_cli.style import memory_forecast, stylizer
+from dlnotes_cli.style import memory, stylizer
 from dlnotes_cli.style import style_transfer as task
-from dlnotes_cli.style.feature_layers import MIN_SIDE
-from dlnotes_cli.style.feature_network import load_feature_network
-from dlnotes_cli.style.images import MARGIN
-from dlnotes_cli.style.optimization import ImageOptimization
-from dlnotes_cli.style.recipes import BEST_SMALL
-from dlnotes_cli.style.stylizer import Stylizer, checkpoint_file
+from dlnotes_cli.style.network import DEFAULT_LAYERS, load_feature_network
+from dlnotes_cli.style.options import BEST_SMALL
+from dlnotes_cli.style.stylizer import Stylizer
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 
 QUICK = ("--size", "48", "--steps", "6", "--scales", "2", "--threads", "1", "-q")
@@ -95,6 +92,12 @@ def read_pixels(path: Path) -> np.ndarray[Any, Any]:
         return np.asarray(image)
 
 
+def small_content(home: Path) -> np.ndarray[Any, Any]:
+    """The content image as quick calls see it."""
+    with Image.open(home / "content.png") as image:
+        return np.asarray(image.resize((48, 32), Image.Resampling.LANCZOS)).astype(int)
+
+
 def test_an_image_is_stylized_and_its_losses_fall(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     call = arguments(home, tmp_path / "a.png", "--steps", 25)
     run = dlnotes(*call, "--json", "--sheet", tmp_path / "sheet.png")
@@ -130,28 +133,12 @@ def test_scales_go_from_coarse_to_fine_and_are_not_too_thin(
     assert [scale["size"] for scale in stylize(tmp_path / "a.png", *more)["results"][0]["scales"]] == sizes
 
 
-@pytest.mark.parametrize("backbone", ["small", "squeezenet1_0"])
-def test_a_reflected_margin_is_optimized_and_cropped(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch, backbone: str
+def test_the_margin_is_cropped_and_padding_does_not_move_the_image(
+    home: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    created: list[tuple[np.ndarray[Any, Any], ImageOptimization]] = []
-
-    def create(objective: Any, initial: torch.Tensor, *values: Any) -> ImageOptimization:
-        created.append((initial[0].numpy(), ImageOptimization(objective, initial, *values)))
-        return created[-1][1]
-
-    monkeypatch.setattr(stylizer, "ImageOptimization", create)
-    weights = () if backbone == "small" else ("--weights", "none")
-    call = arguments(home, tmp_path / "a.png", "--backbone", backbone, *weights, "--scales", 1, "--steps", 2)
+    call = arguments(home, tmp_path / "a.png", "--steps", 1, "--optimizer", "adam", "--lr", 1e-6)
     assert dlnotes(*call).code == 0
-    ((initial, optimization),) = created
-    inside = (slice(None), slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
-    assert initial.shape == (3, 32 + 2 * MARGIN, 48 + 2 * MARGIN)
-    np.testing.assert_array_equal(initial, np.pad(initial[inside], ((0, 0), *[(MARGIN, MARGIN)] * 2), mode="reflect"))
-    best = optimization.best[0].numpy()[inside]
-    result = read_pixels(tmp_path / "a.png").transpose(2, 0, 1)
-    for channel, pixels in zip(best, result, strict=True):  # the result is the inside, scaled to 0..255
-        assert np.corrcoef(channel.ravel(), pixels.ravel())[0, 1] > 0.999
+    assert np.abs(read_pixels(tmp_path / "a.png").astype(int) - small_content(home)).max() <= 1
 
 
 def test_transparency_and_profile_are_kept(home: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -170,8 +157,7 @@ def test_transparency_and_profile_are_kept(home: Path, tmp_path: Path, dlnotes: 
 def test_preserve_color_keeps_the_colors_of_the_content(home: Path, tmp_path: Path, dlnotes: Command) -> None:
     for name, more in (("plain", ()), ("kept", ("--preserve-color",))):
         assert dlnotes(*arguments(home, tmp_path / f"{name}.png", "--steps", 20, *more)).code == 0
-    with Image.open(home / "content.png") as image:
-        content = np.asarray(image.resize((48, 32), Image.Resampling.LANCZOS)).astype(float)
+    content = small_content(home)
 
     def chroma(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return values[..., :1] - values[..., 1:]  # type: ignore[no-any-return]
@@ -220,10 +206,6 @@ def test_the_recipe_of_the_course_starts_from_the_content(tmp_path: Path, styliz
     losses = result["scales"][0]["losses"]
     assert losses["first"]["content"] == 0  # the first image is the content
     assert losses["first"]["total"] == pytest.approx(1e6 * losses["first"]["style"])
-
-
-def test_the_layers_are_listed(dlnotes: Command) -> None:
-    assert "fire9" in dlnotes("style-transfer", "--list-layers", "--backbone", "squeezenet1_0").out.split()
 
 
 def masked(home: Path, out: Path, *more: object) -> list[str]:
@@ -311,7 +293,7 @@ def interrupted(dlnotes: Command, call: list[str], at: int = 2) -> str:
 
     def stop(stylizer: Stylizer) -> float:
         optimization = stylizer._optimization
-        if stylizer.progress.scale == 1 and optimization and optimization.steps == at:
+        if len(stylizer.finished) == 1 and optimization and optimization.steps == at:
             os.kill(os.getpid(), signal.SIGINT)
         return fraction(stylizer)
 
@@ -356,7 +338,7 @@ def test_a_run_with_every_option_is_resumed_to_the_same_image_and_animation(
     assert "was made from other images or options" in dlnotes(*other, "--continue").err
     unmasked = [word for word in call("a") if word != "--mask" and "top.png" not in word]
     assert "was made from other images or options" in dlnotes(*unmasked, "--continue").err
-    resumed = dlnotes(*call("a")[: call("a").index("--tv")], "--continue")  # which keeps the values it started with
+    resumed = dlnotes(*call("a"), "--continue")
     assert resumed.code == 0, resumed.err
     for suffix in ("png", "gif"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
@@ -400,7 +382,7 @@ def test_a_run_is_resumed_only_from_its_own_checkpoint(
     noise = home / "noise.jpg"
     for more in (["--ratio", 0.5], ["--lr", 0.7], ["--start", "noise"], ["--style", noise], ["--preserve-color"]):
         refused("was made from other images or options", *more)
-    path = checkpoint_file(tmp_path / "a.png")
+    path = tmp_path / "a.png.state.safetensors"
     tensors, metadata = read_tensors(path)
     state = min(name for name, tensor in tensors.items() if tensor.numel() > 1 and name not in {"image", "best"})
     for name in {state, "previous_scale"}:
@@ -488,13 +470,6 @@ def test_images_are_arguments_too(home: Path, tmp_path: Path, dlnotes: Command) 
     for images in ([content, style], [content, "--style", style]):
         assert dlnotes("style-transfer", *images, *QUICK, "--out", tmp_path / "b.png", "--overwrite").code == 0
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    for words, message in (
-        ([content, style, style], "CONTENT STYLE: 3 images, and at most two can be arguments"),
-        ([content, "--content", content], r"--content: cannot be combined with the argument"),
-        ([content, style, "--style", style], r"--style: cannot be combined with the argument"),
-    ):
-        refused = dlnotes("style-transfer", *words, *QUICK, "--out", tmp_path / "c.png")
-        assert (refused.code, message in refused.err) == (2, True), refused.err
 
 
 def test_images_share_the_network_and_the_time_budget(
@@ -513,7 +488,7 @@ def test_images_share_the_network_and_the_time_budget(
 def test_a_size_that_does_not_fit_in_memory_is_refused_or_reduced(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_forecast, "available_memory", lambda _: 80_000_000)
+    monkeypatch.setattr(memory, "available_memory", lambda _: 80_000_000)
     large = arguments(home, tmp_path / "a.png", "--size", 512, "--steps", 1, "--scales", 1)
     refused = dlnotes(*large)
     assert refused.code == 2
@@ -524,7 +499,7 @@ def test_a_size_that_does_not_fit_in_memory_is_refused_or_reduced(
     assert not (tmp_path / "a.png").exists()
     assert dlnotes(*large, "--fit").code == 0
     assert max(read_pixels(tmp_path / "a.png").shape) == int(match[1]) < 512
-    monkeypatch.setattr(memory_forecast, "available_memory", lambda _: 120_000_000)
+    monkeypatch.setattr(memory, "available_memory", lambda _: 120_000_000)
     assert dlnotes(*large, "--overwrite").code == 2
     assert dlnotes(*large, "--overwrite", "--tile", 64).code == 0
 
@@ -532,6 +507,8 @@ def test_a_size_that_does_not_fit_in_memory_is_refused_or_reduced(
 # --- errors ------------------------------------------------------------------------------------------------------
 
 FAULTS = {
+    "a.png b.png c.png": r"CONTENT STYLE: 3 images, and at most two can be arguments",
+    "content.png": r"--content: cannot be combined with the argument content.png; drop one",
     "--content gone.png": r"gone.png: no such file; check the path",
     "--content text.jpg": r"text.jpg: not an image; use another image",
     "--content clear.png": r"clear.png: is fully transparent; use an image with visible pixels",
@@ -543,13 +520,10 @@ FAULTS = {
     "--style-layers relu1_1:1,relu1_1:2": r"--style-layers: contains a layer twice; list each once",
     "--ratio 1 --sweep-ratio 1,2 --sheet s.png": r"--ratio: cannot be combined with --sweep-ratio; drop one",
     "--sweep-ratio 1,1 --sheet s.png": r"--sweep-ratio: contains a ratio twice; list each once",
-    "--sweep-ratio 1,1e300 --sheet s.png": r"--sweep-ratio: 1e\+300 is out of range",
-    "--recipe notes --style-scale 2": r"--style-scale: has no effect with --recipe notes",
     "--out new.png --sheet new.png": r"--sheet: new.png is also an input or a result",
     "--out content.png --overwrite": r"--out: content.png would overwrite an input",
     "--style stripes.png:1,noise.jpg:2 --out noise.jpg --overwrite": r"--out: noise.jpg would overwrite an input",
     "--content many --out many": r"--out: many/0.png would overwrite an input, or is in an input folder",
-    "--content content.png --max-pixels 100": r"content.png: 90x60 = 5,400 pixels, over 100; raise --max-pixels",
     "--content empty": r"--content: empty contains no images; use another folder",
     "--style stripes.png:-1": r"--style: -1 is not a valid weight of stripes.png; use a number above 0",
     "--style stripes.png:x": r"stripes.png:x: no such file",
@@ -560,18 +534,13 @@ FAULTS = {
     "--style-layers relu1_1:1,conv7_1:1": r"--style-layers: unknown layer 'conv7_1'",
     "--style-layers relu1_1:x": r"--style-layers: 'x' is not a valid weight of relu1_1; write for example conv1_1:1.0",
     "--style-layers relu1_1:0": r"--style-layers: every weight is 0; set one above 0",
-    "--ratio 0": r"--ratio: 0 is out of range",
     "--sweep-ratio 1,2": r"--sweep-ratio: has no effect without --sheet; add it, or drop",
-    "--sweep-ratio 1,-2 --sheet s.png": r"--sweep-ratio: -2.0 is out of range",
     "--weights vgg.pth": r"--weights: small has its own weights; drop it, or choose another --backbone",
     "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .* in squeezenet1_1, missing in the file",
-    "--sheet s.jpg": r"--sheet: .*s.jpg",
     "--gram there.png": r"--gram: there.png exists; pass --overwrite or another name",
     "--gram g.png --content many --out many2": r"--gram: shows one content image, and there are 2; name one",
-    "--animate a.mp4": r"--animate: a.mp4 does not end in .gif; give the name of a .gif file",
     "--animate moving.gif": r"--animate: moving.gif exists; pass --overwrite",
     "--animate a.gif --sweep-ratio 1,2 --sheet s.png": r"--animate: shows one result, and 2 are made; drop it",
-    "--content-loss half-sum": r"--content-loss: has no effect without --recipe notes; add it",
     "--mask content.png": r"--mask: 'content.png' is not CONTENT.png:STYLE.png; write two files",
     "--mask noise.jpg:stripes.png": r"noise.jpg: is a mask of 40x40 pixels, and the content image has 90x60; draw",
     "--mask content.png:noise.jpg": r"noise.jpg: is a mask of 40x40 pixels, and the style image has 90x60; draw",
@@ -607,7 +576,7 @@ def test_skip_bad_skips_damaged_images_of_a_folder(home: Path, tmp_path: Path, d
 
 @pytest.mark.parametrize("backbone", ["small", "vgg16", "squeezenet1_0", "squeezenet1_1"])
 def test_the_smallest_size_is_stylized(backbone: str, home: Path, tmp_path: Path, dlnotes: Command) -> None:
-    Image.new("RGB", (64, MIN_SIDE[backbone]), (9, 200, 100)).save(tmp_path / "in.png")
+    Image.new("RGB", (64, DEFAULT_LAYERS[backbone].min_side), (9, 200, 100)).save(tmp_path / "in.png")
     weights = [] if backbone == "small" else ["--weights", "none"]
     more = ("--content", tmp_path / "in.png", "--size", 64, "--steps", 2, "--scales", 3, "--backbone", backbone)
     run = dlnotes(*without_quiet(arguments(home, tmp_path / "a.png", *more, *weights)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dlnotes_cli.style.color_matching import match_colors
+from dlnotes_cli.style.images import match_colors
 
 
 def random_image(seed: int, height: int = 60, width: int = 50) -> NDArray[np.uint8]:
