@@ -122,7 +122,7 @@ from dlnotes_cli.shell.errors import GateError as GateError
 from dlnotes_cli.shell.errors import InputError as InputError
 from dlnotes_cli.shell.errors import StoppedError as StoppedError
 from dlnotes_cli.shell.errors import UnfinishedError as UnfinishedError
-from dlnotes_cli.style.feature_network import LayerList as LayerList
+from dlnotes_cli.style.network import LayerList as LayerList
 from dlnotes_cli.style.options import StyleTransferConfig as StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult as StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer as style_transfer

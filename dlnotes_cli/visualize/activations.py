@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.array_files import write_npz
 from dlnotes_cli.data.images.geometry import decode_placed
 from dlnotes_cli.data.images.sample_images import sample_image
-from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.plots.sheet import ColorBar, Panel, Section, Sheet, colored, gray_to_rgb, short_number
 from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shell import files
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, named
+from dlnotes_cli.shell.codec import HIDDEN, named
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Detail, Table, check_outputs
 from dlnotes_cli.training.model_file import check_finite
+from dlnotes_cli.visualize.layers import NetworkResult, layer_title
 from dlnotes_cli.visualize.options import ALL_LAYERS, ActivationsConfig
-from dlnotes_cli.visualize.units import layer_title
 
 _STRIP = 6  # maps of each layer where all layers are shown
 _BLOCKS = 3  # of these strips next to each other
@@ -53,10 +53,9 @@ class LayerActivations:
 
 
 @dataclass(frozen=True)
-class ActivationsResult:
+class ActivationsResult(NetworkResult):
     """The feature maps of an image, and what the network says it is."""
 
-    network: NetworkInfo = field(metadata=INLINE)
     image: str = field(metadata=named("file"))
     predicted: str = field(metadata=named("class"))
     probability: float
@@ -74,11 +73,6 @@ class ActivationsResult:
         ]
         yield Table(("layer", *numeric), rows, numeric)
         yield Detail(f"{self.image}: {self.predicted}, probability {self.probability:.4f}")
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files that were written."""
-        return [path for path in (self.sheet, self.out) if path]
 
 
 def show_activations(config: ActivationsConfig) -> ActivationsResult:

@@ -6,7 +6,6 @@ After Mordvintsev, Olah and Tyka, "Inceptionism", 2015: octaves, random shifts, 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +15,15 @@ from torch import Tensor, nn
 from dlnotes_cli.data.images.decode import without_skipping
 from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, save_image
 from dlnotes_cli.data.images.sample_images import sample_image
-from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo, check_spatial
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, check_spatial
 from dlnotes_cli.inference.inspection import blurred, open_network
-from dlnotes_cli.plots.sheet import Panel, Section, Sheet, short_number
+from dlnotes_cli.plots.sheet import Panel, Section, Sheet, gray_to_rgb, short_number
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.codec import INLINE, named
+from dlnotes_cli.shell.codec import named
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Detail, check_outputs
+from dlnotes_cli.visualize.layers import NetworkResult
 from dlnotes_cli.visualize.options import DreamConfig
 
 _TILE = 512  # pixels per side whose activations are in memory at once
@@ -39,10 +39,9 @@ HeightAndWidth = tuple[int, int]  # height and width
 
 
 @dataclass(frozen=True)
-class DreamResult:
+class DreamResult(NetworkResult):
     """The image that was written, and how much more it activates the layer."""
 
-    network: NetworkInfo = field(metadata=INLINE)
     layer: str
     image: str = field(metadata=named("file"))
     guide: str | None
@@ -60,11 +59,6 @@ class DreamResult:
         yield Detail(f"{self.layer} of {self.network.model}, {width}x{height}")
         yield Detail(f"mean square of the activations  {self.start:.4g} to {self.end:.4g}")
 
-    @property
-    def paths(self) -> list[Path]:
-        """The files that were written."""
-        return [path for path in (self.out, self.sheet) if path]
-
 
 def dream(config: DreamConfig) -> DreamResult:
     """Dream on an image and write the result, upright and with the transparency of the original.
@@ -74,7 +68,10 @@ def dream(config: DreamConfig) -> DreamResult:
     """
     path = user_path(config.image) if config.image else sample_image("china.jpg", "IMAGE")
     out = config.out or Path(f"{path.stem}-dream.png")
-    format_ = _format(out)
+    format_ = FORMATS.get(out.suffix.lower(), "NPY")
+    if format_ == "NPY":
+        known = ", ".join(suffix for suffix in FORMATS if suffix != ".npy")
+        raise InputError("--out", f"{out}: no image format has the suffix '{out.suffix}'", f"use {known}")
     files.check_output_file("--out", out, overwrite=config.overwrite)
     check_outputs(config)
     network = open_network(config)
@@ -87,7 +84,7 @@ def dream(config: DreamConfig) -> DreamResult:
     start, end = ascent.strength(image), ascent.strength(dreamed)
     if not bool(torch.isfinite(dreamed).all()):
         raise UnfinishedError(str(path), "the image is not finite", "use a smaller --strength")
-    written = replace(original, values=_pixels(dreamed))
+    written = replace(original, values=dreamed[0].round().byte().permute(1, 2, 0).contiguous().numpy())
     if original.alpha is not None and not holds_alpha(format_):
         output.warn(f"{out}: a {format_} file has no transparency; name a .png file to keep it")
     save_image(out, written)
@@ -114,18 +111,14 @@ class _Ascent:
 
         It is cut into tiles, shifted at random beforehand: this hides their seams and the grid of the pooling layers.
         """
-        limits = image.shape[2:]
-        shift = [int(torch.randint(0, limit, (), generator=self._generator)) for limit in limits]
-        tiles = [tile.detach().requires_grad_() for tile in _tiles(image.roll(shift, (2, 3)))]
-        found: list[Tensor] = []
-        for tile in tiles:
-            with torch.enable_grad():
-                score = self._score(self._activations(tile))
-            found += torch.autograd.grad(score, tile)
-        across = -(-limits[1] // _TILE)
-        rows = [torch.cat(found[start : start + across], 3) for start in range(0, len(found), across)]
-        gradient = torch.cat(rows, 2).roll([-one for one in shift], (2, 3))
-        change = _evened(gradient).mul_(self._strength)
+        shift = [int(torch.randint(0, side, (), generator=self._generator)) for side in image.shape[2:]]
+        with torch.enable_grad():
+            shifted = image.roll(shift, (2, 3)).requires_grad_()
+            for tile in _tiles(shifted):
+                self._score(self._activations(tile)).backward()
+        if shifted.grad is None:
+            raise RuntimeError("no gradient")
+        change = _evened(shifted.grad.roll([-one for one in shift], (2, 3))).mul_(self._strength)
         room = torch.where(change > 0, 255 - image, image).div_(_HEADROOM).clamp_(0, 1)
         return change.mul_(room).add_(image)
 
@@ -241,21 +234,9 @@ def _tensor(image: LoadedImage) -> Tensor:
     return torch.tensor(image.values.transpose(2, 0, 1)[None], dtype=torch.float32)
 
 
-def _pixels(image: Tensor) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    return image[0].round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-
-
-def _format(path: Path) -> str:
-    format_ = FORMATS.get(path.suffix.lower())
-    if format_ is None or format_ == "NPY":
-        known = ", ".join(suffix for suffix in FORMATS if suffix != ".npy")
-        raise InputError("--out", f"{path}: no image format has the suffix '{path.suffix}'", f"use {known}")
-    return format_
-
-
 def _sheet(title: str, result: DreamResult, config: DreamConfig, images: tuple[LoadedImage, LoadedImage]) -> Sheet:
     panels = [
-        Panel(np.broadcast_to(image.values, (*image.values.shape[:2], 3)), label)
+        Panel(gray_to_rgb(image.values.transpose(2, 0, 1)), label)
         for image, label in zip(images, ("original", "dream"), strict=True)
     ]
     height, width = result.octaves[0]

@@ -1,7 +1,5 @@
 """A map of a data set: the features of its images, projected to a plane."""
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.array_files import write_npz
-from dlnotes_cli.inference.inspected_network import NetworkInfo
 from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
-from dlnotes_cli.shell.show import Detail, Table, check_outputs
+from dlnotes_cli.shell.codec import HIDDEN, in_json, named
+from dlnotes_cli.shell.show import Detail, Table, check_outputs, csv_text
 from dlnotes_cli.training.projection import Axes, ProjectedPoints, check_projection, drawn_points, project
+from dlnotes_cli.visualize.layers import NetworkResult
 from dlnotes_cli.visualize.options import EmbeddingConfig
 from dlnotes_cli.visualize.sources import feature_extractor, feature_layer, open_source
 
@@ -25,10 +23,9 @@ _WITHOUT_CLASS = "images"  # in the legend of a folder without class folders
 
 
 @dataclass(frozen=True)
-class EmbeddingResult:
+class EmbeddingResult(NetworkResult):
     """The points of the images in the plane."""
 
-    network: NetworkInfo = field(metadata=INLINE)
     layer: str
     data: str
     method: str
@@ -60,11 +57,6 @@ class EmbeddingResult:
         features = output.counted(self.features, "feature")
         yield Detail(f"{features} of {self.layer}, {self.method}: {' and '.join(self.axes)}")
 
-    @property
-    def paths(self) -> list[Path]:
-        """The files that were written."""
-        return [path for path in (self.sheet, self.csv_file, self.out) if path]
-
 
 def embed(config: EmbeddingConfig) -> EmbeddingResult:
     """Project the features of a data set and draw them; raises InputError for layer, data, method and output files."""
@@ -74,16 +66,16 @@ def embed(config: EmbeddingConfig) -> EmbeddingResult:
     layer = feature_layer(network, config.layer)
     extractor = feature_extractor(network, layer)
     source = open_source(config, network.preprocessing)
-    found = source.features(extractor)
-    drawn = drawn_points(len(found.features), config.method, config.seed)
-    points, axes = project(found.features[drawn], config.method, config.seed)
-    positions = [found.positions[i] for i in drawn.tolist()]
+    features, positions = source.features(extractor)
+    drawn = drawn_points(len(features), config.method, config.seed)
+    features, positions = features[drawn], [positions[i] for i in drawn.tolist()]
+    points, axes = project(features, config.method, config.seed)
     result = EmbeddingResult(
         network.info, layer.name, source.name, config.method, points, tuple(map(source.name_of, positions)),
         tuple(source.class_of(position) or _WITHOUT_CLASS for position in positions), axes, extractor.width,
         config.seed, config.sheet, config.csv, config.out,
     )  # fmt: skip
-    _write(result, network.title, np.asarray(found.features)[drawn])
+    _write(result, network.title, features)
     return result
 
 
@@ -93,7 +85,9 @@ def _write(result: EmbeddingResult, network: str, features: NDArray[np.float32])
     embedded, title = EmbeddedPoints.unevaluated(result.points, labels), _title(result, network, features)
     files.atomic_write(result.sheet, draw_embedding_map(embedded, names, result.axes, title))
     if result.csv_file is not None:
-        files.write_text(result.csv_file, _csv(result))
+        points = zip(result.names, result.class_names, result.points.tolist(), strict=True)
+        rows = [(name, label, f"{x:.6g}", f"{y:.6g}") for name, label, (x, y) in points]
+        files.write_text(result.csv_file, csv_text(("file", "class", "x", "y"), rows))
     if result.out is not None:
         write_npz(
             result.out, points=result.points, features=features, labels=labels, classes=np.array(names),
@@ -109,13 +103,3 @@ def _title(result: EmbeddingResult, network: str, features: NDArray[np.float32])
         method += f", {float(result.points.var(axis=0).sum()) / total:.0%} of the variance in the plane"
     data = f"{len(result.names):,} images of {result.data}"
     return f"Features of {data}, {result.layer} of {network}: {method}"
-
-
-def _csv(result: EmbeddingResult) -> str:
-    """A row for each image: file, class and coordinates."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["file", "class", "x", "y"])
-    for name, label, (x, y) in zip(result.names, result.class_names, result.points.tolist(), strict=True):
-        writer.writerow([name, label, f"{x:.6g}", f"{y:.6g}"])
-    return stream.getvalue()

@@ -1,30 +1,21 @@
 """The weights of a layer as images: kernels in color, deeper ones channel by channel, input weights of an MLP."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 from dlnotes_cli.inference.inspection import open_network
-from dlnotes_cli.plots.sheet import (
-    ColorBar,
-    Panel,
-    Pixels,
-    Section,
-    Sheet,
-    colored,
-    gray_to_rgb,
-    short_number,
-)
+from dlnotes_cli.plots.sheet import ColorBar, Panel, Pixels, Section, Sheet, colored, gray_to_rgb, short_number
 from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.codec import INLINE
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.show import Detail, Table, check_outputs
+from dlnotes_cli.visualize.layers import NetworkResult
 from dlnotes_cli.visualize.options import FiltersConfig
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -44,10 +35,9 @@ class FilterInfo:
 
 
 @dataclass(frozen=True)
-class FiltersResult:
+class FiltersResult(NetworkResult):
     """The filters of a layer that are shown, those with the largest weights first."""
 
-    network: NetworkInfo = field(metadata=INLINE)
     layer: str
     kernel: tuple[int, ...]  # (C, H, W) of the weights of one unit
     units: int
@@ -64,11 +54,6 @@ class FiltersResult:
         shown = f"{len(rows)} of {output.counted(self.units, 'filter')} of {self.layer}"
         yield Detail(f"{shown}, {format_shape(self.kernel)} weights each")
 
-    @property
-    def paths(self) -> list[Path]:
-        """The files that were written."""
-        return [self.sheet]
-
 
 def show_filters(config: FiltersConfig) -> FiltersResult:
     """Draw the weights of a layer. Raises InputError for a layer without weights that are images, and for the sheet."""
@@ -79,7 +64,12 @@ def show_filters(config: FiltersConfig) -> FiltersResult:
     norms = weights.flatten(1).norm(dim=1)
     order = norms.argsort(descending=True, stable=True)[: config.top].tolist()
     infos = tuple(_info(unit, weights[unit], float(norms[unit])) for unit in order)
-    panels = [_panel(info, weights[info.unit].numpy()) for info in infos]
+    panels = [
+        Panel(
+            _image(weights[one.unit].numpy()), f"unit {one.unit}", f"{short_number(one.min)} to {short_number(one.max)}"
+        )
+        for one in infos
+    ]
     files.atomic_write(config.sheet, _sheet(network, layer, weights, panels).png())
     return FiltersResult(network.info, layer.name, tuple(weights.shape[1:]), len(weights), infos, config.sheet)
 
@@ -91,16 +81,15 @@ def _first_with_weights(network: InspectedNetwork) -> NamedLayer:
 def _weights(network: InspectedNetwork, layer: NamedLayer) -> Tensor:
     """The weights (units, C, H, W) of a convolution, or of a linear layer that reads the image itself."""
     module = layer.module
-    if isinstance(module, nn.ConvTranspose2d):
-        return module.weight.detach().float().cpu().transpose(0, 1)
-    if isinstance(module, nn.Conv2d):
-        return module.weight.detach().float().cpu()
-    if isinstance(module, nn.Linear) and network.kind == "mlp" and layer == _first_with_weights(network):
-        return module.weight.detach().float().cpu().view(-1, *network.preprocessing.shape)
+    is_first = network.kind == "mlp" and layer == _first_with_weights(network)
+    if isinstance(module, _CONVOLUTIONS) or (isinstance(module, nn.Linear) and is_first):
+        weights: Tensor = module.weight.detach().float().cpu()
+        if isinstance(module, nn.ConvTranspose2d):
+            return weights.transpose(0, 1)
+        return weights.view(-1, *network.preprocessing.shape) if isinstance(module, nn.Linear) else weights
+    what = f"{layer.name} is of type {layer.kind}, which has no filters"
     if isinstance(module, nn.Linear):
         what = f"{layer.name} reads {module.in_features} values, not an image, so that its weights are no image"
-    else:
-        what = f"{layer.name} is of type {layer.kind}, which has no filters"
     names = [other.name for other in network.layers if isinstance(other.module, _CONVOLUTIONS)]
     known = ", ".join(names[:5]) or _first_with_weights(network).name
     raise InputError("--layer", what, f"name a layer with filters, such as {known}")
@@ -108,11 +97,6 @@ def _weights(network: InspectedNetwork, layer: NamedLayer) -> Tensor:
 
 def _info(unit: int, weights: Tensor, norm: float) -> FilterInfo:
     return FilterInfo(unit, norm, float(weights.min()), float(weights.max()), float(weights.mean()))
-
-
-def _panel(info: FilterInfo, weights: NDArray[np.float32]) -> Panel:
-    """The filter (C, H, W), its number and its range."""
-    return Panel(_image(weights), f"unit {info.unit}", f"{short_number(info.min)} to {short_number(info.max)}")
 
 
 def _image(weights: NDArray[np.float32]) -> Pixels:
@@ -128,13 +112,9 @@ def _image(weights: NDArray[np.float32]) -> Pixels:
 def _grid(images: list[Pixels]) -> Pixels:
     """Images of one size next to each other in a square, with a gray line between them."""
     columns = int(np.ceil(np.sqrt(len(images))))
-    rows = -(-len(images) // columns)
-    height, width = images[0].shape[:2]
-    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), _GRID_LINE, np.uint8)
-    for i, image in enumerate(images):
-        top, left = i // columns * (height + 1), i % columns * (width + 1)
-        canvas[top : top + height, left : left + width] = image
-    return canvas
+    framed = np.pad(images, ((0, -len(images) % columns), (0, 1), (0, 1), (0, 0)), constant_values=_GRID_LINE)
+    rows = framed.reshape(-1, columns, *framed.shape[1:]).transpose(0, 2, 1, 3, 4)
+    return rows.reshape(rows.shape[0] * rows.shape[1], -1, 3)[:-1, :-1]
 
 
 def _sheet(network: InspectedNetwork, layer: NamedLayer, weights: Tensor, panels: list[Panel]) -> Sheet:
@@ -156,11 +136,8 @@ def _sheet(network: InspectedNetwork, layer: NamedLayer, weights: Tensor, panels
             " Filters beyond the first layer normally have no recognizable structure: they combine channels, not "
             "colors of the image."
         )
-    size = max(144, 4 * _side(channels, width)) if channels > _COLORS else 144
-    columns = 6 if channels > _COLORS else 8
+    side = 4 * int(np.ceil(np.sqrt(channels))) * (width + 1)  # pixels of a grid of channels
     title = f"{shown} {what}, {layer.name} of {network.title}"
-    return Sheet(title, [Section(panels, bar=bar)], caption, columns, min(size, 220))
-
-
-def _side(channels: int, width: int) -> int:
-    return int(np.ceil(np.sqrt(channels))) * (width + 1)
+    if channels > _COLORS:
+        return Sheet(title, [Section(panels, bar=bar)], caption, columns=6, side=min(max(144, side), 220))
+    return Sheet(title, [Section(panels, bar=bar)], caption, columns=8, side=144)

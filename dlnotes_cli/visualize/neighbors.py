@@ -1,18 +1,21 @@
 """The images of a data set that are nearest to given images in feature space."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
+from torch import Tensor
 
-from dlnotes_cli.inference.inspected_network import NetworkInfo
 from dlnotes_cli.inference.inspection import PlacedImage, open_network, read_batches, upright_pixels
 from dlnotes_cli.plots.sheet import Panel, Section, Sheet, gray_to_rgb
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named
+from dlnotes_cli.shell.codec import HIDDEN, in_json, named
 from dlnotes_cli.shell.show import Detail, Table, check_outputs
+from dlnotes_cli.visualize.layers import NetworkResult
 from dlnotes_cli.visualize.options import NeighborsConfig
 from dlnotes_cli.visualize.sources import ImageSource, decode_settings, feature_extractor, feature_layer, open_source
 
@@ -20,6 +23,7 @@ _BATCH = 64
 _COLUMNS = 10
 _OWN_QUERIES = 3  # images of the data set that are looked up where none is given
 _MOST_COMPARED = 1000  # images of the data set whose own nearest neighbors are found
+_QUERIES = 256  # that are compared with all images at a time
 _RARE = 99  # percentile of their distances, above which a query is unlike the data
 
 
@@ -64,10 +68,9 @@ class TypicalDistances:
 
 
 @dataclass(frozen=True)
-class NeighborsResult:
+class NeighborsResult(NetworkResult):
     """The neighbors of each image."""
 
-    network: NetworkInfo = field(metadata=INLINE)
     layer: str
     data: str
     images: int
@@ -93,11 +96,6 @@ class NeighborsResult:
                 if found.unlike_data:
                     yield Detail(f"{found.file} is {self.typical.explain_unlike(found.neighbors[0].distance)}")
 
-    @property
-    def paths(self) -> list[Path]:
-        """The files that were written."""
-        return [self.sheet]
-
 
 def find_neighbors(config: NeighborsConfig) -> NeighborsResult:
     """Find the nearest images and draw them. Raises InputError for the layer, images, data and the output file."""
@@ -105,29 +103,31 @@ def find_neighbors(config: NeighborsConfig) -> NeighborsResult:
     network = open_network(config)
     layer = feature_layer(network, config.layer)
     extractor = feature_extractor(network, layer)
-    queries: list[PlacedImage] = []
-    if config.images:
-        batches = read_batches(config.images, network, decode_settings(config), _BATCH)
-        queries = [image for batch in batches for image in batch.images]
+    given = read_batches(config.images, network, decode_settings(config), _BATCH) if config.images else ()
+    queries = [image for batch in given for image in batch.images]
     source = open_source(config, network.preprocessing)
-    found = source.features(extractor)
-    if config.images:
+    features, positions = source.features(extractor)
+    if queries:
         vectors = extractor.run(np.stack([query.pixels for query in queries]), range(len(queries)))
-        distances, rows = nearest(vectors, found.features, config.count)
+        distances, rows = nearest(vectors, features, config.count)
     else:  # some images of the data set, without themselves among their neighbors
-        own = np.unique(np.linspace(0, len(found.positions) - 1, _OWN_QUERIES).round().astype(int))
-        queries = [_own_query(source, found.positions[row]) for row in own.tolist()]
-        distances, rows = nearest_others(found.features, own, config.count)
-    typical = typical_distances(found.features)
+        own = _spread(len(features), _OWN_QUERIES)
+        queries = [_own_query(source, positions[row]) for row in own.tolist()]
+        distances, rows = nearest(features[own], features, config.count, own)
+    typical = typical_distances(features)
     results = tuple(
         QueryNeighbors(
-            query, _neighbors(source, found.positions, rows[i].tolist(), distances[i].tolist()),
-            typical is not None and float(distances[i, 0]) > typical.percentile_99,
+            query,
+            tuple(
+                Neighbor(position, source.name_of(position), source.class_of(position), distance)
+                for position, distance in zip([positions[row] for row in found], apart, strict=True)
+            ),
+            typical is not None and apart[0] > typical.percentile_99,
         )
-        for i, query in enumerate(queries)
-    )  # fmt: skip
+        for query, found, apart in zip(queries, rows.tolist(), distances.tolist(), strict=True)
+    )
     result = NeighborsResult(
-        network.info, layer.name, source.name, len(found.features), extractor.width, results, typical, config.sheet
+        network.info, layer.name, source.name, len(features), extractor.width, results, typical, config.sheet
     )
     title = f"Neighbors by the features of {layer.name}, {network.title}"
     files.atomic_write(config.sheet, _sheet(title, result, source, config.max_pixels).png())
@@ -136,46 +136,39 @@ def find_neighbors(config: NeighborsConfig) -> NeighborsResult:
 
 def typical_distances(features: NDArray[np.float32]) -> TypicalDistances | None:
     """The distances of features (N, F) from the nearest other ones, of at most 1,000 of them; None for one."""
-    count = len(features)
-    if count < 2:  # noqa: PLR2004  # there is no other one
+    if len(features) < 2:  # noqa: PLR2004  # there is no other one
         return None
-    chosen = np.unique(np.linspace(0, count - 1, min(count, _MOST_COMPARED)).round().astype(int))
-    others = nearest_others(features, chosen, 1)[0][:, 0]
+    chosen = _spread(len(features), _MOST_COMPARED)
+    others = nearest(features[chosen], features, 1, chosen)[0][:, 0].numpy()
     return TypicalDistances(float(np.median(others)), float(np.percentile(others, _RARE)))
 
 
-def nearest_others(
-    features: NDArray[np.float32], chosen: NDArray[np.int64], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """What `nearest` returns for some rows of the features, without these rows themselves."""
-    distances, rows = nearest(features[chosen], features, count + 1)
-    is_itself = rows == chosen[:, None]
-    order = np.argsort(is_itself, axis=1, kind="stable")[:, : max(rows.shape[1] - 1, 1)]
-    return np.take_along_axis(distances, order, 1)[:, :count], np.take_along_axis(rows, order, 1)[:, :count]
+def nearest(
+    queries: NDArray[np.float32], features: NDArray[np.float32], count: int, own: NDArray[np.int64] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Cosine distances (Q, count) of the nearest features (N, F) of each query (Q, F), and their rows.
+
+    `own` are the rows of the queries themselves, which are left out if there are others.
+    """
+    directions = F.normalize(torch.tensor(features), dim=1)
+    leaves_out = own is not None and len(features) > 1
+    found = []
+    for start in range(0, len(queries), _QUERIES):
+        block = F.normalize(torch.tensor(queries[start : start + _QUERIES]), dim=1)
+        distances = (1 - block @ directions.T).clamp(min=0)
+        if leaves_out and own is not None:
+            distances.scatter_(1, torch.from_numpy(own[start : start + _QUERIES])[:, None], torch.inf)
+        found.append(distances.topk(min(count, len(features) - leaves_out), largest=False))
+    return torch.cat([one.values for one in found]), torch.cat([one.indices for one in found])
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many of the first `count` integers, at equal distances."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def _own_query(source: ImageSource, position: int) -> PlacedImage:
     return PlacedImage(Path(source.name_of(position)), *source.image(position))
-
-
-def nearest(
-    queries: NDArray[np.float32], features: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Cosine distances (Q, count) of the nearest features (N, F) of each query (Q, F), and their rows."""
-    from sklearn.neighbors import NearestNeighbors
-
-    found = NearestNeighbors(n_neighbors=min(count, len(features)), metric="cosine").fit(np.asarray(features, float))
-    distances, rows = found.kneighbors(np.asarray(queries, float))
-    return distances, rows
-
-
-def _neighbors(
-    source: ImageSource, positions: Sequence[int], rows: list[int], distances: list[float]
-) -> tuple[Neighbor, ...]:
-    return tuple(
-        Neighbor(positions[row], source.name_of(positions[row]), source.class_of(positions[row]), distance)
-        for row, distance in zip(rows, distances, strict=True)
-    )
 
 
 def _sheet(title: str, result: NeighborsResult, source: ImageSource, max_pixels: int) -> Sheet:

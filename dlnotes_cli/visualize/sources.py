@@ -1,25 +1,21 @@
 """The data set that patches, neighbors and embeddings are taken from: a named set or a folder of images."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data.dataset import LabeledSamples
 from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor, read_folder
-from dlnotes_cli.data.images.decode import decode_chunks
+from dlnotes_cli.data.images.decode import decode_chunks, decode_memory
 from dlnotes_cli.data.images.geometry import Geometry, decode_placed
-from dlnotes_cli.data.images.image_io import LUMA
 from dlnotes_cli.data.listing import FolderListing, list_any_folder
-from dlnotes_cli.data.load import extract_features
 from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
-from dlnotes_cli.data.preprocessing import ImagePreprocessing
+from dlnotes_cli.data.preprocessing import ImagePreprocessing, ImageShape
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
@@ -30,14 +26,7 @@ from dlnotes_cli.visualize.options import EmbeddingConfig, NeighborsConfig, Patc
 
 SourceConfig = PatchesConfig | NeighborsConfig | EmbeddingConfig
 Images = NDArray[np.uint8]  # (N, C, H, W), as the network reads them
-
-
-@dataclass(frozen=True)
-class LabeledFeatures:
-    """Features float32 (N, F) of the readable images, with their positions in the source."""
-
-    features: NDArray[np.float32]
-    positions: Sequence[int]
+_BATCH = 256  # images of a named set that are resized at a time
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class _NamedSet:
 
     name: str  # as `--data` has it
     loaded: LabeledSamples
-    preprocessing: ImagePreprocessing
+    shape: ImageShape
 
     def __len__(self) -> int:
         return len(self.loaded.labels)
@@ -63,32 +52,22 @@ class _NamedSet:
         """Positions and pixels of all readable images, in order."""
         for start in range(0, len(self), size):
             positions = list(range(start, min(start + size, len(self))))
-            yield positions, self._fitted(positions)
+            yield positions, np.stack([self.image(position)[0] for position in positions])
 
     def image(self, position: int) -> tuple[Images, Geometry]:
         """Pixels (C, H, W) of one image, and where they lie in it."""
-        pixels = self._fitted([position])[0]
-        height, width = self.loaded.samples.shape[2:]
-        whole = Geometry((pixels.shape[2], pixels.shape[1]), (width, height), (0.0, 0.0, float(width), float(height)))
-        return pixels, whole
+        sample = np.asarray(self.loaded.samples[position], np.uint8).transpose(1, 2, 0)
+        height, width = sample.shape[:2]
+        return decode_memory(self.name, sample, self.shape), Geometry.of_file((width, height), 1, self.shape)
 
-    def features(self, extractor: FeatureExtractor) -> LabeledFeatures:
-        """The features of all readable images; those of a folder are cached."""
-        positions = range(len(self))
-        chunks = [extract_features(pixels, extractor) for _, pixels in self.batches(len(self))]
-        return LabeledFeatures(np.concatenate(chunks), positions)
-
-    def _fitted(self, positions: Sequence[int]) -> Images:
-        samples = np.asarray(self.loaded.samples[np.asarray(positions)], np.uint8)
-        channels, height, width = self.preprocessing.shape
-        if samples.shape[1] == 1 < channels:
-            samples = samples.repeat(channels, axis=1)
-        if samples.shape[1] > 1 == channels:
-            samples = np.rint(np.tensordot(samples, LUMA, axes=(1, 0))[:, None]).astype(np.uint8)
-        if samples.shape[2:] == (height, width):
-            return samples
-        resized = F.interpolate(torch.tensor(samples).float(), (height, width), mode="bilinear", antialias=True)
-        return resized.round().to(torch.uint8).numpy()
+    def features(self, extractor: FeatureExtractor) -> tuple[NDArray[np.float32], Sequence[int]]:
+        """Features (N, F) of the readable images, with their positions; those of a folder are cached."""
+        found = []
+        with output.progress("images") as bar:
+            for positions, pixels in self.batches(_BATCH):
+                found.append(extractor.run(pixels, positions))
+                bar.update((positions[-1] + 1) / len(self))
+        return np.concatenate(found), range(len(self))
 
 
 @dataclass(frozen=True)
@@ -97,7 +76,7 @@ class _Folder:
 
     name: str
     listing: FolderListing
-    preprocessing: ImagePreprocessing
+    shape: ImageShape
     settings: DecodeSettings
 
     def __len__(self) -> int:
@@ -122,13 +101,13 @@ class _Folder:
     def image(self, position: int) -> tuple[Images, Geometry]:
         return self._decode(self.listing.files[position])
 
-    def features(self, extractor: FeatureExtractor) -> LabeledFeatures:
-        read = read_folder(self.listing, self.preprocessing.image_shape, self.settings, extractor)
+    def features(self, extractor: FeatureExtractor) -> tuple[NDArray[np.float32], Sequence[int]]:
+        read = read_folder(self.listing, self.shape, self.settings, extractor)
         position = {self.listing.path(i): i for i in range(len(self))}
-        return LabeledFeatures(np.asarray(read.samples, np.float32), [position[path] for path in read.files])
+        return np.asarray(read.samples, np.float32), [position[path] for path in read.files]
 
     def _decode(self, path: Path) -> tuple[Images, Geometry]:
-        return decode_placed(path, self.preprocessing.image_shape, self.settings.max_pixels)
+        return decode_placed(path, self.shape, self.settings.max_pixels)
 
 
 ImageSource = _NamedSet | _Folder  # images by position, each with a name and, where there are classes, a class
@@ -141,9 +120,10 @@ def open_source(config: SourceConfig, preprocessing: ImagePreprocessing) -> Imag
         raise InputError("--data", f"{config.data} is a table, this command reads images", "give a folder of images")
     if kind == "folder":
         listing = list_any_folder(user_path(config.data))
-        return _Folder(str(listing.root), listing, preprocessing, decode_settings(config))
+        return _Folder(str(listing.root), listing, preprocessing.image_shape, decode_settings(config))
     loaded = load_named(config.data, data_root=config.data_root, offline=config.offline)
-    return _NamedSet(config.data, loaded, preprocessing)
+    whole = replace(preprocessing.image_shape, resize="squash", crop_pct=1.0)
+    return _NamedSet(config.data, loaded, whole)
 
 
 def decode_settings(config: SourceConfig) -> DecodeSettings:

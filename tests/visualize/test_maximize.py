@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from dlnotes_cli.inference.inspection import open_network
-from dlnotes_cli.visualize.fourier import FourierImages, natural_colors, transformed
-from dlnotes_cli.visualize.maximize import maximize
+from dlnotes_cli.visualize.maximize import FourierImages, maximize, natural_colors, transformed
 from dlnotes_cli.visualize.options import MaximizeConfig
 
 

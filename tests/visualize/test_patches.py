@@ -13,9 +13,8 @@ from torch import nn
 from dlnotes_cli.cli import main
 from dlnotes_cli.data.named.named_sets import load_named
 from dlnotes_cli.inference.inspection import open_network
-from dlnotes_cli.visualize.gradients import _Relus, unit_gradients
 from dlnotes_cli.visualize.options import PatchesConfig
-from dlnotes_cli.visualize.patches import BEST, _TopActivations, find_patches
+from dlnotes_cli.visualize.patches import BEST, _Relus, find_patches, strongest_places, unit_gradients
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +84,16 @@ def test_a_patch_is_at_least_half_inside_the_image(tmp_path: Path) -> None:
 
 def test_the_best_of_many_batches_are_the_best_of_all() -> None:
     values = torch.rand(100, 4, 6, generator=torch.Generator().manual_seed(0))
-    best = _TopActivations.of_none(4)
+    best = torch.zeros(3, 0, 4, dtype=torch.float64)
     for start in range(0, 100, 7):
         chunk = values[start : start + 7]
-        best.add(chunk, list(range(start, start + len(chunk))))
-        assert len(best.values) <= BEST  # memory does not grow with the data
+        best = strongest_places(best, chunk, range(start, start + len(chunk)))
+        assert best.shape[1] <= BEST  # memory does not grow with the data
     expected = values.amax(dim=2).sort(dim=0, descending=True)
-    assert torch.equal(best.values, expected.values[:BEST])
-    assert torch.equal(best.images, expected.indices[:BEST])
-    assert torch.equal(values[best.images, torch.arange(4), best.places], best.values)
+    assert torch.equal(best[0].float(), expected.values[:BEST])
+    images, places = best[1:].long()
+    assert torch.equal(images, expected.indices[:BEST])
+    assert torch.equal(values[images, torch.arange(4), places], best[0].float())
 
 
 def test_guided_and_deconvnet_gradients_are_those_of_hand_arithmetic() -> None:
