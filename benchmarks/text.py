@@ -26,8 +26,7 @@ from training_loop import take_steps
 
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
-from dlnotes_cli.data.texts.sequences import TokenSequences, encode_corpus
-from dlnotes_cli.data.texts.words import choose_vocabulary, read_corpus
+from dlnotes_cli.data.texts.sequences import choose_vocabulary, encode_texts, words_of
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.networks.registry import build
 from dlnotes_cli.text.options import TrainTextConfig
@@ -139,21 +138,19 @@ def main() -> None:
     texts = make_texts(options.texts)
     words = sum(map(len, map(str.split, texts)))
     started, cpu_started = time.perf_counter(), time.process_time()
-    corpus = read_corpus(texts)
-    vocabulary = choose_vocabulary(corpus, np.arange(len(texts)), VOCABULARY)
+    vocabulary = choose_vocabulary(map(words_of, texts), VOCABULARY)
     preprocessing = SequencePreprocessing("text", "label", "words", vocabulary, max_length=LONGEST * 2)
-    sequences = encode_corpus(corpus, preprocessing)
+    encode_texts(texts, preprocessing)
     report.add(f"tokens of {len(texts):,} texts", time.perf_counter() - started, "s", target="10 s")
     report.add(f"tokens of {len(texts):,} texts, processor time", time.process_time() - cpu_started, "s")
     report.add("words per text, mean", words / len(texts), "words")
     count = min(options.epoch, len(texts))
     labels = np.random.default_rng(1).integers(0, 2, len(texts))
     dataset = TextDataSet(
-        "generated", tuple(texts), labels, ("a", "b"), {"train": np.arange(count), "val": np.arange(1)}, (), ""
+        "generated", tuple(texts), labels, ("a", "b"), {"train": np.arange(count), "val": np.arange(1)}, ""
     )
     task = GeneratedTexts(dataset, options.hidden)
-    sequences, size = encode_corpus(corpus, task.preprocessing), task.preprocessing.vocabulary
-    own = [torch.from_numpy(sequences.tokens[a:b].astype(np.int64)) for a, b in _bounds(sequences, count)]
+    own, size = list(encode_texts(texts[:count], task.preprocessing).tokens), task.preprocessing.vocabulary
     targets = torch.from_numpy(labels[:count])
     sides: dict[str, Callable[[], None]] = {
         "train-text": lambda: our_epoch(task),
@@ -174,10 +171,6 @@ def main() -> None:
         target = "2" if "padded" in name else ""
         report.add(f"{name} / train-text", statistics.median(ratios), "x", target=target, n=options.repeats)
     report.close(options.json)
-
-
-def _bounds(sequences: TokenSequences, count: int) -> list[tuple[int, int]]:
-    return list(zip(sequences.offsets[:count].tolist(), sequences.offsets[1 : count + 1].tolist(), strict=True))
 
 
 if __name__ == "__main__":

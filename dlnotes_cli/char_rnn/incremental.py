@@ -1,7 +1,7 @@
 """Incremental inference for sampling: a character model that reads one token at a time and keeps its state."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +9,6 @@ from torch import Tensor
 from dlnotes_cli.char_rnn.half_weight import HalfWeight
 from dlnotes_cli.networks.char_rnn import CharRnn, RecurrentState
 
-LayerStates = tuple[RecurrentState, ...]  # the state of each layer: h, and for an LSTM c, of shape (B, hidden)
 CellFunction = Callable[
     [Tensor, RecurrentState], RecurrentState
 ]  # gates before their activations (B, gates), state -> new state
@@ -29,19 +28,6 @@ class _CellWeights(NamedTuple):
     inputs: Tensor  # (inputs, gates)
     recurrent: Tensor  # (hidden, gates)
     bias: Tensor  # (gates,)
-
-
-class IncrementalModel(Protocol):
-    """A language model that reads one token at a time and keeps its state."""
-
-    def initial_states(self, batch_size: int) -> LayerStates:
-        """The states before the first token."""
-
-    def repeat(self, states: LayerStates, count: int) -> LayerStates:
-        """The states of one sample for `count` samples."""
-
-    def __call__(self, tokens: Tensor, states: LayerStates) -> tuple[Tensor, LayerStates]:
-        """Logits (B, vocabulary) for tokens (B,) and the states before them, and the states after them."""
 
 
 class IncrementalCharRnn:
@@ -67,24 +53,17 @@ class IncrementalCharRnn:
         weight, bias = _output_layer(network)
         self._output = _Linear(_in_precision(weight, precision), bias)
 
-    def initial_states(self, batch_size: int) -> LayerStates:
-        """The states before the first token: zeros."""
-        return tuple(zip(*self._network.initial_state(batch_size), strict=True))
-
-    def repeat(self, states: LayerStates, count: int) -> LayerStates:
-        """The states of one sample for `count` samples."""
-        return tuple(tuple(tensor.expand(count, -1) for tensor in state) for state in states)
-
-    def __call__(self, tokens: Tensor, states: LayerStates) -> tuple[Tensor, LayerStates]:
-        """Logits (B, vocabulary) for tokens (B,) and the states before them, and the states after them."""
-        gates = _affine(states[0][0], self._recurrent, self._input_projection.index_select(0, tokens))
-        new_states = [self._cell(gates, states[0])]
-        x = new_states[0][0]
-        for number, (layer, state) in enumerate(zip(self._later_layers, states[1:], strict=True), 1):
-            x_and_h = torch.cat([x, state[0]], 1)
-            new_states.append(self._cell(_affine(x_and_h, layer.weight, layer.bias), state))
-            x = self._network.next_input(number, x, new_states[-1][0])
-        return _affine(x, self._output.weight, self._output.bias), tuple(new_states)
+    def __call__(self, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        """Logits (B, vocabulary) for tokens (B,) and the state (layers, B, hidden) before them, and that after them."""
+        first, *later = zip(*(tensor.unbind() for tensor in state), strict=True)
+        gates = _affine(first[0], self._recurrent, self._input_projection.index_select(0, tokens))
+        after = [self._cell(gates, first)]
+        x = after[0][0]
+        for number, (layer, before) in enumerate(zip(self._later_layers, later, strict=True), 1):
+            x_and_h = torch.cat([x, before[0]], 1)
+            after.append(self._cell(_affine(x_and_h, layer.weight, layer.bias), before))
+            x = self._network.next_input(number, x, after[-1][0])
+        return _affine(x, self._output.weight, self._output.bias), tuple(map(torch.stack, zip(*after, strict=True)))
 
 
 def _arrange_rnn(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> _CellWeights:

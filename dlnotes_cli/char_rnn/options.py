@@ -188,7 +188,7 @@ class CharRnnSampleConfig(Config):
     )  # fmt: skip
     stop: str | None = option(None, "End a sample at this text, which is not printed.", panel="Model", metavar="TEXT")
     # Output
-    count: int = option(1, "Number of samples, drawn in parallel.", panel="Output", within="[1, 1e5]")
+    count: int = option(1, "Number of samples, drawn as parallel streams.", panel="Output", within="[1, 1e5]")
     json: bool = common.JSON
     quiet: bool = common.QUIET
     verbose: bool = common.VERBOSE

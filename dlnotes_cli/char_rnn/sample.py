@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -9,129 +10,106 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn, IncrementalModel, LayerStates
+from dlnotes_cli.char_rnn.incremental import IncrementalCharRnn
 from dlnotes_cli.char_rnn.options import CharRnnSampleConfig
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import Tokenizer, decode_tokens, without_surrogates
 from dlnotes_cli.device import Runtime, RuntimeInfo, choose_runtime
 from dlnotes_cli.inference.onnx_file import OnnxLanguageModel, check_runtime_of_onnx, is_onnx, load_onnx_language_model
-from dlnotes_cli.networks.char_rnn import CharRnn, bf16_pays
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, named, through
+from dlnotes_cli.networks.char_rnn import CharRnn, RecurrentState, bf16_pays
+from dlnotes_cli.shell.codec import INLINE, named, through
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import LanguageModel, check_finite, load_language_model
 
+Step = Callable[[Tensor, RecurrentState], tuple[Tensor, RecurrentState]]
 _RANDOM_BLOCK = 1024  # steps whose random numbers are drawn together
 _LOWEST_TEMPERATURE = 1e-6  # lower ones count as 0
 
 
-class ExportedCharRnn:
-    """Runs an exported model token by token; its states are one tuple, of h and for an LSTM c, (layers, B, hidden)."""
+def token_probabilities(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    """Probabilities (B, vocabulary) of the next token, of which each row sums to 1, from logits of that shape.
 
-    def __init__(self, model: OnnxLanguageModel) -> None:
-        self._model = model
-
-    def initial_states(self, batch_size: int) -> LayerStates:
-        """The states before the first token: zeros."""
-        return (tuple(map(torch.from_numpy, self._model.initial_states(batch_size))),)
-
-    def repeat(self, states: LayerStates, count: int) -> LayerStates:
-        """The states of one sample for `count` samples."""
-        return tuple(tuple(tensor.expand(-1, count, -1) for tensor in state) for state in states)
-
-    def __call__(self, tokens: Tensor, states: LayerStates) -> tuple[Tensor, LayerStates]:
-        """Logits (B, vocabulary) for tokens (B,) and the states before them, and the states after them."""
-        logits, after = self._model.step(tokens.numpy(), tuple(tensor.numpy() for tensor in states[0]))
-        return torch.from_numpy(logits), (tuple(map(torch.from_numpy, after)),)
-
-
-@dataclass(frozen=True)
-class SamplingStrategy:
-    """How the next token is sampled: temperature, top-k and top-p (nucleus sampling, arXiv:1904.09751)."""
-
-    temperature: float = 1.0  # 0: always the most probable token
-    top_k: int | None = None
-    top_p: float | None = None
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Probabilities (B, vocabulary) from logits of that shape; every row sums to 1."""
-        if self.temperature < _LOWEST_TEMPERATURE:
-            return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1.0)
-        probabilities = (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
-        if self.top_k is None and self.top_p is None:
-            return probabilities
-        ordered, tokens = probabilities.sort(stable=True, dim=1, descending=True)
-        ordered = ordered[:, : self.top_k]
-        if self.top_p is not None and self.top_p < 1:
-            in_nucleus = ordered.cumsum(1) - ordered < self.top_p * ordered.sum(1, keepdim=True)
-            in_nucleus[:, 0] = True
-            ordered = ordered * in_nucleus
-        probabilities = torch.zeros_like(probabilities).scatter_(1, tokens[:, : self.top_k], ordered)
-        return probabilities / probabilities.sum(1, keepdim=True)
+    With temperature 0 the most probable token has probability 1. Top-p is nucleus sampling (arXiv:1904.09751).
+    """
+    if temperature < _LOWEST_TEMPERATURE:
+        return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1.0)
+    probabilities = (logits if temperature == 1 else logits / temperature).softmax(1)
+    if top_k is None and top_p is None:
+        return probabilities
+    ordered, tokens = probabilities.sort(stable=True, dim=1, descending=True)
+    ordered = ordered[:, :top_k]
+    if top_p is not None and top_p < 1:
+        in_nucleus = ordered.cumsum(1) - ordered < top_p * ordered.sum(1, keepdim=True)
+        in_nucleus[:, 0] = True
+        ordered = ordered * in_nucleus
+    probabilities = torch.zeros_like(probabilities).scatter_(1, tokens[:, :top_k], ordered)
+    return probabilities / probabilities.sum(1, keepdim=True)
 
 
 class TokenSampler:
     """Continues a prime (the text to start from) in parallel samples; the same seed gives the same samples."""
 
     def __init__(
-        self,
-        network: nn.Module | OnnxLanguageModel,
-        preprocessing: TextPreprocessing,
-        runtime: Runtime,
-        *,
-        seed: int = 0,
-        strategy: SamplingStrategy | None = None,
-    ) -> None:
-        self._preprocessing, self._device = preprocessing, runtime.device
-        self._network: IncrementalModel
-        if isinstance(network, OnnxLanguageModel):
-            self._network = ExportedCharRnn(network)
-        elif isinstance(network, CharRnn):
-            self._network = IncrementalCharRnn(network, runtime.half)
+        self, network: nn.Module | OnnxLanguageModel, preprocessing: TextPreprocessing, runtime: Runtime, *,
+        seed: int = 0, probabilities: Callable[[Tensor], Tensor] = token_probabilities,
+    ) -> None:  # fmt: skip
+        self._preprocessing, self._device, self._probabilities = preprocessing, runtime.device, probabilities
+        self._generator = torch.Generator().manual_seed(seed)
+        self._step: Step
+        if isinstance(network, CharRnn):
+            self._step, self._start = IncrementalCharRnn(network, runtime.half), network.initial_state(1)
+        elif isinstance(network, OnnxLanguageModel):
+            self._step = partial(_exported_step, network)
+            self._start = tuple(map(torch.from_numpy, network.initial_states(1)))
         else:
             raise TypeError(type(network).__name__)
-        self._strategy = strategy or SamplingStrategy()
-        self._generator = torch.Generator().manual_seed(seed)
 
     @torch.inference_mode()
-    def read(self, prime: Tensor) -> tuple[Tensor, LayerStates]:
-        """Logits (1, vocabulary) and states after the tokens of a prime (N,)."""
-        states = self._network.initial_states(1)
+    def read(self, prime: Tensor) -> tuple[Tensor, RecurrentState]:
+        """Logits (1, vocabulary) and state after the tokens of a prime (N,)."""
+        state = self._start
         for token in prime.to(self._device)[:, None]:
-            logits, states = self._network(token, states)
-        return logits, states
+            logits, state = self._step(token, state)
+        return logits, state
 
     def tokens(self, prime: Tensor, count: int, length: int) -> Iterator[Tensor]:
         """The next token of each sample (count,), `length` times, after the tokens of a prime (N,)."""
-        logits, states = self.read(prime)
+        logits, state = self.read(prime)
         with torch.inference_mode():
-            logits = logits.expand(count, -1)
-            states = self._network.repeat(states, count)
+            logits, state = logits.expand(count, -1), tuple(tensor.expand(-1, count, -1) for tensor in state)
         for start in range(0, length, _RANDOM_BLOCK):
             draws = torch.rand((min(_RANDOM_BLOCK, length - start), count, 1), generator=self._generator)
             for draw in draws.to(self._device):
                 with torch.inference_mode():  # left before each yield, so that the caller's code is not in it
-                    cumulative = self._strategy.probabilities(logits.float()).cumsum(1)
+                    cumulative = self._probabilities(logits.float()).cumsum(1)
                     sampled = torch.searchsorted(cumulative, draw * cumulative[:, -1:], right=True).squeeze(1)
-                    sampled = sampled.clamp_(max=self._preprocessing.vocabulary - 1)
-                    logits, states = self._network(sampled, states)
+                    sampled = sampled.clamp_(max=cumulative.shape[1] - 1)
+                    logits, state = self._step(sampled, state)
                 yield sampled
 
     def text(self, prime: str, length: int, poll: Callable[[], None]) -> str:
         """One sample without the prime; `poll` is called after each token and may raise to stop."""
-        prime_tokens = torch.from_numpy(Tokenizer(self._preprocessing).encode(prime, "--prime", "error")).long()
+        prime_tokens = torch.from_numpy(Tokenizer(self._preprocessing).encode(prime, "--prime")).long()
         sampled = []
         for token in self.tokens(prime_tokens, 1, length):
-            sampled.append(token)
+            sampled.append(int(token))
             poll()
-        return without_surrogates(decode_tokens(torch.cat(sampled).numpy(), self._preprocessing))
+        return without_surrogates(decode_tokens(np.array(sampled), self._preprocessing))
+
+
+def _exported_step(model: OnnxLanguageModel, tokens: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+    """Logits (B, vocabulary) for tokens (B,) and the state before them, and the state after them."""
+    logits, after = model.step(tokens.numpy(), tuple(tensor.numpy() for tensor in state))
+    return torch.from_numpy(logits), tuple(map(torch.from_numpy, after))
 
 
 def default_prime(preprocessing: TextPreprocessing) -> str:
     """A newline, or a space, or the first character of the vocabulary: the first of them that the model knows."""
-    if preprocessing.unit == "bytes" or "\n" in preprocessing.characters:
-        return "\n"
-    return " " if " " in preprocessing.characters else preprocessing.characters[0]
+    characters = preprocessing.characters or "\n"
+    return next((character for character in "\n " if character in characters), characters[0])
 
 
 @dataclass(frozen=True)
@@ -139,13 +117,7 @@ class Sample:
     """One finished sample without the prime; bytes that are not UTF-8 are surrogates."""
 
     text: str = field(metadata=through(without_surrogates))
-    is_stopped: bool = field(metadata=HIDDEN)  # by --stop, before the full length
-
-    @property
-    @in_json
-    def ended(self) -> Literal["stop", "length"]:
-        """What ended the sample: `--stop`, or `--length`."""
-        return "stop" if self.is_stopped else "length"
+    ended: Literal["stop", "length"]  # by which option
 
 
 @dataclass(frozen=True)
@@ -176,9 +148,14 @@ class CharRnnSampler:
             raise InputError("--prime", "has no character in the model's vocabulary", "give another text")
         self.prime = decode_tokens(prime_tokens, self._preprocessing)
         self._prime_tokens = torch.from_numpy(prime_tokens).long()
-        self._stop = [] if config.stop is None else _stop_tokens(tokenizer, config.stop)
-        strategy = SamplingStrategy(config.temperature, config.top_k, config.top_p)
-        self._sampler = TokenSampler(network, self._preprocessing, self._runtime, seed=config.seed, strategy=strategy)
+        fix = "remove them; the model cannot produce them"
+        self._stop = [] if config.stop is None else tokenizer.encode(config.stop, "--stop", fix=fix).tolist()
+        probabilities = partial(
+            token_probabilities, temperature=config.temperature, top_k=config.top_k, top_p=config.top_p
+        )
+        self._sampler = TokenSampler(
+            network, self._preprocessing, self._runtime, seed=config.seed, probabilities=probabilities
+        )
         check_finite(self._path, self._sampler.read(self._prime_tokens[:1])[0])
 
     def stream(self) -> Iterator[str]:
@@ -196,21 +173,19 @@ class CharRnnSampler:
 
     def sample(self) -> SampleResult:
         """All samples, made in parallel."""
-        count, stop = self._config.count, self._stop
-        columns: list[Tensor] = []
-        lengths: dict[int, int] = {}  # of the rows that are stopped, without the stop text
-        for sampled in self._sampler.tokens(self._prime_tokens, count, self._config.length):
-            columns.append(sampled)
-            if stop and len(columns) >= len(stop):
-                last = torch.stack(columns[-len(stop) :], 1)
-                stopped = (last.cpu() == torch.tensor(stop)).all(1).nonzero().flatten().tolist()
-                lengths |= {row: len(columns) - len(stop) for row in stopped if row not in lengths}
-                if len(lengths) == count:
-                    break
-        rows = torch.stack(columns, 1).tolist()
-        samples = tuple(
-            Sample(self._text(row[: lengths.get(i)]), is_stopped=i in lengths) for i, row in enumerate(rows)
-        )
+        stop, is_stopped = self._stop, [False] * self._config.count
+        rows: list[list[int]] = [[] for _ in is_stopped]
+        for sampled in self._sampler.tokens(self._prime_tokens, len(rows), self._config.length):
+            for i, token in enumerate(sampled.tolist()):
+                if not is_stopped[i]:
+                    rows[i].append(token)
+                    if stop and rows[i][-len(stop) :] == stop:
+                        del rows[i][-len(stop) :]
+                        is_stopped[i] = True
+            if all(is_stopped):
+                break
+        ends: list[Literal["stop", "length"]] = ["stop" if stopped else "length" for stopped in is_stopped]
+        samples = tuple(map(Sample, map(self._text, rows), ends))
         return SampleResult(self._path, self.prime, self._config.seed, self._runtime.info, samples)
 
     def _text(self, tokens: Sequence[int]) -> str:
@@ -224,19 +199,11 @@ def _open(
     if is_onnx(config.model):
         exported = load_onnx_language_model(config.model, config.threads or default_threads())
         check_runtime_of_onnx(config, exported.metadata.get("dtype", "float32"))
-        runtime = choose_runtime("cpu", "fp32", config.threads, bf16_pays=False)
-        return exported, runtime, exported
+        return exported, choose_runtime("cpu", "fp32", config.threads, bf16_pays=False), exported
     model = load_language_model(config.model)
     is_bf16_faster = isinstance(model.network, CharRnn) and bf16_pays(model.network.config, config.count)
     runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=is_bf16_faster)
     return model.network.to(runtime.device), runtime, model
-
-
-def _stop_tokens(tokenizer: Tokenizer, stop: str) -> list[int]:
-    try:
-        return list(map(int, tokenizer.encode(stop, "--stop", "error")))
-    except InputError as error:
-        raise InputError(error.where, error.what, "remove them; the model cannot produce them") from error
 
 
 def _overlap(tokens: Sequence[int], stop: Sequence[int]) -> int:

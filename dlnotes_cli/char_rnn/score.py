@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, NegativeLogLikelihood, negative_log_likelihood
+from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, surprisals_of
 from dlnotes_cli.char_rnn.options import CharRnnScoreConfig
-from dlnotes_cli.data.paths import is_same
+from dlnotes_cli.data.paths import check_not_input
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import Text, decode_tokens, read_with_vocabulary
-from dlnotes_cli.data.texts.files import TextSource, find_text_sources
+from dlnotes_cli.data.texts.files import find_text_sources
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.plots.heat_map import draw_heat_map
 from dlnotes_cli.shell import files
@@ -22,7 +23,7 @@ from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.show import Table
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.model_file import LanguageModel, check_finite, load_language_model, runtime_for_model
+from dlnotes_cli.training.model_file import check_finite, load_language_model, runtime_for_model
 
 _HEAT_CHARACTERS = 4000
 
@@ -36,11 +37,6 @@ class Score:
     loss: float  # cross-entropy in nats
     bits_per_char: float
     perplexity: float
-
-    @classmethod
-    def from_metrics(cls, characters: int, predicted: int, metrics: LanguageMetrics) -> "Score":
-        """The score of a text with these metrics."""
-        return cls(characters, predicted, metrics.loss, metrics.bits_per_char, metrics.perplexity)
 
     def row(self, name: str) -> tuple[str, ...]:
         """A row of the printed table."""
@@ -92,36 +88,26 @@ def score_texts(config: CharRnnScoreConfig) -> ScoreResult:
         raise InputError("--encoding", "has no effect on a model of bytes", "drop it")
     runtime = runtime_for_model(model.metadata, config)
     sources = find_text_sources(config.texts)
-    _check_heat_is_no_input(config.heat, model, sources)
+    if config.heat is not None:
+        check_not_input("--heat", config.heat, [model.path, *(source.path for source in sources if source.path)])
     text = read_with_vocabulary(sources, model.preprocessing, config.encoding, on_unknown=config.on_unknown)
     text = _split_lines(text, model.preprocessing) if config.lines else text
     if not text.predicted:
         what = "nothing to predict, because the first character of each text is not predicted"
         raise InputError("TEXT", what, "give a longer text")
-    surprisals = _HEAT_CHARACTERS if config.heat else 0
     with StopRequest() as stop:
-        network = model.network.to(runtime.device)
-        likelihood = negative_log_likelihood(network, text, runtime, stop.poll, surprisals=surprisals)
-    check_finite(model.path, torch.from_numpy(likelihood.sums))
+        nats = surprisals_of(model.network.to(runtime.device), text, runtime, stop.poll).nats
+    check_finite(model.path, torch.from_numpy(nats))
     if config.heat is not None:
-        files.atomic_write(config.heat, _heat_map(text, likelihood, model.preprocessing))
-    total = Score.from_metrics(len(text), text.predicted, likelihood.metrics())
-    scores = _scores(text, likelihood)
+        files.atomic_write(config.heat, _heat_map(text, nats, model.preprocessing))
+    pairs = zip(text.names, pairwise(text.bounds), strict=True)
+    scores = tuple(TextScore(name, _score(nats[start:stop], max(stop - start - 1, 0))) for name, (start, stop) in pairs)
+    total = _score(nats, text.predicted)
     return ScoreResult(model.path, runtime.info, model.preprocessing.unit, scores, total, config.heat)
 
 
-def _check_heat_is_no_input(heat: Path | None, model: LanguageModel, sources: list[TextSource]) -> None:
-    inputs = [model.path, *(source.path for source in sources if source.path is not None)]
-    if heat is not None and any(is_same(heat, path) for path in inputs):
-        raise InputError("--heat", f"{heat} is also an input", "choose another file name")
-
-
-def _scores(text: Text, likelihood: NegativeLogLikelihood) -> tuple[TextScore, ...]:
-    """The name and score of each text."""
-    return tuple(
-        TextScore(name, Score.from_metrics(stop - start, int(likelihood.predicted[i]), likelihood.metrics(i)))
-        for i, (name, (start, stop)) in enumerate(zip(text.names, pairwise(text.bounds), strict=True))
-    )
+def _score(nats: NDArray[np.float32], predicted: int) -> Score:
+    return Score(len(nats), predicted, *LanguageMetrics.of(nats, predicted))
 
 
 def _split_lines(text: Text, preprocessing: TextPreprocessing) -> Text:
@@ -130,24 +116,22 @@ def _split_lines(text: Text, preprocessing: TextPreprocessing) -> Text:
     if newline < 0:
         what = "the model's vocabulary has no newline"
         raise InputError("--lines", what, "drop the option, or pass each line as a text")
-    bounds, names = [0], []
-    for name, (start, stop) in zip(text.names, pairwise(text.bounds), strict=True):
-        ends = (start + 1 + np.flatnonzero(text.tokens[start:stop] == newline)).tolist()
-        ends = ends if ends and ends[-1] == stop else [*ends, stop]
-        ends = [end for end in ends if end > bounds[-1]]
-        bounds += ends
-        names += [f"{name}:{number}" for number in range(1, len(ends) + 1)]
-    return Text(text.tokens, tuple(bounds), tuple(names))
+    bounds = np.union1d(text.bounds, np.flatnonzero(text.tokens == newline) + 1)
+    first_lines = np.searchsorted(bounds, text.bounds)
+    owners = np.searchsorted(text.bounds, bounds[:-1], side="right") - 1
+    names = (f"{text.names[i]}:{line - first_lines[i] + 1}" for line, i in enumerate(owners))
+    return Text(text.tokens, tuple(bounds.tolist()), tuple(names))
 
 
-def _heat_map(text: Text, likelihood: NegativeLogLikelihood, preprocessing: TextPreprocessing) -> bytes:
+def _heat_map(text: Text, nats: NDArray[np.float32], preprocessing: TextPreprocessing) -> bytes:
     """A PNG of the first characters, each colored by its surprisal in bits."""
-    tokens = text.tokens[: len(likelihood.surprisals)]
+    tokens = text.tokens[:_HEAT_CHARACTERS]
     if preprocessing.unit == "bytes":  # one character for each byte
         shown = "".join(chr(byte) if chr(byte).isprintable() or byte == ord("\n") else "·" for byte in tokens)
     else:
         shown = decode_tokens(tokens, preprocessing)
-    bits = likelihood.surprisals / math.log(2)
+    bits = nats[: len(tokens)] / math.log(2)
+    bits[[bound for bound in text.bounds if bound < len(tokens)]] = math.nan  # not predicted
     more = sum(bound < len(tokens) for bound in text.bounds[1:-1])
     names = f"{text.names[0]} and {more} more" if more else text.names[0]
     extent = f", first {len(tokens):,} characters" if len(tokens) < len(text) else ""

@@ -4,15 +4,16 @@ import math
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.char_rnn.initial_model import start_from_language_model
-from dlnotes_cli.char_rnn.likelihood import negative_log_likelihood
+from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, surprisals_of
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.training_text import read_training_text
@@ -86,8 +87,9 @@ class CharRnnResult(TrainingResult):
 class Share(NamedTuple):
     """The rows of a batch that are computed together."""
 
-    rows: SequenceBatch
-    state: RecurrentState  # of these rows, before the step
+    rows: slice  # of the batch
+    sequences: SequenceBatch
+    state: RecurrentState  # before the step
     predicted: int  # targets of the whole batch
 
 
@@ -123,7 +125,7 @@ class CharRnnTask(Task[CharRnnResult]):
         self.data = TextData(
             ",".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} texts",
             texts.text.fingerprint(preprocessing), len(names), preprocessing.unit, preprocessing.vocabulary,
-            dict(texts.counts),
+            {"train": len(texts.train), "val": len(texts.validation)},
         )  # fmt: skip
         self.network_config = CharRnnConfig(
             preprocessing.vocabulary, options.cell, recipe.layers, recipe.hidden, recipe.embed, recipe.dropout,
@@ -183,10 +185,11 @@ class CharRnnTask(Task[CharRnnResult]):
         """Batch `index` of the epoch, in the shares of this process, each with the state of its rows."""
         batch = self._batches.batch(index)
         batch = batch._replace(reset=batch.reset | self._random_resets(index))
-        parts = batch.rows(self.processes.rows).parts(self.options.accumulate)
-        states = zip(*(tensor.tensor_split(len(parts), 1) for tensor in self._state_before(index)), strict=True)
-        self._states_after: list[RecurrentState] = []
-        shares = [Share(rows, state, batch.predicted) for rows, state in zip(parts, states, strict=True)]
+        own = np.arange(self._rows)[self.processes.rows]
+        shares = []
+        for part in np.array_split(own, min(self.options.accumulate, len(own))):
+            rows = slice(int(part[0]), int(part[-1]) + 1, self.processes.count)
+            shares.append(Share(rows, batch.rows(rows), self._state_before(index, rows), batch.predicted))
         return Batch(shares, batch.predicted)
 
     def _random_resets(self, index: int) -> Tensor:
@@ -194,42 +197,27 @@ class CharRnnTask(Task[CharRnnResult]):
         generator = torch.Generator().manual_seed(derived_seed(self.options.seed, self._epoch, index))
         return torch.rand(self._rows, generator=generator).lt(self.recipe.reset_state)
 
-    def _state_before(self, index: int) -> RecurrentState:
-        """The state of the rows of this process before a step; zeros at the start of an epoch."""
+    def _state_before(self, index: int, rows: slice) -> RecurrentState:
+        """The state of rows before a step; zeros at the start of an epoch."""
         if index == 0:
-            return initial_state(self.network, len(range(self._rows)[self.processes.rows]))
-        rows = self.processes.rows if self._has_state_of_all_rows else slice(None)
+            return initial_state(self.network, len(range(self._rows)[rows]))
         return tuple(self.state[str(i)][:, rows] for i in range(len(self.state)))
-
-    @property
-    def _has_state_of_all_rows(self) -> bool:
-        return all(tensor.shape[1] == self._rows for tensor in self.state.values())
 
     def loss(self, model: Model, share: Share) -> StepLoss:
         """Cross-entropy, as the mean over the targets of the batch."""
-        logits, state = forward_batch(model, share.rows, share.state, self.runtime)
-        self._states_after.append(tuple(tensor.detach() for tensor in state))
-        self.state = {str(i): torch.cat(rows, 1) for i, rows in enumerate(zip(*self._states_after, strict=True))}
-        targets = self.runtime.to_device(share.rows.targets).flatten()
+        logits, state = forward_batch(model, share.sequences, share.state, self.runtime)
+        self.keep_state(share.rows, self._rows, state)
+        targets = self.runtime.to_device(share.sequences.targets).flatten()
         loss_sum = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
         correct = (logits.detach().argmax(1) == targets).sum()
         return StepLoss(loss_sum / max(share.predicted, 1), loss_sum, correct)
 
-    def complete_state(self) -> None:
-        """Collect the states of the rows of all processes, so that a checkpoint has them in the order of the text."""
-        if self._has_state_of_all_rows:
-            return
-        for name, own in self.state.items():
-            state = own.new_zeros(own.shape[0], self._rows, *own.shape[2:])
-            state[:, self.processes.rows] = own
-            self.state[name] = self.processes.sum(state)
-
     def validate(self, poll: Poll) -> ValidationMetrics:
         """Loss, bits per character, perplexity and accuracy on the whole validation text."""
         text = self.texts.validation
-        likelihood = negative_log_likelihood(self.network, text, self.runtime, poll, processes=self.processes)
-        accuracy = likelihood.correct / text.predicted
-        return ValidationMetrics(accuracy=accuracy, samples=text.predicted, **asdict(likelihood.metrics()))
+        nats, correct = surprisals_of(self.network, text, self.runtime, poll, self.processes)
+        metrics, predicted = LanguageMetrics.of(nats, text.predicted), text.predicted
+        return ValidationMetrics(accuracy=correct / predicted, samples=predicted, **metrics._asdict())
 
     def report(self, entry: HistoryEntry, poll: Poll) -> None:
         """Print a validation and a sample on standard error, unless another was printed a short time ago."""

@@ -21,11 +21,6 @@ class TrainingText:
     train: Text
     validation: Text
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of tokens in each split."""
-        return {"train": len(self.train), "val": len(self.validation)}
-
 
 def read_training_text(options: CharRnnTrainConfig, seq_len: int) -> TrainingText:
     """Read the texts that the options name and split them.
@@ -38,11 +33,23 @@ def read_training_text(options: CharRnnTrainConfig, seq_len: int) -> TrainingTex
     newline = "keep" if options.vocab == "bytes" else options.newline
     preprocessing = TextPreprocessing(options.vocab, "", options.lower, newline)
     text, preprocessing = read_and_build_vocabulary(sources, preprocessing, options.encoding)
+    name = text.names[0] if len(text.names) == 1 else "TEXT"
+    if len(text) == 0:
+        raise InputError(name, "is empty", "give a text with content")
+    if text.tokens.min() == text.tokens.max():
+        what = f"has one distinct character, {decode_tokens(text.tokens[:1], preprocessing)!r}"
+        raise InputError(name, what, "give a text with two or more")
     end = int(len(text) * (1 - options.val_split))
-    texts = TrainingText(text, preprocessing, text.slice(0, end), text.slice(end, len(text)))
-    _check_text(text, preprocessing)
-    _check_splits(texts, seq_len)
-    return texts
+    train, validation = text.slice(0, end), text.slice(end, len(text))
+    unit = "bytes" if preprocessing.unit == "bytes" else "characters"
+    if len(train) <= seq_len or not train.predicted:
+        what = f"has {len(train):,} {unit} for training, but --seq-len {seq_len} needs {seq_len + 1:,} from one text"
+        fix = f"give a longer text (it has {len(text)} in all), or lower --seq-len or --val-split"
+        raise InputError(name, what, fix)
+    if not validation.predicted:
+        what = f"leaves {len(validation)} {unit} for validation, which needs 2 from one text"
+        raise InputError("--val-split", what, "raise it, or give a longer text")
+    return TrainingText(text, preprocessing, train, validation)
 
 
 def _check_paths(paths: Sequence[Path], out: Path | None) -> None:
@@ -55,27 +62,3 @@ def _check_paths(paths: Sequence[Path], out: Path | None) -> None:
             what = "is listed twice, so that the same text could be used for training and validation"
             raise InputError(path, what, "list each text once")
         seen.add(path.resolve())
-
-
-def _check_text(text: Text, preprocessing: TextPreprocessing) -> None:
-    if len(text) == 0:
-        raise InputError(_name(text), "is empty", "give a text with content")
-    if text.tokens.min() == text.tokens.max():
-        what = f"has one distinct character, {decode_tokens(text.tokens[:1], preprocessing)!r}"
-        raise InputError(_name(text), what, "give a text with two or more")
-
-
-def _check_splits(texts: TrainingText, seq_len: int) -> None:
-    unit = "bytes" if texts.preprocessing.unit == "bytes" else "characters"
-    total, train, validation = len(texts.text), len(texts.train), len(texts.validation)
-    if train <= seq_len or not texts.train.predicted:
-        what = f"has {train:,} {unit} for training, but --seq-len {seq_len} needs {seq_len + 1:,} from one text"
-        fix = f"give a longer text (it has {total} in all), or lower --seq-len or --val-split"
-        raise InputError(_name(texts.text), what, fix)
-    if not texts.validation.predicted:
-        what = f"leaves {validation} {unit} for validation, which needs 2 from one text"
-        raise InputError("--val-split", what, "raise it, or give a longer text")
-
-
-def _name(text: Text) -> str:
-    return text.names[0] if len(text.names) == 1 else "TEXT"

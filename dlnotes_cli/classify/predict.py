@@ -17,7 +17,8 @@ from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memo
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table, select_rows
-from dlnotes_cli.data.texts.inputs import NamedText, named_text, read_texts, text_files, text_paths
+from dlnotes_cli.data.texts.files import text_files
+from dlnotes_cli.data.texts.inputs import NamedText, named_text, read_texts, text_paths
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.opening import open_any_classifier
 from dlnotes_cli.inference.predictions import Prediction, WordContributions, predict_samples

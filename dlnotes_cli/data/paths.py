@@ -6,7 +6,7 @@ import gzip
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
@@ -40,14 +40,14 @@ def cache_folder() -> Path:
     return folder
 
 
-def kind_of(data: str, where: str = "--data") -> DataKind:
-    """What `--data`, or the argument `where`, names.
+def kind_of(data: str, where: str = "--data", sets: Collection[str] = NAMED_SETS) -> DataKind:
+    """What `--data`, or the argument `where`, names: one of the named `sets`, a folder or a table.
 
     A named set has priority over a folder of its name, which `./NAME` still reaches.
 
     Raises InputError if there is no such set, folder or table.
     """
-    if data in NAMED_SETS:
+    if data in sets:
         return "named"
     path = user_path(data)
     try:
@@ -64,10 +64,10 @@ def kind_of(data: str, where: str = "--data") -> DataKind:
         raise InputError(where, f"{path} is {kind}", "save its content to a .csv file first")
     if any(mark in data for mark in "/\\."):
         raise InputError(path, "no such file or folder", "check the path")
-    near = nearest(data, NAMED_SETS)
+    near = nearest(data, sets)
     hint = f"did you mean '{near}'? " if near else ""
     what = f"'{data}' is neither a named data set nor a folder"
-    raise InputError(where, what, f"{hint}choose from {', '.join(NAMED_SETS)}, or give a folder")
+    raise InputError(where, what, f"{hint}choose from {', '.join(sets)}, or give a folder")
 
 
 def is_same(one: Path, other: Path) -> bool:

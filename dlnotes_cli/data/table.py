@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.paths import GZIP, unzipped
-from dlnotes_cli.data.texts.files import encoding_of
+from dlnotes_cli.data.texts.files import BOM, decoded
 from dlnotes_cli.shell.errors import InputError, import_extra, unknown_choice
 from dlnotes_cli.shell.files import read_file, read_stdin, user_path
 
@@ -92,7 +92,7 @@ def parse_table(path: Path, content: bytes, *, has_header: bool | None = True, e
     else:
         if content.startswith(GZIP):
             content = unzipped(path, io.BytesIO(content), _MOST_BYTES, "compress it again with gzip")
-        rows, lines, decimal = _text_rows(path, _decoded(path, content, encoding))
+        rows, lines, decimal = _text_rows(path, decoded(path, content, encoding).removeprefix(BOM))
     if not rows:
         raise InputError(path, "the file is empty", "give a CSV with a header line and rows")
     is_data = has_header is not True and all(cell_number(cell.replace(decimal, ".")) is not None for cell in rows[0])
@@ -109,22 +109,12 @@ def parse_table(path: Path, content: bytes, *, has_header: bool | None = True, e
     return Table(path, rows[0], tuple(rows[1:]), tuple(lines[1:]), hashlib.sha256(content).hexdigest(), decimal)
 
 
-def _decoded(path: Path, content: bytes, encoding: str | None) -> str:
-    used = encoding_of(content, encoding)
-    try:
-        return content.decode("utf-8-sig" if used == "utf-8" else used)
-    except UnicodeDecodeError as error:
-        offset = len(content) - len(error.object) + error.start  # error.object lacks a byte order mark
-        line = content.count(b"\n", 0, offset) + 1
-        what = f"line {line}: byte {content[offset]:#04x} at offset {offset} is not {used.upper()}"
-        raise InputError(path, what, "save the file as UTF-8") from None
-
-
 def _text_rows(path: Path, text: str) -> tuple[list[tuple[str, ...]], list[int], str]:
     """Rows of CSV, the line where each begins, and the mark of decimals."""
     first_line = text.lstrip().partition("\n")[0].partition("\r")[0]
     separator = max(_SEPARATORS, key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    csv.field_size_limit(_MOST_BYTES)  # a cell may be a long text
     rows: list[tuple[str, ...]] = []
     lines, line = list[int](), 1
     try:
@@ -135,9 +125,6 @@ def _text_rows(path: Path, text: str) -> tuple[list[tuple[str, ...]], list[int],
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        if "field limit" in str(error):
-            what = f"line {line} has a cell of more than {csv.field_size_limit():,} characters"
-            raise InputError(path, what, "shorten it, or check the quotes") from error
         raise InputError(path, f"line {line}: {error}", "fix the line") from error
     has_commas = separator == ";" and any(_COMMA.fullmatch(cell) for row in rows for cell in row)
     is_point = not has_commas or any(_POINT.fullmatch(cell) for row in rows for cell in row)

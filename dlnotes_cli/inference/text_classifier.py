@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing, SequencePreprocessing, TfidfPreprocessing
 from dlnotes_cli.data.texts.sequences import TokenSequences, batches_by_length, encode_texts
-from dlnotes_cli.data.texts.words import read_corpus
 from dlnotes_cli.device import Runtime, RuntimeInfo
 from dlnotes_cli.inference.classifier import evaluate_probabilities
 from dlnotes_cli.inference.options import ClassifierOptions
@@ -101,7 +100,7 @@ class LinearTextClassifier(TextClassifier):
 
     def features(self, texts: Sequence[str]) -> Any:
         """The features of texts, a sparse float64 matrix (N, features)."""
-        return self.tfidf.transform(read_corpus(texts))
+        return self.tfidf.transform(texts)
 
     def logits(self, features: Any) -> NDArray[np.float64]:
         """Logits (N, classes); for two classes the first is 0."""

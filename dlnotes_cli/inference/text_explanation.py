@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing, TfidfPreprocessing
-from dlnotes_cli.data.texts.sequences import encode_texts, tokenizer_from_json
-from dlnotes_cli.data.texts.words import ngrams_of, normalized, words_of
+from dlnotes_cli.data.texts.sequences import encode_texts, normalized, tokenizer_from_json, words_of
 from dlnotes_cli.inference.predictions import WordContribution, WordContributions
 from dlnotes_cli.inference.text_classifier import LinearTextClassifier, TextClassifier, TokenClassifier
 from dlnotes_cli.networks.text_rnn import TextRnn
@@ -39,16 +38,18 @@ def _of_linear(classifier: LinearTextClassifier, text: str, label: int) -> WordC
     boundary = len(preprocessing.words)
     of_words = {terms[i]: float(dense[i]) for i in used if i < boundary}
     of_characters = {terms[i]: float(dense[i]) for i in used if i >= boundary}
-    shares = _shared(words, of_words, of_characters)
+    ngrams_of = classifier.tfidf.characters.build_analyzer()
+    shares = _shared(words, of_words, of_characters, [list(ngrams_of(word)) for word in words])
     contributions = tuple(map(WordContribution, words, shares.tolist()))
     return WordContributions(classifier.classes[label], contributions, float(dense.sum()) + bias, bias)
 
 
-def _shared(words: list[str], of_words: dict[str, float], of_characters: dict[str, float]) -> NDArray[np.float64]:
-    """The contribution of each word, from those of the n-grams."""
+def _shared(
+    words: list[str], of_words: dict[str, float], of_characters: dict[str, float], inside: list[list[str]]
+) -> NDArray[np.float64]:
+    """The contribution of each word, from those of the n-grams; `inside` has those of its characters."""
     pairs = [f"{a} {b}" for a, b in pairwise(words)]
     counts = Counter(words) + Counter(pairs)
-    inside = [list(ngrams_of(word)) for word in words]
     character_counts = Counter(term for terms in inside for term in terms)
     shares = np.zeros(len(words))
     for i, word in enumerate(words):
@@ -67,7 +68,7 @@ def _of_network(classifier: TokenClassifier, text: str, label: int) -> WordContr
     tokens = encode_texts([text], preprocessing)
     values, logit = gradient_times_embedding(classifier.cpu_network, tokens.batch(np.zeros(1, np.int64)), label)
     count = int(tokens.lengths[0])
-    own = values[len(values) - count :] if tokens.fixed_length else values[:count]  # without padding
+    own = values[len(values) - count :]  # without padding
     words, positions = _words_of_tokens(text, preprocessing)
     read, unread = positions[:count], len(set(positions[count:]) - set(positions[:count]))
     contributions = np.zeros(len(words))

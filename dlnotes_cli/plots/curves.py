@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlnotes_cli.plots.figure import BLUE, GRAY, ORANGE, RED, new_figure, png
+from dlnotes_cli.plots.figure import BLUE, COLORS, GRAY, ORANGE, RED, new_figure, png
 from dlnotes_cli.plots.names import plain, shortened
 
 if TYPE_CHECKING:
@@ -18,18 +18,22 @@ _MEASURES = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
 
 def draw_curves(
     history: Sequence[dict[str, Any]], best: int | None, title: str, over: str = "epoch",
-    measures: Mapping[str, str] = _MEASURES,
+    measures: Mapping[str, str] = _MEASURES, model: str = "", others: Mapping[str, Mapping[str, float]] | None = None,
 ) -> bytes:  # fmt: skip
     """Training and validation curves of two measures over the field `over` of the history.
 
     `best` is the index of the chosen entry; `measures` are the names of the fields and of their axes; one that training
-    does not have is drawn for validation only. Weight decay is drawn on a logarithmic axis, decreasing to the right.
+    does not have is drawn for validation only. `model` stands in front of the names of the splits, and `others` are the
+    validation measures of other models, which are drawn as lines. Weight decay is drawn on a logarithmic axis,
+    decreasing to the right.
     """
     figure = new_figure(9.6, 4.2)
     figure.suptitle(plain(shortened(title, _TITLE_COLUMNS)), fontsize=12)
     for column, (measure, name) in enumerate(measures.items()):
         axes = figure.add_subplot(1, 2, column + 1)
-        _draw_splits(axes, history, measure, over)
+        _draw_splits(axes, history, measure, over, f"{model} " if model else "")
+        for label, values in (others or {}).items():
+            axes.axhline(values[measure], color=COLORS[2], linestyle="-.", label=f"{label} validation")
         if best is not None and history[best]["validation"][measure] is not None:
             _mark_best(axes, history[best], measure, over)
         axes.set_xlabel(over.replace("_", " "))
@@ -48,14 +52,14 @@ def _only_one(over: str) -> str:
     return f"only one {over.replace('_', ' ')}"
 
 
-def _draw_splits(axes: "Axes", history: Sequence[dict[str, Any]], measure: str, over: str) -> None:
+def _draw_splits(axes: "Axes", history: Sequence[dict[str, Any]], measure: str, over: str, prefix: str) -> None:
     positions = [entry[over] for entry in history]
     marker, size = ("o" if len(positions) <= _MOST_MARKERS else None), 7 if len(positions) == 1 else 3
     for split, color, style in (("train", ORANGE, "--"), ("validation", BLUE, "-")):
         values = [np.nan if entry[split].get(measure) is None else entry[split][measure] for entry in history]
         if np.isnan(values).all():
             continue
-        label = split if len(values) > 1 else f"{split} {values[0]:.4g}"
+        label = f"{prefix}{split}" if len(values) > 1 else f"{prefix}{split} {values[0]:.4g}"
         axes.plot(positions, values, style, color=color, label=label, marker=marker, ms=size)
 
 

@@ -1,14 +1,14 @@
 """`series backtest`: forecasts from a rolling origin, compared with what followed."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from dlnotes_cli.device import RuntimeInfo
-from dlnotes_cli.plots.forecasts import draw_errors_by_step
-from dlnotes_cli.series.forecast import Origin, forecast_line, history_panel, open_origin
+from dlnotes_cli.plots.forecasts import ForecastPanel, draw_errors_by_step
+from dlnotes_cli.series.forecast import Origin, history_panel, open_origin
 from dlnotes_cli.series.forecaster import NETWORK, ModelComparison, best_baseline, compare, improvement_of
 from dlnotes_cli.series.frames import Rows
 from dlnotes_cli.series.options import SeriesBacktestConfig
@@ -87,12 +87,20 @@ def backtest_series(config: SeriesBacktestConfig) -> BacktestResult:
     with StopRequest() as stop:
         season = opened.model.preprocessing.season
         comparison = compare(opened.forecaster, origins.ravel(), horizon, season, stop.poll)
+    if config.smallest is not None:
+        clipped = {name: np.maximum(values, config.smallest) for name, values in comparison.forecasts.items()}
+        comparison = replace(comparison, forecasts=clipped)
     folds = tuple(_fold(opened, comparison, origins, fold) for fold in range(config.folds))
     steps = tuple(BacktestStep(i + 1, comparison.accuracies(slice(i, i + 1))) for i in range(horizon))
     models = comparison.accuracies()
     best, improvement = best_baseline(models), improvement_of(comparison, models)
     if config.plot is not None:
-        _write_plot(config.plot, opened, comparison, steps, len(frames.groups))
+        names = [NETWORK, best.model, *(one.model for one in models if one.model not in {NETWORK, best.model})]
+        errors = {name: [one.rmse for step in steps for one in step.models if one.model == name] for name in names}
+        panels = [_panel(opened, comparison, index, names[:2]) for index in range(len(frames.groups))]
+        title = f"{opened.data}: {output.counted(config.folds, 'fold')}"
+        target = opened.model.preprocessing.target
+        files.atomic_write(config.plot, draw_errors_by_step(panels, errors, title, target))
     return BacktestResult(
         opened.model.path, opened.runtime.info, opened.data, opened.model.preprocessing.target, horizon, models, folds,
         steps, best.model, improvement, config.plot,
@@ -125,32 +133,10 @@ def _fold(opened: Origin, comparison: ModelComparison, origins: Rows, fold: int)
     return BacktestFold(fold + 1, group.axis.labels(origins[fold, :1] - group.start)[0], part.accuracies())
 
 
-def _write_plot(
-    path: Path, opened: Origin, comparison: ModelComparison, steps: tuple[BacktestStep, ...], groups: int
-) -> None:
-    frames, horizon = opened.forecaster.frames, opened.horizon
-    best = best_baseline(comparison.accuracies()).model
-    panels = []
-    for index in range(groups):
-        rows = np.flatnonzero(comparison.groups == index)
-        group = frames.groups[index]
-        lines = {
-            name: [forecast_line(group, int(comparison.origins[row]), comparison.forecasts[name][row]) for row in rows]
-            for name in (NETWORK, best)
-        }
-        panels.append(history_panel(frames, index, (len(rows) + _HISTORY) * horizon, lines))
-    errors = {name: [_rmse(step, name) for step in steps] for name in comparison.forecasts}
-    title = f"{opened.data}: {output.counted(len(comparison.origins) // groups, 'fold')}"
-    files.atomic_write(
-        path, draw_errors_by_step(panels, _ordered(errors, best), title, opened.model.preprocessing.target)
-    )
-
-
-def _rmse(step: BacktestStep, name: str) -> float:
-    return next(model.rmse for model in step.models if model.model == name)
-
-
-def _ordered(errors: Mapping[str, list[float]], best: str) -> dict[str, list[float]]:
-    """The network and the best baseline first, in the colors that they have in the panels."""
-    names = [NETWORK, best, *(name for name in errors if name not in {NETWORK, best})]
-    return {name: errors[name] for name in names}
+def _panel(opened: Origin, comparison: ModelComparison, index: int, models: Sequence[str]) -> ForecastPanel:
+    """The forecasts of a group in all folds."""
+    rows = np.flatnonzero(comparison.groups == index)
+    forecasts = {
+        name: [(int(comparison.origins[row]), comparison.forecasts[name][row], None) for row in rows] for name in models
+    }
+    return history_panel(opened.forecaster.frames, index, (len(rows) + _HISTORY) * opened.horizon, forecasts)

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,25 +34,100 @@ _MOST_VALUES = 1 << 23  # of the windows and targets that the ridge regression i
 
 
 @dataclass(frozen=True)
-class FittedSeries:
-    """The recipe with window and horizon, and the preprocessing."""
+class TrainingSeries:
+    """Series with what is fitted to their training rows."""
 
-    recipe: SeriesRecipe
+    series: SeriesSet
+    recipe: SeriesRecipe  # with window and horizon
     preprocessing: SeriesPreprocessing
+
+    @cached_property
+    def frames(self) -> Frames:
+        """The scaled rows."""
+        return training_frames(self.series, self.preprocessing)
 
     @property
     def lookback(self) -> int:
         """Rows before an origin that the models read."""
         return max(self.recipe.window, self.preprocessing.season)
 
+    @cached_property
+    def windows(self) -> Rows:
+        """The positions (N,) of the training windows: of their first rows to forecast, or if read in order, to read."""
+        recipe = self.recipe
+        if not recipe.is_carried:
+            return self.frames.origins("train", recipe.window, self.own_horizon)
+        usable = self.frames.origins("train", recipe.window, 1) - recipe.window
+        starts = [
+            np.arange(group.start, group.start + group.train_rows - recipe.window, recipe.window)
+            for group in self.frames.groups
+        ]
+        return np.intersect1d(np.concatenate(starts), usable)
 
-def fit_series(
-    options: SeriesTrainConfig, recipe: SeriesRecipe, columns: SeriesColumns, data: SeriesSet
-) -> FittedSeries:
+    @property
+    def own_horizon(self) -> int:
+        """The rows that the network forecasts at once."""
+        return self.recipe.horizon if self.recipe.mode == "direct" else 1
+
+    @property
+    def network_config(self) -> SeriesRnnConfig:
+        """The configuration of the network for the series."""
+        recipe, preprocessing = self.recipe, self.preprocessing
+        return SeriesRnnConfig(
+            cell=recipe.cell, hidden=recipe.hidden, layers=recipe.layers, dropout=recipe.dropout,
+            channels=preprocessing.channels, future=preprocessing.future, window=recipe.window,
+            horizon=self.own_horizon, segment=1 if recipe.is_carried else -(-recipe.window // _MOST_STEPS),
+            skip=recipe.skip, carried=recipe.is_carried, evaluated=recipe.horizon,
+            history=history_of(self.frames, self.lookback)[0],
+        )  # fmt: skip
+
+    @property
+    def summary(self) -> SeriesData:
+        """How many series, of how many rows, and what was found in them."""
+        series, preprocessing, recipe = self.series, self.preprocessing, self.recipe
+        train = sum(record.train_rows for record in preprocessing.groups)
+        return SeriesData(
+            series.name, series.fingerprint, series.column, len(series.series),
+            {"train": train, "val": series.rows - train}, preprocessing.season, recipe.window, recipe.horizon,
+            (*preprocessing.inputs, *preprocessing.known), series.filled, series.skipped,
+        )  # fmt: skip
+
+    def announce(self) -> None:
+        """Print how many rows there are, and notes on missing values and undefined metrics."""
+        data, preprocessing = self.summary, self.preprocessing
+        groups = f"{output.counted(data.groups, 'series', 'series')}, " if data.groups > 1 else ""
+        season = f"season {data.season:,}" if data.season > 1 else "no season"
+        output.status("data", f"{data.name}, {groups}{data.counts['train']:,} train, {data.counts['val']:,} val rows")
+        output.status("series", f"{season}, window {data.window:,}, horizon {data.horizon:,}")
+        if data.filled or data.skipped:
+            filled = output.counted(data.filled, "missing value") + " filled"
+            output.note(filled if data.filled else f"{output.counted(data.skipped, 'row')} with missing values skipped")
+        names = [record.name for record in preprocessing.groups if record.naive_error is None]
+        if names:
+            where = f" for {output.counted(len(names), 'series', 'series')}, such as '{names[0]}'" if names[0] else ""
+            same = f"is the same every {data.season} rows" if data.season > 1 else "never changes"
+            output.note(f"MASE is undefined{where}: '{preprocessing.target}' {same} in the training rows")
+
+
+def load_training_series(options: SeriesTrainConfig) -> TrainingSeries:
+    """Read the series and fit their preprocessing. Raises InputError for series that are unreadable or too short."""
+    columns = _columns(options)
+    training = fit_series(options, columns, read_series(options.data, columns))
+    horizon = training.recipe.horizon
+    held_out = training.frames.origins("validation", training.lookback, horizon)
+    if not len(training.windows) or not len(held_out):
+        split = "validation" if len(training.windows) else "training"
+        what = f"no {split} window of {training.lookback} and {horizon} rows is complete"
+        raise InputError(options.data, what, "lower --window, --season or --horizon, or pass --fill linear")
+    return training
+
+
+def fit_series(options: SeriesTrainConfig, columns: SeriesColumns, data: SeriesSet) -> TrainingSeries:
     """Decide what depends on the data; every statistic is of the training rows alone.
 
     Raises InputError for a series that is too short.
     """
+    recipe = options.resolved()
     shortest, longest = (pick(data.series, key=lambda series: series.rows) for pick in (min, max))
     if shortest.rows < _FEWEST_ROWS:
         raise _too_short(options.data, shortest, "too few to forecast")
@@ -64,18 +140,15 @@ def fit_series(
     for series in data.series:
         _check_length(options.data, series, recipe, season)
     records = tuple(_record(series, recipe, season) for series in data.series)
-    training = [series.values[: record.train_rows] for series, record in zip(data.series, records, strict=True)]
-    inputs = len(columns.inputs) + len(columns.known)
-    scales = tuple(
-        _scale(np.concatenate([rows[:, 1 + i] for rows in training]), recipe.normalize) for i in range(inputs)
-    )
-    return FittedSeries(
-        recipe,
-        SeriesPreprocessing(
-            columns.target, columns.time, columns.group, columns.inputs, columns.known, columns.fill,
-            _cycles(data, records) if options.calendar else (), scales, season, recipe.horizon, records,
-        ),
+    pairs = zip(data.series, records, strict=True)
+    training = np.concatenate([series.values[: record.train_rows] for series, record in pairs])
+    scales = tuple(_scale(values, recipe.normalize) for values in training.T[1:])
+    cycles = _cycles(data, records) if options.calendar else ()
+    preprocessing = SeriesPreprocessing(
+        columns.target, columns.time, columns.group, columns.inputs, columns.known, columns.fill, cycles, scales,
+        season, recipe.horizon, records,
     )  # fmt: skip
+    return TrainingSeries(data, recipe, preprocessing)
 
 
 def _season(data: SeriesSet, recipe: SeriesRecipe) -> int:
@@ -93,19 +166,11 @@ def _season(data: SeriesSet, recipe: SeriesRecipe) -> int:
 def _sized(recipe: SeriesRecipe, season: int, rows: int) -> SeriesRecipe:
     """The recipe with the window and the horizon that suit a series of `rows` rows, unless it has its own."""
     held_out = int(rows * recipe.val_split)
-    horizon = recipe.horizon or _auto_horizon(season, held_out)
-    return replace(recipe, window=recipe.window or _auto_window(season, horizon, rows - held_out), horizon=horizon)
-
-
-def _auto_horizon(season: int, held_out: int) -> int:
-    wanted = min(season, _LONGEST_HORIZON) if season > 1 else _HORIZON_WITHOUT_SEASON
-    return max(1, min(wanted, held_out))
-
-
-def _auto_window(season: int, horizon: int, train_rows: int) -> int:
-    """Two seasons, at least 24 rows, at most 512 and half of the training rows."""
-    wanted = min(max(2 * season, horizon, _LEAST_WINDOW), _LONGEST_WINDOW)
-    return max(1, min(wanted, (train_rows - horizon) // 2))
+    of_season = min(season, _LONGEST_HORIZON) if season > 1 else _HORIZON_WITHOUT_SEASON
+    horizon = recipe.horizon or max(1, min(of_season, held_out))
+    two_seasons = min(max(2 * season, horizon, _LEAST_WINDOW), _LONGEST_WINDOW)
+    window = recipe.window or max(1, min(two_seasons, (rows - held_out - horizon) // 2))
+    return replace(recipe, window=window, horizon=horizon)
 
 
 def _record(series: Series, recipe: SeriesRecipe, season: int) -> GroupRecord:
@@ -172,72 +237,6 @@ def _too_short(data: str, series: Series, what: str) -> InputError:
     return InputError(data, f"{series.where}{output.counted(series.rows, 'row')}, {what}", fix)
 
 
-@dataclass(frozen=True)
-class TrainingSeries:
-    """Series with what is fitted to their training rows."""
-
-    series: SeriesSet
-    fitted: FittedSeries
-    frames: Frames
-    windows: Rows  # of training, see `training_windows`
-
-    @property
-    def summary(self) -> SeriesData:
-        """How many series, of how many rows, and what was found in them."""
-        series, preprocessing, recipe = self.series, self.fitted.preprocessing, self.fitted.recipe
-        train = sum(record.train_rows for record in preprocessing.groups)
-        return SeriesData(
-            series.name, series.fingerprint, series.column, len(series.series),
-            {"train": train, "val": series.rows - train}, preprocessing.season, recipe.window, recipe.horizon,
-            (*preprocessing.inputs, *preprocessing.known), series.filled, series.skipped,
-        )  # fmt: skip
-
-    def announce(self) -> None:
-        """Print how many rows there are, and notes on missing values and undefined metrics."""
-        data, preprocessing = self.summary, self.fitted.preprocessing
-        groups = f"{output.counted(data.groups, 'series', 'series')}, " if data.groups > 1 else ""
-        season = f"season {data.season:,}" if data.season > 1 else "no season"
-        output.status("data", f"{data.name}, {groups}{data.counts['train']:,} train, {data.counts['val']:,} val rows")
-        output.status("series", f"{season}, window {data.window:,}, horizon {data.horizon:,}")
-        if data.filled or data.skipped:
-            filled = output.counted(data.filled, "missing value") + " filled"
-            output.note(filled if data.filled else f"{output.counted(data.skipped, 'row')} with missing values skipped")
-        names = [record.name for record in preprocessing.groups if record.naive_error is None]
-        if names:
-            where = f" for {output.counted(len(names), 'series', 'series')}, such as '{names[0]}'" if names[0] else ""
-            same = f"is the same every {data.season} rows" if data.season > 1 else "never changes"
-            output.note(f"MASE is undefined{where}: '{preprocessing.target}' {same} in the training rows")
-
-
-def load_training_series(options: SeriesTrainConfig) -> TrainingSeries:
-    """Read the series and fit their preprocessing. Raises InputError for series that are unreadable or too short."""
-    columns = _columns(options)
-    series = read_series(options.data, columns)
-    fitted = fit_series(options, options.resolved(), columns, series)
-    frames = training_frames(series, fitted.preprocessing)
-    windows = training_windows(frames, fitted)
-    held_out = len(frames.origins("validation", fitted.lookback, fitted.recipe.horizon))
-    if not len(windows) or not held_out:
-        split = "validation" if len(windows) else "training"
-        what = f"no {split} window of {fitted.lookback} and {fitted.recipe.horizon} rows is complete"
-        raise InputError(options.data, what, "lower --window, --season or --horizon, or pass --fill linear")
-    return TrainingSeries(series, fitted, frames, windows)
-
-
-def training_windows(frames: Frames, fitted: FittedSeries) -> Rows:
-    """The positions (N,) of the training windows: of their first rows to forecast, or if read in order, to read."""
-    recipe = fitted.recipe
-    if not recipe.is_carried:
-        horizon = recipe.horizon if recipe.mode == "direct" else 1
-        return frames.origins("train", recipe.window, horizon)
-    starts = []
-    usable = set(frames.origins("train", recipe.window, 1).tolist())
-    for group in frames.groups:
-        candidates = range(group.start, group.start + group.train_rows - recipe.window, recipe.window)
-        starts += [start for start in candidates if start + recipe.window in usable]
-    return np.array(starts, dtype=np.int64)
-
-
 def fit_linear(frames: Frames, window: int, horizon: int) -> tuple[Tensor, Tensor]:
     """Weight (horizon, window) and bias (horizon,) of ridge regression on the target column of the training rows.
 
@@ -251,19 +250,6 @@ def fit_linear(frames: Frames, window: int, horizon: int) -> tuple[Tensor, Tenso
     ridge = Ridge(alpha=_PENALTY).fit(windows, frames.targets(origins, horizon))
     weight, bias = torch.from_numpy(ridge.coef_).float(), torch.from_numpy(ridge.intercept_).float()
     return weight.view(horizon, window), bias.view(horizon)
-
-
-def network_config(frames: Frames, fitted: FittedSeries) -> SeriesRnnConfig:
-    """The configuration of the network for the series."""
-    recipe, preprocessing = fitted.recipe, fitted.preprocessing
-    history, _ = history_of(frames, fitted.lookback)
-    return SeriesRnnConfig(
-        cell=recipe.cell, hidden=recipe.hidden, layers=recipe.layers, dropout=recipe.dropout,
-        channels=preprocessing.channels, future=preprocessing.future, window=recipe.window,
-        horizon=recipe.horizon if recipe.mode == "direct" else 1,
-        segment=1 if recipe.is_carried else -(-recipe.window // _MOST_STEPS),
-        skip=recipe.skip, carried=recipe.is_carried, evaluated=recipe.horizon, history=history,
-    )  # fmt: skip
 
 
 def _columns(options: SeriesTrainConfig) -> SeriesColumns:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dlnotes_cli.data.paths import check_not_input
 from dlnotes_cli.data.series.read import is_generated, read_series
@@ -14,7 +15,7 @@ from dlnotes_cli.data.series.series_set import SeriesSet
 from dlnotes_cli.device import Runtime, RuntimeInfo
 from dlnotes_cli.plots.forecasts import ForecastLine, ForecastPanel, draw_forecasts
 from dlnotes_cli.series.forecaster import NETWORK, Forecaster, calibration_errors
-from dlnotes_cli.series.frames import FrameGroup, Frames, Rows, Values, newer_frames, stored_frames
+from dlnotes_cli.series.frames import FrameGroup, Frames, Values, newer_frames, stored_frames
 from dlnotes_cli.series.options import SeriesBacktestConfig, SeriesForecastConfig
 from dlnotes_cli.series.results import digits, interval_offsets
 from dlnotes_cli.shell import files, output
@@ -55,7 +56,11 @@ def open_origin(config: AnyConfig) -> Origin:
     model = load_series_model(config.model)
     preprocessing = model.preprocessing
     horizon = config.horizon or preprocessing.horizon
-    _check_horizon(model, horizon)
+    most = model.network.config.horizon
+    if horizon > most and preprocessing.inputs:
+        what = f"{horizon} rows are more than the {most} that the network forecasts at once, and its inputs "
+        what += f"({', '.join(preprocessing.inputs)}) are unknown there"
+        raise InputError("--horizon", what, f"use --horizon {most}, or train with a longer one")
     runtime = runtime_for_model(model.metadata, config)
     network = model.network.to(runtime.device)
     stored = Forecaster(network, stored_frames(network, preprocessing, horizon), runtime)
@@ -66,26 +71,13 @@ def open_origin(config: AnyConfig) -> Origin:
         if path is not None and config.data != "-":
             check_not_input(option, path, [files.user_path(config.data)])
     fill = config.fill or preprocessing.fill
-    columns = replace(preprocessing.columns, fill=fill, is_sorted=config.sort)  # type: ignore[arg-type]  # checked there
+    columns = replace(preprocessing.columns, fill=fill, is_sorted=config.sort)
     if is_generated(config.data) and config.data != model.metadata["data"]["name"]:
         raise InputError("--data", f"the model was not trained on {config.data}", "name a CSV file")
     data = read_series(config.data, columns, preprocessing.groups[0].axis)
     _check_groups(data, model)
     frames = newer_frames(data, preprocessing, horizon, stored.frames)
     return Origin(model, runtime, config.data, horizon, stored, Forecaster(network, frames, runtime))
-
-
-def is_continued(model: SeriesModel, horizon: int) -> bool:
-    """Whether a forecast of this horizon is continued from the network's own forecasts."""
-    return horizon > model.network.config.horizon
-
-
-def _check_horizon(model: SeriesModel, horizon: int) -> None:
-    if is_continued(model, horizon) and model.preprocessing.inputs:
-        most = model.network.config.horizon
-        what = f"{horizon} rows are more than the {most} that the network forecasts at once, and its inputs "
-        what += f"({', '.join(model.preprocessing.inputs)}) are unknown there"
-        raise InputError("--horizon", what, f"use --horizon {most}, or train with a longer one")
 
 
 def _check_groups(data: SeriesSet, model: SeriesModel) -> None:
@@ -100,30 +92,26 @@ def _check_groups(data: SeriesSet, model: SeriesModel) -> None:
             raise InputError(data.name, what, "give more rows")
 
 
-def interval_name(probability: float) -> str:
-    """The name of an interval in tables and plots.
-
-    >>> interval_name(0.8)
-    '80% interval'
-    """
-    return f"{100 * probability:g}% interval"
-
-
 def history_panel(
-    frames: Frames, index: int, rows: int, lines: Mapping[str, Sequence[ForecastLine]], name: str = ""
-) -> ForecastPanel:
-    """The last rows of a group with its forecasts; rows whose values are unknown are left out."""
+    frames: Frames, index: int, rows: int, forecasts: Mapping[str, Sequence[tuple[int, Values, Values | None]]],
+    probability: float = 0.0,
+) -> ForecastPanel:  # fmt: skip
+    """The last rows of a group, without unknown values, and by model the origin, values and interval of forecasts."""
     group = frames.groups[index]
     rows = min(rows, group.rows)
     positions = np.arange(group.stop - rows, group.stop)
     values = frames.unscaled(frames.target_at(positions), np.full(rows, index))
     values[~frames.is_complete[positions]] = np.nan
-    return ForecastPanel(group.record.name, group.axis.positions(positions - group.start), values, lines, name)
 
+    def times(position: int, count: int) -> NDArray[Any]:
+        return group.axis.positions(np.arange(count) + position - group.start)
 
-def forecast_line(group: FrameGroup, origin: int, values: Values, interval: Values | None = None) -> ForecastLine:
-    """The forecast (H,) of a group's rows from position `origin` on."""
-    return ForecastLine(group.axis.positions(np.arange(len(values)) + origin - group.start), values, interval)
+    lines = {
+        model: [ForecastLine(times(origin, len(line)), line, interval) for origin, line, interval in of_model]
+        for model, of_model in forecasts.items()
+    }
+    name = f"{100 * probability:g}% interval"
+    return ForecastPanel(group.record.name, times(group.stop - rows, rows), values, lines, name)
 
 
 def shown_history(horizon: int, season: int) -> int:
@@ -199,24 +187,32 @@ def forecast_series(config: SeriesForecastConfig) -> ForecastResult:
         errors = calibration_errors(opened.stored, opened.lookback, horizon, stop.poll)
     check_finite(model.path, torch.from_numpy(scaled))
     offsets = interval_offsets(errors, config.interval)
-    indices = np.arange(len(origins))
-    values = frames.unscaled(scaled, indices)
-    intervals = None
+    groups, smallest = np.arange(len(origins)), -np.inf if config.smallest is None else config.smallest
+    values, intervals = frames.unscaled(scaled, groups), None
     if offsets is not None:
-        intervals = values[..., None] + offsets * frames.sizes(indices)[:, None, None]
+        intervals = np.maximum(values[..., None] + offsets * frames.sizes(groups)[:, None, None], smallest)
     else:
         output.note("no intervals: the validation rows of the training are too few for this horizon")
-    if is_continued(model, horizon) and model.network.config.horizon > 1:
-        step = model.network.config.horizon
+    values = np.maximum(values, smallest)
+    is_continued, step = horizon > model.network.config.horizon, model.network.config.horizon
+    if is_continued and step > 1:
         output.note(f"from step {step + 1} on, the forecast continues from the network's own, {step} rows at a time")
+    preprocessing, forecasts, panels = model.preprocessing, list[ForecastValue](), list[ForecastPanel]()
+    for index, group in enumerate(frames.groups):
+        interval = None if intervals is None else intervals[index]
+        ends = [(None, None)] * horizon if interval is None else interval.tolist()
+        times = group.axis.labels(np.arange(group.rows, group.rows + horizon))
+        for i, (time, value) in enumerate(zip(times, values[index].tolist(), strict=True)):
+            forecasts.append(ForecastValue(group.record.name, i + 1, time, value, *ends[i]))
+        lines = {NETWORK: [(group.stop, values[index], interval)]}
+        shown = shown_history(horizon, preprocessing.season)
+        panels.append(history_panel(frames, index, shown, lines, config.interval))
     if config.plot is not None:
-        _write_plot(config.plot, opened, values, intervals, origins, config.interval)
-    forecasts = tuple(
-        value for index, group in enumerate(frames.groups) for value in _values(group, index, values, intervals)
-    )
+        title = f"{opened.data}: the next {output.counted(horizon, 'row')}"
+        files.atomic_write(config.plot, draw_forecasts(panels, title, preprocessing.target))
     return ForecastResult(
-        model.path, opened.runtime.info, opened.data, model.preprocessing.target, horizon, config.interval,
-        is_continued(model, horizon), forecasts, config.plot,
+        model.path, opened.runtime.info, opened.data, preprocessing.target, horizon, config.interval, is_continued,
+        tuple(forecasts), config.plot,
     )  # fmt: skip
 
 
@@ -231,29 +227,3 @@ def _check_window(opened: Origin, group: FrameGroup, origin: int) -> None:
         what = f"{group.record.where}{', '.join(known)} must be known for the {opened.horizon} rows to forecast"
         fix = f"pass --data with these rows at the end, with an empty '{opened.model.preprocessing.target}'"
         raise InputError("--data", what, fix)
-
-
-def _values(group: FrameGroup, index: int, values: Values, intervals: Values | None) -> list[ForecastValue]:
-    horizon = values.shape[1]
-    times = group.axis.labels(np.arange(group.rows, group.rows + horizon))
-    ends = (
-        [(None, None)] * horizon if intervals is None else [(float(low), float(high)) for low, high in intervals[index]]
-    )
-    return [
-        ForecastValue(group.record.name, step + 1, times[step], float(values[index, step]), *ends[step])
-        for step in range(horizon)
-    ]
-
-
-def _write_plot(
-    path: Path, opened: Origin, values: Values, intervals: Values | None, origins: Rows, probability: float
-) -> None:
-    frames, preprocessing = opened.forecaster.frames, opened.model.preprocessing
-    shown = shown_history(opened.horizon, preprocessing.season)
-    panels = []
-    for index, group in enumerate(frames.groups):
-        interval = None if intervals is None else intervals[index]
-        line = forecast_line(group, int(origins[index]), values[index], interval)
-        panels.append(history_panel(frames, index, shown, {NETWORK: [line]}, interval_name(probability)))
-    title = f"{opened.data}: the next {output.counted(opened.horizon, 'row')}"
-    files.atomic_write(path, draw_forecasts(panels, title, preprocessing.target))

@@ -31,46 +31,36 @@ class Forecaster:
     def __init__(self, network: SeriesRnn, frames: Frames, runtime: Runtime) -> None:
         self.network, self.frames, self._runtime = network, frames.to(runtime.device), runtime
 
-    def forecast(self, origins: Rows, horizon: int, poll: Callable[[], None] = no_poll) -> Values:
-        """The network's forecasts (N, horizon), scaled.
+    @torch.inference_mode()
+    def forecast(self, origins: Rows, horizon: int, poll: Callable[[], None] = no_poll, model: str = NETWORK) -> Values:
+        """The forecasts (N, horizon), scaled, of the network or of the linear autoregression.
 
-        Steps beyond the network's horizon continue from its own forecasts, which take the place of the values.
+        Steps beyond the model's own horizon continue from its own forecasts, which take the place of the values.
         """
         network, config = self.network, self.network.config
-        forward = network.free_run if config.carried else network
-
-        def predict(window: Tensor, future: Tensor) -> Tensor:
-            with self._runtime.autocast():
-                result: Tensor = forward(window, future)
-            return result.float()
-
-        return self._in_batches(predict, horizon if config.carried else config.horizon, origins, horizon, poll)
-
-    def linear(self, origins: Rows, horizon: int, poll: Callable[[], None] = no_poll) -> Values:
-        """The forecasts (N, horizon) of the linear autoregression, scaled; continued as those of the network."""
-        network = self.network
-
-        def predict(window: Tensor, _: Tensor) -> Tensor:
-            return window[..., 0] @ network.linear_weight.T + network.linear_bias
-
-        return self._in_batches(predict, network.config.evaluated, origins, horizon, poll)
-
-    @torch.inference_mode()
-    def _in_batches(
-        self, predict: Predict, block: int, origins: Rows, horizon: int, poll: Callable[[], None]
-    ) -> Values:
-        was_training = self.network.training
-        self.network.eval()
-        device, window = self.frames.values.device, self.network.config.window
+        was_training = network.training
+        network.eval()
+        predict, block = self._predict, horizon if config.carried else config.horizon
+        if model == LINEAR:
+            predict, block = self._predict_linearly, config.evaluated
         results = []
         for batch in np.array_split(origins, max(1, -(-len(origins) // _BATCH))):
-            positions = torch.from_numpy(batch).to(device)
+            positions = torch.from_numpy(batch).to(self.frames.values.device)
             future = self.frames.future_of(positions, -(-horizon // block) * block)
-            results.append(roll(predict, self.frames.windows(positions, window), future, block)[:, :horizon].cpu())
+            window = self.frames.windows(positions, config.window)
+            results.append(roll(predict, window, future, block)[:, :horizon].cpu())
             poll()
-        self.network.train(was_training)
+        network.train(was_training)
         forecasts: Values = torch.cat(results).numpy().astype(np.float64)
         return forecasts
+
+    def _predict(self, window: Tensor, future: Tensor) -> Tensor:
+        with self._runtime.autocast():
+            result: Tensor = (self.network.free_run if self.network.config.carried else self.network)(window, future)
+        return result.float()
+
+    def _predict_linearly(self, window: Tensor, future: Tensor) -> Tensor:  # noqa: ARG002  # as `_predict`
+        return window[..., 0] @ self.network.linear_weight.T + self.network.linear_bias
 
 
 def roll(predict: Predict, window: Tensor, future: Tensor, block: int) -> Tensor:
@@ -147,7 +137,7 @@ def compare(
     frames = forecaster.frames
     scaled = {NETWORK: forecaster.forecast(origins, horizon, poll)}
     scaled |= naive_forecasts(frames, origins, horizon, season)
-    scaled[LINEAR] = forecaster.linear(origins, horizon, poll)
+    scaled[LINEAR] = forecaster.forecast(origins, horizon, poll, LINEAR)
     groups = frames.group_of(origins)
     naive = np.array([group.record.naive_error or np.nan for group in frames.groups], dtype=np.float64)
     forecasts = {name: frames.unscaled(values, groups) for name, values in scaled.items()}

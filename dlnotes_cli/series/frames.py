@@ -1,6 +1,5 @@
 """Scaled rows of all series in one tensor, from which the windows of a batch are gathered by index."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.data.series.preprocessing import GroupRecord, Scale, SeriesPreprocessing
+from dlnotes_cli.data.series.preprocessing import GroupRecord, SeriesPreprocessing
 from dlnotes_cli.data.series.series_set import Series, SeriesSet
 from dlnotes_cli.data.series.time_axis import TimeAxis, calendar_features
 from dlnotes_cli.networks.series_rnn import SeriesRnn
@@ -102,15 +101,49 @@ class Frames:
         return Frames(self.values.to(device), self.is_complete, self.has_future, self.groups, self.future)
 
 
+class _FramesBuilder:
+    """Collects the rows of groups."""
+
+    def __init__(self, preprocessing: SeriesPreprocessing, horizon: int = 0) -> None:
+        self._preprocessing, self._horizon = preprocessing, horizon
+        self._blocks: list[Values] = []
+        self._groups: list[FrameGroup] = []
+
+    def scaled(self, series: Series, record: GroupRecord) -> Values:
+        """The columns of a series, scaled."""
+        scales = (record.scale, *self._preprocessing.input_scales)
+        return (series.values - [one.shift for one in scales]) / [one.size for one in scales]
+
+    def add(
+        self, record: GroupRecord, values: Values, axis: TimeAxis, *, rows: int, train_rows: int, first: float,
+        before: int = 0,
+    ) -> None:  # fmt: skip
+        """Add scaled values (n, columns) with `rows` targets; rows of nan follow for the rest of the horizon."""
+        count = max(len(values), rows + self._horizon)
+        values = np.pad(values, ((0, count - len(values)), (0, 0)), constant_values=np.nan)
+        calendar = calendar_features(axis.seconds(np.arange(count)), self._preprocessing.cycles)
+        start = sum(map(len, self._blocks))
+        self._blocks.append(np.concatenate([values, calendar], axis=1))
+        self._groups.append(FrameGroup(record, start, rows, before, first, train_rows, axis))
+
+    def frames(self) -> Frames:
+        """The rows of all groups."""
+        values, future = np.concatenate(self._blocks), self._preprocessing.future
+        is_known: NDArray[np.bool_] = ~np.isnan(values)
+        tensor = torch.from_numpy(np.where(is_known, values, 0.0).astype(np.float32))
+        is_complete, has_future = (
+            np.logical_and.reduce(known, axis=1) for known in (is_known, is_known[:, values.shape[1] - future :])
+        )
+        return Frames(tensor, is_complete, has_future, tuple(self._groups), future)
+
+
 def training_frames(data: SeriesSet, preprocessing: SeriesPreprocessing) -> Frames:
     """The frames of the data that the records of `preprocessing` describe, in this order."""
-    blocks, groups, start = [], [], 0
+    builder = _FramesBuilder(preprocessing)
     for series, record in zip(data.series, preprocessing.groups, strict=True):
-        values = _scaled(series, record.scale, preprocessing, series.axis, 0)[: series.rows]
-        groups.append(FrameGroup(record, start, series.rows, 0, record.first, record.train_rows, series.axis))
-        blocks.append(values)
-        start += series.rows
-    return _joined(blocks, groups, preprocessing)
+        values = builder.scaled(series, record)[: series.rows]
+        builder.add(record, values, series.axis, rows=series.rows, train_rows=record.train_rows, first=record.first)
+    return builder.frames()
 
 
 def newer_frames(data: SeriesSet, preprocessing: SeriesPreprocessing, horizon: int, stored: Frames) -> Frames:
@@ -121,21 +154,19 @@ def newer_frames(data: SeriesSet, preprocessing: SeriesPreprocessing, horizon: i
     """
     records = {record.name: record for record in preprocessing.groups}
     ends = {group.record.name: stored.targets(np.array([group.start]), group.rows)[0] for group in stored.groups}
-    blocks, groups, start = [], [], 0
+    builder = _FramesBuilder(preprocessing, horizon)
     for series in data.series:
         record = records[series.name]
-        block = _scaled(series, record.scale, preprocessing, series.axis, horizon)
+        values = builder.scaled(series, record)
         if series.axis.kind == "rows":
-            after = _row_after(block[: series.rows, 0].astype(np.float32), ends[series.name])
+            after = _row_after(values[: series.rows, 0].astype(np.float32), ends[series.name])
             trained = after - (record.rows - record.train_rows)
         else:
             trained = record.train_rows - record.axis.row_of(series.axis)
         trained = min(max(trained, 0), series.rows)
         first = float(series.target[~np.isnan(series.target)][0])
-        groups.append(FrameGroup(record, start, series.rows, 0, first, trained, series.axis))
-        blocks.append(block)
-        start += len(block)
-    return _joined(blocks, groups, preprocessing)
+        builder.add(record, values, series.axis, rows=series.rows, train_rows=trained, first=first)
+    return builder.frames()
 
 
 def _row_after(values: NDArray[np.float32], end: Values) -> int:
@@ -151,19 +182,18 @@ def _row_after(values: NDArray[np.float32], end: Values) -> int:
 
 def stored_frames(network: SeriesRnn, preprocessing: SeriesPreprocessing, horizon: int) -> Frames:
     """The frames of the rows that a model file stores, and `horizon` future rows of each group."""
-    stored, is_known = network.history.cpu().numpy(), network.history_known.cpu().numpy().astype(bool)
-    blocks, groups, begin, start = [], [], 0, 0
+    values = network.history.cpu().numpy().astype(np.float64)
+    values[network.history_known.cpu().numpy() == 0] = np.nan
+    values = values[:, : 1 + len(preprocessing.input_scales)]  # without the calendar
+    builder, start = _FramesBuilder(preprocessing, horizon), 0
     for record, rows in zip(preprocessing.groups, network.config.history, strict=True):
         before = record.rows - rows
-        values = stored[begin : begin + rows].astype(np.float64)
-        values[~is_known[begin : begin + rows]] = np.nan
-        future = np.full((horizon, values.shape[1]), np.nan)
-        axis = record.axis.shifted(before)
-        _set_calendar(future, preprocessing, axis, np.arange(rows, rows + horizon))
-        groups.append(FrameGroup(record, start, rows, before, record.first, record.train_rows - before, axis))
-        blocks.append(np.concatenate([values, future]))
-        begin, start = begin + rows, start + rows + horizon
-    return _joined(blocks, groups, preprocessing)
+        builder.add(
+            record, values[start : start + rows], record.axis.shifted(before), rows=rows,
+            train_rows=record.train_rows - before, first=record.first, before=before,
+        )  # fmt: skip
+        start += rows
+    return builder.frames()
 
 
 def history_of(frames: Frames, lookback: int) -> tuple[tuple[int, ...], Rows]:
@@ -171,34 +201,6 @@ def history_of(frames: Frames, lookback: int) -> tuple[tuple[int, ...], Rows]:
     kept = [min(group.rows, group.rows - group.train_rows + lookback) for group in frames.groups]
     positions = [np.arange(group.stop - rows, group.stop) for group, rows in zip(frames.groups, kept, strict=True)]
     return tuple(kept), np.concatenate(positions)
-
-
-def _scaled(series: Series, scale: Scale, preprocessing: SeriesPreprocessing, axis: TimeAxis, horizon: int) -> Values:
-    """The channels (rows + at least `horizon`, C) of a series; nan where unknown."""
-    rows = max(len(series.values), series.rows + horizon)
-    scales = (scale, *preprocessing.input_scales)
-    values = np.full((rows, preprocessing.channels), np.nan)
-    for column, one in enumerate(scales):
-        values[: len(series.values), column] = (series.values[:, column] - one.shift) / one.size
-    _set_calendar(values, preprocessing, axis, np.arange(rows))
-    return values
-
-
-def _set_calendar(values: Values, preprocessing: SeriesPreprocessing, axis: TimeAxis, rows: Rows) -> None:
-    """Set the last channels of rows to their calendar features."""
-    features = calendar_features(axis.seconds(rows), preprocessing.calendar)
-    values[:, values.shape[1] - features.shape[1] :] = features
-
-
-def _joined(blocks: Sequence[Values], groups: Sequence[FrameGroup], preprocessing: SeriesPreprocessing) -> Frames:
-    values = np.concatenate(blocks)
-    is_unknown: NDArray[np.bool_] = np.isnan(values)
-    future = preprocessing.future
-    is_complete, has_future = (
-        np.logical_not(unknown.any(axis=1)) for unknown in (is_unknown, is_unknown[:, values.shape[1] - future :])
-    )
-    tensor = torch.from_numpy(np.where(is_unknown, 0.0, values).astype(np.float32))
-    return Frames(tensor, is_complete, has_future, tuple(groups), future)
 
 
 def evenly_spaced(origins: Rows, most: int = _MOST_ORIGINS) -> Rows:

@@ -167,6 +167,10 @@ NEWER_DATA = option(
 )  # fmt: skip
 NEWER_FILL = replace(FILL, default=None, shown_default="that of the training")
 HORIZON = option(None, "Rows to forecast.", panel="Model", within="[1, 1e5]", shown_default="that of the training")
+SMALLEST = option(
+    None, "Smallest possible value, such as 0 for counts: forecasts and intervals are clipped to it.", panel="Output",
+    within="[-1e30, 1e30]", name="--min", metavar="X",
+)  # fmt: skip
 PLOT = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png", ends_in=".png")
 
 
@@ -185,6 +189,7 @@ class SeriesForecastConfig(Config):
     horizon: int | None = HORIZON
     # Output
     interval: float = INTERVAL
+    smallest: float | None = SMALLEST
     plot: Path | None = PLOT
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
@@ -213,6 +218,7 @@ class SeriesBacktestConfig(Config):
     # Training
     folds: int = option(5, "Forecasts, from origins that are one horizon apart.", panel="Training", within="[1, 1e5]")
     # Output
+    smallest: float | None = SMALLEST
     plot: Path | None = PLOT
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE

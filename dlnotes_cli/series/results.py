@@ -138,11 +138,6 @@ class SeriesTrainResult(TrainingResult):
         yield f"{self.selection}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} windows/s"
 
     @property
-    def paths(self) -> tuple[str, ...]:
-        """The files that were written."""
-        return (self.model_file, *self.plots)
-
-    @property
     def next_command(self) -> str:
         """A command that uses the model."""
         return shlex.join(["dlnotes", "series", "forecast", self.out])

@@ -12,8 +12,8 @@ from dlnotes_cli.data.batches import epoch_order
 from dlnotes_cli.networks.series_rnn import SeriesRnn, SeriesRnnConfig
 from dlnotes_cli.plots.forecasts import ForecastPanel, draw_forecasts
 from dlnotes_cli.seeding import derived_seed
-from dlnotes_cli.series.fit import fit_linear, load_training_series, network_config
-from dlnotes_cli.series.forecast import forecast_line, history_panel, interval_name, shown_history
+from dlnotes_cli.series.fit import fit_linear, load_training_series
+from dlnotes_cli.series.forecast import history_panel, shown_history
 from dlnotes_cli.series.forecaster import (
     NETWORK,
     Forecaster,
@@ -43,6 +43,7 @@ class WindowShare(NamedTuple):
 
     positions: Tensor  # int64 (n,): of the first rows to forecast, or if read in order, to read
     windows: int  # of the whole batch
+    rows: slice = slice(0)  # if read in order, those of the batch
     continues: Tensor | None = None  # bool (n,): which windows are those after the ones of the step before; None: none
 
 
@@ -75,12 +76,11 @@ class SeriesTask(Task[SeriesTrainResult]):
     def load(self) -> None:
         """Read the series, and fit to their training rows what does not need a network."""
         self.training_data = load_training_series(self.options)
-        fitted, self._frames = self.training_data.fitted, self.training_data.frames
-        self._fitted, self._windows, self.data = fitted, self.training_data.windows, self.training_data.summary
-        self.recipe, self.eval_every = fitted.recipe, fitted.recipe.eval_every
-        self.network_config = network_config(self._frames, fitted)
-        self._horizon = self.network_config.horizon
-        self._origins = evenly_spaced(self._frames.origins("validation", fitted.lookback, self._horizon))
+        training = self.training_data
+        self._frames, self._windows, self.data = training.frames, training.windows, training.summary
+        self.recipe, self.eval_every = training.recipe, training.recipe.eval_every
+        self.network_config, self._horizon = training.network_config, training.own_horizon
+        self._origins = evenly_spaced(self._frames.origins("validation", training.lookback, self._horizon))
         self.training_samples, self.validation_samples = len(self._windows), len(self._origins)
 
     def bf16_pays(self, batch_size: int) -> bool:  # noqa: ARG002  # the base's signature
@@ -96,7 +96,7 @@ class SeriesTask(Task[SeriesTrainResult]):
     def initialize(self, network: nn.Module) -> None:
         """Set the rows and the linear autoregression that the model file stores."""
         frames, config = self._frames, self.network_config
-        _, positions = history_of(frames, self._fitted.lookback)
+        _, positions = history_of(frames, self.training_data.lookback)
         weight, bias = fit_linear(frames, config.window, config.evaluated)
         known = torch.from_numpy(frames.is_complete[positions].astype(np.uint8))
         stored = {
@@ -125,7 +125,7 @@ class SeriesTask(Task[SeriesTrainResult]):
 
     def metadata(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: network, preprocessing, data and versions."""
-        preprocessing = self._fitted.preprocessing
+        preprocessing = self.training_data.preprocessing
         return super().metadata() | {"format": {"kind": preprocessing.kind, **to_json(preprocessing)}}
 
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # the base's signature
@@ -148,12 +148,13 @@ class SeriesTask(Task[SeriesTrainResult]):
     def _batch_in_order(self, index: int) -> Batch:
         """One window for each of the parallel rows."""
         chunks = np.arange(self._batch_size) * self.steps_per_epoch + index
-        chunks = chunks[chunks < self._samples]
-        own, windows = chunks[own_rows(self.processes, len(chunks))], self._windows
+        chunks, windows = chunks[chunks < self._samples], self._windows
+        rows = slice(*own_rows(self.processes, len(chunks)).indices(len(chunks)))
+        own = chunks[rows]
         follows = torch.from_numpy(windows[own] == windows[own - 1] + self.network_config.window)
         continues = self.runtime.to_device(follows) if index else None
         positions = self.runtime.to_device(torch.from_numpy(windows[own]))
-        share = WindowShare(positions, len(chunks), continues)
+        share = WindowShare(positions, len(chunks), rows, continues)
         return Batch([share], len(chunks), self.processes.rank < len(chunks))
 
     def loss(self, model: Model, share: WindowShare) -> StepLoss:
@@ -179,7 +180,7 @@ class SeriesTask(Task[SeriesTrainResult]):
         values = self._frames.values[rows]  # (n, window + 1, channels)
         with self.runtime.autocast():
             forecast, state = model(values[:, :-1], None, self._state_before(share))
-        self._keep_state(share, state if isinstance(state, tuple) else (state,))
+        self.keep_state(share.rows, self._batch_size, state if isinstance(state, tuple) else (state,))
         errors: Tensor = forecast.float().view(-1, width) - values[:, 1:, 0]
         return errors
 
@@ -187,26 +188,9 @@ class SeriesTask(Task[SeriesTrainResult]):
         """The hidden state of each row before a step; None for zeros."""
         if share.continues is None:
             return None
-        own = [state[:, self.processes.rows][:, : len(share.positions)] for state in self.state.values()]
-        tensors = [(state * share.continues[None, :, None]).contiguous() for state in own]
-        return tensors[0] if len(tensors) == 1 else tuple(tensors)
-
-    def _keep_state(self, share: WindowShare, after: tuple[Tensor, ...]) -> None:
-        """Keep the hidden state (layers, batch size, hidden) after a step, of which this process has its own rows."""
-        for i, tensor in enumerate(after):
-            zeros = tensor.new_zeros(len(tensor), self._batch_size, tensor.shape[2])
-            state = self.state.get(str(i), zeros).clone()
-            if self.processes.rank < share.windows:
-                state[:, self.processes.rows][:, : len(share.positions)] = tensor.detach()
-            self.state[str(i)] = state
-
-    def complete_state(self) -> None:
-        """Collect the hidden state of the rows of all processes."""
-        rows = self.processes.rows
-        for name, state in self.state.items():
-            own = torch.zeros_like(state)
-            own[:, rows] = state[:, rows]
-            self.state[name] = self.processes.sum(own)
+        keep = share.continues[None, :, None]
+        tensors = tuple((state[:, share.rows] * keep).contiguous() for state in self.state.values())
+        return tensors[0] if len(tensors) == 1 else tensors
 
     def validate(self, poll: Poll) -> SeriesMetrics:
         """The errors of forecasts of the validation rows, over the network's own horizon."""
@@ -222,7 +206,7 @@ class SeriesTask(Task[SeriesTrainResult]):
         compared, self._fields = _compare(self, poll)
         curves = self.draw_curves(folder, progress, over="step" if self.eval_every else "epoch", measures=_MEASURES)
         panels = _panels(self, compared, self._fields["best_baseline"])
-        title, target = f"{folder.name}: the last validation rows", self._fitted.preprocessing.target
+        title, target = f"{folder.name}: the last validation rows", self.training_data.preprocessing.target
         forecasts = folder.file("forecast.png")
         files.atomic_write(forecasts, draw_forecasts(panels, title, target))
         return Evaluated(None, [curves, forecasts])
@@ -235,8 +219,8 @@ class SeriesTask(Task[SeriesTrainResult]):
 def _compare(task: SeriesTask, poll: Poll) -> tuple[ModelComparison, dict[str, Any]]:
     """The forecasts of the validation rows, and the fields of SeriesTrainResult that describe them."""
     data, forecaster = task.training_data, task.forecaster
-    horizon, season = data.fitted.recipe.horizon, data.fitted.preprocessing.season
-    origins = evenly_spaced(forecaster.frames.origins("validation", data.fitted.lookback, horizon))
+    horizon, season = data.recipe.horizon, data.preprocessing.season
+    origins = evenly_spaced(forecaster.frames.origins("validation", data.lookback, horizon))
     comparison = compare(forecaster, origins, horizon, season, poll)
     if data.series.series[0].signal is not None:
         signal = np.concatenate([np.asarray(one.signal) for one in data.series.series])
@@ -262,7 +246,7 @@ def _coverage(frames: Frames, comparison: ModelComparison, horizon: int, probabi
 
 def _panels(task: SeriesTask, comparison: ModelComparison, baseline: str) -> list[ForecastPanel]:
     """The last forecast of each group in the validation rows, with its interval and the best baseline."""
-    fitted, frames, probability = task.training_data.fitted, task.forecaster.frames, task.options.interval
+    data, frames, probability = task.training_data, task.forecaster.frames, task.options.interval
     offsets = interval_offsets(comparison.errors, probability)
     panels = []
     for index, group in enumerate(frames.groups):
@@ -272,10 +256,7 @@ def _panels(task: SeriesTask, comparison: ModelComparison, baseline: str) -> lis
         origin = int(comparison.origins[rows[-1]])
         values = {name: comparison.forecasts[name][rows[-1]] for name in (NETWORK, baseline)}
         interval = None if offsets is None else values[NETWORK][:, None] + offsets * group.record.scale.size
-        lines = {
-            NETWORK: [forecast_line(group, origin, values[NETWORK], interval)],
-            baseline: [forecast_line(group, origin, values[baseline])],
-        }
-        shown = shown_history(fitted.recipe.horizon, fitted.preprocessing.season)
-        panels.append(history_panel(frames, index, shown, lines, interval_name(probability)))
+        lines = {NETWORK: [(origin, values[NETWORK], interval)], baseline: [(origin, values[baseline], None)]}
+        shown = shown_history(data.recipe.horizon, data.preprocessing.season)
+        panels.append(history_panel(frames, index, shown, lines, probability))
     return panels

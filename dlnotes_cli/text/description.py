@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import Evaluated, LabeledDescription, Poll
 
 TextModelName = Literal["rnn", "linear"]
-_DESCRIPTIONS = {"rnn": "the recurrent network", "linear": "the linear model"}
+DESCRIPTIONS = {"rnn": "the recurrent network", "linear": "the linear model"}
+NAMES = {"rnn": "network", "linear": "linear model"}  # in legends
 _CHUNK = 1024  # texts that are evaluated together, as by `evaluate`
 
 
@@ -69,11 +70,11 @@ class TextResult(TrainingResult):
         """Which model was kept, and why, as text."""
         scores = {model.name: model.validation.accuracy for model in self.models}
         other = next((name for name in scores if name != self.kept), None)
-        kept = f"{_DESCRIPTIONS[self.kept]} is kept"
+        kept = f"{DESCRIPTIONS[self.kept]} is kept"
         if other is None:
             return kept
         mine, theirs = scores[self.kept], scores[other]
-        measured = f"validation accuracy {mine:.4f}, {_DESCRIPTIONS[other]} {theirs:.4f}"
+        measured = f"validation accuracy {mine:.4f}, {DESCRIPTIONS[other]} {theirs:.4f}"
         if mine < theirs:
             return f"{kept} as --model asks, although the other validates better: {measured}"
         same = " (a tie that the lower loss decides)" if mine == theirs else ""
@@ -100,28 +101,17 @@ def _cells(metrics: Metrics | None) -> tuple[str, str]:
     return ("-", "-") if metrics is None else (f"{metrics.accuracy:.4f}", f"{metrics.loss:.4f}")
 
 
-@dataclass(frozen=True)
-class EvaluatedModel:
-    """A trained model, its evaluations, and how long its training took."""
+class EvaluatedModel(NamedTuple):
+    """A trained model with its scores."""
 
-    name: TextModelName
+    scores: TextModelScores
     summary: ModelSummary
-    validation: Evaluation
-    test: Evaluation | None  # None: the data has no test split
-    train_s: float
+    evaluation: Evaluation  # of the test split, or of the validation split of data without one
 
     @property
     def rank(self) -> tuple[float, float]:
         """A sort key: validation accuracy, then a low loss."""
-        return self.validation.accuracy, -self.validation.loss
-
-    @property
-    def scores(self) -> TextModelScores:
-        """What the result has of the model."""
-        return TextModelScores(
-            name=self.name, parameters=self.summary.parameters, validation=self.validation.metrics,
-            test=None if self.test is None else self.test.metrics, train_s=round(self.train_s, 3),
-        )  # fmt: skip
+        return self.scores.validation.accuracy, -self.scores.validation.loss
 
 
 class TextDescription(LabeledDescription[TextResult]):
@@ -139,11 +129,12 @@ class TextDescription(LabeledDescription[TextResult]):
     def probabilities(self, indices: NDArray[np.int64], poll: Poll) -> NDArray[np.floating]:
         """What the model predicts for some of the texts: probabilities (n, classes)."""
 
-    def evaluate(self, split: str, poll: Poll, *, keep_predictions: bool = False) -> Evaluation:
+    def evaluate(self, split: str, poll: Poll) -> Evaluation:
         """The evaluation of the model on a split."""
+        dataset = self.dataset
         return evaluate_probabilities(
-            lambda indices: self.probabilities(indices, poll), self.dataset.labels, self.dataset.splits[split],
-            classes=len(self.dataset.classes), batch=_CHUNK, keep_predictions=keep_predictions, poll=poll,
+            lambda indices: self.probabilities(indices, poll), dataset.labels, dataset.splits[split],
+            classes=len(dataset.classes), batch=_CHUNK, poll=poll,
         )  # fmt: skip
 
     def read_texts(self) -> TextDataSet:
@@ -169,25 +160,28 @@ class TextDescription(LabeledDescription[TextResult]):
     def evaluate_all(self, train_s: float, poll: Poll) -> EvaluatedModel:
         """The model of this description with its evaluations, after a training of `train_s` seconds."""
         validation = self.evaluate("val", poll)
-        test = self.evaluate("test", poll, keep_predictions=True) if "test" in self.dataset.splits else None
-        return EvaluatedModel(self.short_name, self.model, validation, test, train_s)
+        test = self.evaluate("test", poll) if "test" in self.dataset.splits else None
+        scores = TextModelScores(
+            name=self.short_name, parameters=self.model.parameters, validation=validation.metrics,
+            test=None if test is None else test.metrics, train_s=round(train_s, 3),
+        )  # fmt: skip
+        return EvaluatedModel(scores, self.model, test or validation)
 
     @property
     def kept(self) -> EvaluatedModel:
         """The model of the run: the one that `--model` names, else the one that validates better."""
-        named = [model for model in self.evaluated if model.name == self.options.model]
+        named = [model for model in self.evaluated if model.scores.name == self.options.model]
         return max(named or self.evaluated, key=lambda model: model.rank)
 
     def draw_kept(self, folder: RunFolder, plots: Sequence[Path] = ()) -> Evaluated:
         """The test metrics of the model that is kept, and the `plots` with those of its evaluation."""
-        kept = self.kept
-        split = self.dataset.name, "test" if kept.test else "val"
-        drawn = draw_evaluation(folder.path, kept.test or kept.validation, self.dataset.classes, None, split)
-        return Evaluated(kept.scores.test, [*plots, *drawn])
+        scores, dataset = self.kept.scores, self.dataset
+        split = f"{NAMES[scores.name]}: {dataset.name}", "test" if scores.test else "val"
+        drawn = draw_evaluation(folder.path, self.kept.evaluation, dataset.classes, None, split)
+        return Evaluated(scores.test, [*plots, *drawn])
 
     def extra_fields(self, progress: RunProgress) -> dict[str, Any]:  # noqa: ARG002  # the base's signature
         """The model that was kept with its metrics, and those of all models."""
         kept, models = self.kept, tuple(model.scores for model in self.evaluated)
-        return {
-            "model": kept.summary, "validation": kept.scores.validation, "kept": kept.name, "models": models,
-        }  # fmt: skip
+        validation = kept.scores.validation
+        return {"model": kept.summary, "validation": validation, "kept": kept.scores.name, "models": models}

@@ -3,7 +3,6 @@
 import time
 import warnings
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,10 +10,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.data.texts.preprocessing import TfidfPreprocessing
 from dlnotes_cli.data.texts.tfidf import Tfidf
-from dlnotes_cli.data.texts.words import Corpus, read_corpus
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.inference.text_classifier import linear_logits
 from dlnotes_cli.networks.text_rnn import TextLinear, TextLinearConfig
@@ -39,74 +36,57 @@ class LinearTask(TextDescription, DirectTask[TextResult]):
     preprocessing: TfidfPreprocessing
 
     def load(self, poll: Poll) -> None:
-        """Read the texts and their words."""
+        """Read the texts."""
         self.stored = replace(self.options, val_split=self.options.resolved().val_split)
         self.runtime = choose_runtime("cpu", "fp32", self.options.threads, bf16_pays=False)
-        dataset = self.read_texts()
-        self.prepare(dataset, read_corpus(dataset.texts))
+        self.describe(self.read_texts())
         poll()
-
-    def prepare(self, dataset: TextDataSet, corpus: Corpus) -> None:
-        """Set the texts and their words, which a run that trains a network has read already."""
-        self.describe(dataset)
-        self._corpus = corpus
 
     def solve(self, poll: Poll) -> RunProgress:
         """Fit the model to the training texts, and evaluate it. Raises InputError for texts without a single word."""
         started = time.monotonic()
-        self._fitted = fit_linear(self.dataset, self._corpus, is_balanced=self.options.class_weights == "balanced")
+        iterations = self._fit()
         fitted_s = time.monotonic() - started
-        self.network = self._fitted.network
-        self.preprocessing = replace(self._fitted.preprocessing, encoding=self.options.encoding)
-        self.network_config = self.network.config
         self.evaluated = [self.evaluate_all(fitted_s, poll)]
         training, validation = self.evaluate("train", poll).metrics, self.kept.scores.validation
-        entry = HistoryEntry(epoch=1, step=self._fitted.iterations, train=training, validation=validation)
+        entry = HistoryEntry(epoch=1, step=iterations, train=training, validation=validation)
         return RunProgress(
             step=entry.step, samples_seen=training.samples, elapsed_s=fitted_s, best_index=0, history=[entry]
         )
 
+    def _fit(self) -> int:
+        """Fit features and model to the training texts; returns the number of iterations. Raises InputError."""
+        dataset, options = self.dataset, self.options
+        train = dataset.splits["train"]
+        try:
+            self._tfidf, features = Tfidf.fit([dataset.texts[i] for i in train])
+        except ValueError:
+            what = f"the training texts of {dataset.name} have no words"
+            raise InputError("--data", what, "choose another --text-column") from None
+        regression = LogisticRegression(
+            C=_INVERSE_REGULARIZATION, max_iter=_MOST_ITERATIONS,
+            class_weight="balanced" if options.class_weights == "balanced" else None,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterate is as good on new texts
+            regression.fit(features, dataset.labels[train])
+        self.network_config = TextLinearConfig(features.shape[1], len(dataset.classes))
+        self.network = TextLinear(self.network_config).eval()
+        values = {"weight": regression.coef_, "bias": regression.intercept_, "idf": self._tfidf.idf}
+        self.network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in values.items()})
+        kinds = self._tfidf.words, self._tfidf.characters
+        words, characters = (tuple(kind.get_feature_names_out().tolist()) for kind in kinds)
+        self.preprocessing = TfidfPreprocessing(
+            dataset.text_column, dataset.target, words, characters, options.encoding
+        )
+        return int(np.max(regression.n_iter_))
+
     def probabilities(self, indices: NDArray[np.int64], poll: Poll) -> NDArray[np.floating]:  # noqa: ARG002  # the base's
         """What the model predicts for some of the texts: probabilities (n, classes)."""
+        features = self._tfidf.transform([self.dataset.texts[i] for i in indices])
         weights, bias = (tensor.detach().numpy() for tensor in (self.network.weight, self.network.bias))
-        return softmax(linear_logits(self._fitted.features[indices], weights, bias))
+        return softmax(linear_logits(features, weights, bias))
 
     def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:  # noqa: ARG002  # the base's
         """Draw the evaluation."""
         return self.draw_kept(folder)
-
-
-class FittedLinear(NamedTuple):
-    """A linear model that is fitted to the training texts of a data set, and the features of all its texts."""
-
-    network: TextLinear
-    preprocessing: TfidfPreprocessing
-    features: Any  # sparse float64 (N, features)
-    iterations: int
-
-
-def fit_linear(dataset: TextDataSet, corpus: Corpus, *, is_balanced: bool) -> FittedLinear:
-    """Fit the linear model to the training split. Raises InputError for texts without a single word."""
-    train = dataset.splits["train"]
-    try:
-        tfidf, features = Tfidf.fit(corpus, train)
-    except ValueError:
-        what = f"the training texts of {dataset.name} have no words"
-        raise InputError("--data", what, "choose another --text-column") from None
-    regression = LogisticRegression(
-        C=_INVERSE_REGULARIZATION, max_iter=_MOST_ITERATIONS, class_weight="balanced" if is_balanced else None
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last iterate is as good on new texts
-        regression.fit(features[train], dataset.labels[train])
-    network = TextLinear(TextLinearConfig(features.shape[1], len(dataset.classes)))
-    network.load_state_dict(
-        {
-            "weight": torch.from_numpy(np.array(regression.coef_)),
-            "bias": torch.from_numpy(np.array(regression.intercept_)),
-            "idf": torch.from_numpy(tfidf.idf),
-        }
-    )
-    words, characters = (tuple(kind.get_feature_names_out().tolist()) for kind in (tfidf.words, tfidf.characters))
-    preprocessing = TfidfPreprocessing(dataset.text_column, dataset.target, words, characters)
-    return FittedLinear(network.eval(), preprocessing, features, int(np.max(regression.n_iter_)))

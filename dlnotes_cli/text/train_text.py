@@ -11,21 +11,19 @@ from torch import Tensor, nn
 from dlnotes_cli.data.batches import batch_bounds, epoch_order
 from dlnotes_cli.data.images.augment import TrainingBatch
 from dlnotes_cli.data.texts.labeled import TextDataSet
-from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
+from dlnotes_cli.data.texts.preprocessing import UNKNOWN, SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import (
-    UNKNOWN,
-    TokenSequences,
     bucketed_batches,
-    encode_corpus,
+    choose_vocabulary,
     encode_texts,
     train_byte_pairs,
+    words_of,
 )
-from dlnotes_cli.data.texts.words import Corpus, choose_vocabulary, read_corpus
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.inference.text_classifier import probabilities_of, sequence_logits
 from dlnotes_cli.networks.text_rnn import TextRnn, TextRnnConfig
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.text.description import TextDescription, TextResult
+from dlnotes_cli.text.description import DESCRIPTIONS, NAMES, TextDescription, TextResult
 from dlnotes_cli.text.linear import LinearTask
 from dlnotes_cli.text.options import TextRecipe, TrainTextConfig
 from dlnotes_cli.training.distributed import process_group
@@ -68,12 +66,17 @@ class TextTask(TextDescription, Task[TextResult]):
 
     def load(self) -> None:
         """Read the texts and their tokens."""
-        dataset = self.read_texts()
-        self._corpus = read_corpus(dataset.texts)
-        self.preprocessing, self._sequences = _tokens(self.recipe, dataset, self._corpus)
-        self.preprocessing = replace(self.preprocessing, encoding=self.options.encoding)
+        dataset, recipe = self.read_texts(), self.recipe
+        self.preprocessing = _preprocessing(recipe, dataset, self.options.encoding)
+        self._sequences = encode_texts(dataset.texts, self.preprocessing)
         self.describe(dataset, self._sequences.cut)
-        self.network_config = _network_config(self.recipe, self.preprocessing, len(dataset.classes))
+        classes = len(dataset.classes)
+        self.network_config = TextRnnConfig(
+            vocabulary=self.preprocessing.vocabulary, classes=classes, cell=recipe.cell, layers=recipe.layers,
+            hidden=recipe.hidden, embed=recipe.embed, bidirectional=recipe.bidirectional, pooling=recipe.pooling,
+            embed_dropout=recipe.embed_dropout, dropout=recipe.dropout, head_dropout=recipe.head_dropout,
+            single_output=recipe.is_course and classes == 2, reads_padding=recipe.is_course,  # noqa: PLR2004
+        )  # fmt: skip
         self.training_samples, self.validation_samples = dataset.counts["train"], dataset.counts["val"]
 
     def bf16_pays(self, batch_size: int) -> bool:  # noqa: ARG002  # the base's signature
@@ -120,18 +123,17 @@ class TextTask(TextDescription, Task[TextResult]):
             self._linear = LinearTask(self.options)
             self._linear.stored = self.stored
             self._linear.runtime = Runtime(torch.device("cpu"), "fp32", self.runtime.threads)
-            self._linear.prepare(self.dataset, self._corpus)
+            self._linear.describe(self.dataset)
             self._linear.solve(poll)
 
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # the base's signature
         """Draw the batches of an epoch."""
         seed = self.options.seed
-        if self._sequences.fixed_length:  # then sorting saves nothing
+        if self.preprocessing.fixed_length:  # then sorting saves nothing
             order = epoch_order(torch.from_numpy(self._train), seed, epoch).numpy()
             self._batches = [order[start:stop] for start, stop in batch_bounds(len(order), self._batch_size)]
         else:
-            lengths = self._sequences.lengths
-            self._batches = bucketed_batches(lengths, self._train, self._batch_size, seed, epoch)
+            self._batches = bucketed_batches(self._sequences.widths, self._train, self._batch_size, seed, epoch)
 
     def batch(self, index: int) -> Batch:
         """Batch `index` of the epoch, in the shares of this process, each padded to the longest text of the process."""
@@ -156,14 +158,20 @@ class TextTask(TextDescription, Task[TextResult]):
     def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
         """Evaluate the network, write the model that is kept and the other one, and draw curves and evaluation."""
         self.evaluated = [self.evaluate_all(progress.elapsed_s, poll), *self._linear.evaluated]
+        kept = self.kept.scores
         self._write_models(folder, progress)
-        return self.draw_kept(folder, [self.draw_curves(folder, progress)])
+        network, linear = (f"{NAMES[name]} (kept)" if name == kept.name else NAMES[name] for name in ("rnn", "linear"))
+        curves = self.draw_curves(
+            folder, progress, f": {DESCRIPTIONS[kept.name]} is kept", model=network,
+            others={linear: vars(self._linear.kept.scores.validation)},
+        )  # fmt: skip
+        return self.draw_kept(folder, [curves])
 
     def _write_models(self, folder: RunFolder, progress: RunProgress) -> None:
         """Write both models, and the one that is kept as the model of the run; the network is that already."""
         linear, best = self._linear, progress.best
         metadata = linear.model_metadata(replace(best, validation=linear.kept.scores.validation))
-        if self.kept.name == self.short_name:
+        if self.kept.scores.name == self.short_name:
             write_tensors(folder.file(LINEAR), linear.network.state_dict(), metadata)
             files.remove(folder.file(NETWORK))
         else:
@@ -172,31 +180,18 @@ class TextTask(TextDescription, Task[TextResult]):
             files.remove(folder.file(LINEAR))
 
 
-def _tokens(recipe: TextRecipe, dataset: TextDataSet, corpus: Corpus) -> tuple[SequencePreprocessing, TokenSequences]:
-    """How the network reads texts, fitted to the training split, and the tokens of all texts."""
-    train = dataset.splits["train"]
-    common: dict[str, Any] = {
-        "text_column": dataset.text_column, "target": dataset.target, "max_length": recipe.max_length,
+def _preprocessing(recipe: TextRecipe, dataset: TextDataSet, encoding: str | None) -> SequencePreprocessing:
+    """How the network reads texts, fitted to the training split."""
+    texts = [dataset.texts[i] for i in dataset.splits["train"]]
+    settings: dict[str, Any] = {
+        "text_column": dataset.text_column, "target": dataset.target, "tokenization": recipe.tokenizer,
+        "max_length": recipe.max_length, "encoding": encoding,
     }  # fmt: skip
     if recipe.tokenizer == "bpe":
-        stored, size = train_byte_pairs([dataset.texts[i] for i in train], recipe.vocab_size)
-        preprocessing = SequencePreprocessing(
-            **common, tokenization="bpe", bpe=stored, bpe_size=size, has_unknown=False
-        )
-        return preprocessing, encode_texts(dataset.texts, preprocessing)
+        stored, size = train_byte_pairs(texts, recipe.vocab_size)
+        return SequencePreprocessing(**settings, bpe=stored, bpe_size=size, has_unknown=False)
     if recipe.is_course:
-        corpus = read_corpus(dataset.texts, "drop")
-        common |= {"punctuation": "drop", "has_unknown": False, "fixed_length": True}
+        settings |= {"punctuation": "drop", "has_unknown": False, "fixed_length": True}
     least = _LEAST_USES if recipe.vocab_size and not recipe.is_course else 1
-    words = choose_vocabulary(corpus, train, recipe.vocab_size or None, least)
-    preprocessing = SequencePreprocessing(**common, tokenization="words", words=words)
-    return preprocessing, encode_corpus(corpus, preprocessing)
-
-
-def _network_config(recipe: TextRecipe, preprocessing: SequencePreprocessing, classes: int) -> TextRnnConfig:
-    return TextRnnConfig(
-        vocabulary=preprocessing.vocabulary, classes=classes, cell=recipe.cell, layers=recipe.layers,
-        hidden=recipe.hidden, embed=recipe.embed, bidirectional=recipe.bidirectional, pooling=recipe.pooling,
-        embed_dropout=recipe.embed_dropout, dropout=recipe.dropout, head_dropout=recipe.head_dropout,
-        single_output=recipe.is_course and classes == 2, reads_padding=preprocessing.fixed_length,  # noqa: PLR2004
-    )  # fmt: skip
+    words = (words_of(text, settings.get("punctuation", "keep")) for text in texts)
+    return SequencePreprocessing(**settings, words=choose_vocabulary(words, recipe.vocab_size or None, least))

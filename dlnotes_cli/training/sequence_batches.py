@@ -25,13 +25,6 @@ class SequenceBatch(NamedTuple):
     target_positions: NDArray[np.int64]  # (B, T): where in the text each target is
     predicted: int  # targets without the padding
 
-    def parts(self, count: int) -> "list[SequenceBatch]":
-        """The batch in at most `count` parts of its rows, of nearly equal size."""
-        if count == 1:
-            return [self]
-        rows = np.array_split(np.arange(len(self.inputs)), min(count, len(self.inputs)))
-        return [self.rows(part) for part in rows]
-
     def rows(self, which: "slice | NDArray[np.int64]") -> "SequenceBatch":
         """Some of the rows."""
         targets = self.targets[which]

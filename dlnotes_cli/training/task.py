@@ -115,10 +115,10 @@ class RunDescription(ABC, Generic[Result]):
     def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
         """Test the network, which has the best weights, and draw it in the run folder."""
 
-    def draw_curves(self, folder: RunFolder, progress: RunProgress, **settings: Any) -> Path:
-        """Draw the history in the run folder, with the `settings` of `plots.curves.draw_curves`."""
+    def draw_curves(self, folder: RunFolder, progress: RunProgress, more: str = "", **settings: Any) -> Path:
+        """Draw the history, with `more` in the title and the `settings` of `plots.curves.draw_curves`."""
         path, history = folder.file("curves.png"), to_json(progress.history)
-        files.atomic_write(path, draw_curves(history, progress.best_index or 0, folder.name, **settings))
+        files.atomic_write(path, draw_curves(history, progress.best_index or 0, folder.name + more, **settings))
         return path
 
     def extra_fields(self, progress: RunProgress) -> dict[str, Any]:  # noqa: ARG002  # subclasses use it
@@ -253,11 +253,23 @@ class Task(RunDescription[Result]):
     def loss(self, model: Model, part: Any) -> StepLoss:
         """The loss of a part of a batch; `model` calls the network."""
 
-    def complete_state(self) -> None:
-        """Collect the recurrent state of all processes, if each has its own; before a checkpoint is saved.
+    def keep_state(self, rows: slice, count: int, after: Sequence[Tensor]) -> None:
+        """Keep the recurrent state (layers, n, width) of some of the `count` rows of a batch after a step."""
+        for i, tensor in enumerate(after):
+            zeros = tensor.new_zeros(len(tensor), count, tensor.shape[2])
+            state = self.state[str(i)] = self.state.get(str(i), zeros).clone()
+            state[:, rows] = tensor.detach()
 
-        Without a state, as before the first step, this must not wait for the other processes.
+    def complete_state(self) -> None:
+        """Collect the recurrent state of all processes, each of which has its own rows; before a checkpoint is saved.
+
+        Without a state, as before the first step, this does not wait for the other processes.
         """
+        rows = self.processes.rows
+        for name, state in self.state.items():
+            own = torch.zeros_like(state)
+            own[:, rows] = state[:, rows]
+            self.state[name] = self.processes.sum(own)
 
     @abstractmethod
     def validate(self, poll: Poll) -> Metrics:

@@ -11,7 +11,7 @@ CELLS = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 
 @CELLS
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize(("embed", "tied"), [(0, False), (4, False), (4, True), (6, True)])
+@pytest.mark.parametrize(("embed", "tied"), [(0, False), (4, True), (6, True)])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_token_by_token_gives_the_same_logits_and_states(
@@ -23,12 +23,11 @@ def test_token_by_token_gives_the_same_logits_and_states(
     tokens = torch.randint(7, (batch_size, 4))
     expected_logits, expected_state = network(tokens, network.initial_state(batch_size))
     incremental = IncrementalCharRnn(network)
-    states = incremental.initial_states(batch_size)
+    state = network.initial_state(batch_size)
     for position in range(4):
-        logits, states = incremental(tokens[:, position], states)
+        logits, state = incremental(tokens[:, position], state)
         torch.testing.assert_close(logits, expected_logits[:, position])
-    for layer, state in enumerate(states):
-        torch.testing.assert_close(state, tuple(tensor[layer] for tensor in expected_state))
+    torch.testing.assert_close(state, expected_state)
 
 
 @CELLS
@@ -37,7 +36,7 @@ def test_products_in_bf16_give_nearly_the_same_logits(cell: str) -> None:
     network = CharRnn(CharRnnConfig(20, cell, 2, 32, 8)).eval()  # type: ignore[arg-type]
     tokens = torch.randint(20, (6, 5))
     fp32, bf16 = IncrementalCharRnn(network), IncrementalCharRnn(network, torch.bfloat16)
-    fp32_states, bf16_states = fp32.initial_states(6), bf16.initial_states(6)
+    fp32_states = bf16_states = network.initial_state(6)
     for position in range(5):
         expected, fp32_states = fp32(tokens[:, position], fp32_states)
         logits, bf16_states = bf16(tokens[:, position], bf16_states)

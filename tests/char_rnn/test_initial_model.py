@@ -6,18 +6,28 @@ import pytest
 import torch
 from builders import Command
 
+from dlnotes_cli.cli import main
 from dlnotes_cli.training.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
-SMALL = ("--hidden-size", 6, "--num-layers", 2, "--seq-len", 8, "--sample", 0, "--threads", 1, "--max-steps", 1, "-q")
+SMALL = ("--hidden-size", 6, "--num-layers", 2, "--seq-len", 8, "--sample", 0, "--threads", 1, "--max-steps", 1)
 STILL = ("--lr", 1e-30, "--weight-decay", 0)  # trained, but not changed
 
 
 def train(dlnotes: Command, text: Path, out: Path, *more: object) -> str:
-    words = [word for word in SMALL if word != "-q"]
-    outcome = dlnotes("char-rnn", "train", text, *words, *STILL, *more, "--out", out)
+    outcome = dlnotes("char-rnn", "train", text, *SMALL, *STILL, *more, "--out", out)
     assert outcome.code == 0, outcome.err
     return outcome.err
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a text of its own, `old.txt` next to it."""
+    home = tmp_path_factory.mktemp("old")
+    (home / "old.txt").write_text("abcd" * 60)
+    words = ("char-rnn", "train", home / "old.txt", *SMALL, "-q", "--embed", 4, "--out", home / "old")
+    assert main([str(word) for word in words]) == 0
+    return home / "old"
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -48,22 +58,21 @@ def test_weights_are_matched_by_character(more: tuple[object, ...], tmp_path: Pa
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--hidden-size", 7), "has --hidden-size 6, and this network 7; use --hidden-size 6, or drop --init-from"),
-        (("--cell", "gru"), "has --cell lstm, and this network gru; use --cell lstm"),
-        (("--tied",), "has --tied off, and this network on; drop --tied"),
-        (("--no-residual",), "has --residual on, and this network off; add --residual"),
+        (("--hidden-size", 7), "has --hidden-size 6, and this network 7; use the options of that network, or drop"),
+        (("--cell", "gru"), "has --cell lstm, and this network gru; use"),
+        (("--tied",), "has --tied off, and this network on; use"),
+        (("--no-residual",), "has --residual on, and this network off; use"),
+        (("--num-layers", 1, "--no-residual"), "has --num-layers 2, and this network 1; use"),
         (("--vocab", "bytes"), "predicts chars, and this network bytes; use --vocab chars"),
     ],
 )
 def test_other_architectures_are_refused(
-    more: tuple[object, ...], message: str, tmp_path: Path, dlnotes: Command
+    more: tuple[object, ...], message: str, old: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    (tmp_path / "text.txt").write_text("abcd" * 60)
-    train(dlnotes, tmp_path / "text.txt", tmp_path / "old", "--embed", 4)
-    words = ("char-rnn", "train", tmp_path / "text.txt", *SMALL, "--embed", 4, *more, "--init-from", tmp_path / "old")
+    words = ("char-rnn", "train", old.parent / "old.txt", *SMALL, "-q", "--embed", 4, *more, "--init-from", old)
     outcome = dlnotes(*words, "--out", tmp_path / "run")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert f"--init-from: {tmp_path / 'old'} {message}" in outcome.err
+    assert f"--init-from: {old} {message}" in outcome.err
     assert not (tmp_path / "run").exists()
 
 

@@ -15,8 +15,7 @@ from dlnotes_cli.data.series.time_axis import TimeAxis
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.networks.series_rnn import SeriesRnn
 from dlnotes_cli.seeding import seed_everything
-from dlnotes_cli.series.fit import FittedSeries, fit_series, training_windows
-from dlnotes_cli.series.frames import Frames, training_frames
+from dlnotes_cli.series.fit import TrainingSeries, fit_series
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.train import SeriesTask
 from dlnotes_cli.training.distributed import ALONE, Processes
@@ -25,10 +24,8 @@ from dlnotes_cli.training.task import StepLoss
 RUNTIME = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
 
 
-def prepared(data: SeriesSet, **options: object) -> tuple[Frames, FittedSeries]:
-    config = SeriesTrainConfig(**options)  # type: ignore[arg-type]
-    fitted = fit_series(config, config.resolved(), SeriesColumns("y"), data)
-    return training_frames(data, fitted.preprocessing), fitted
+def prepared(data: SeriesSet, **options: object) -> TrainingSeries:
+    return fit_series(SeriesTrainConfig(**options), SeriesColumns("y"), data)  # type: ignore[arg-type]
 
 
 def series_of(*values: np.ndarray) -> SeriesSet:
@@ -68,8 +65,9 @@ def losses(task: SeriesTask, index: int) -> list[StepLoss]:
 def test_no_window_crosses_a_gap_a_group_or_the_validation_rows() -> None:
     first, second = np.arange(60.0), np.arange(1000.0, 1060.0)
     first[20] = np.nan
-    frames, fitted = prepared(series_of(first, second), window=5, horizon=2, season=1, normalize="none", val_split=0.25)
-    origins = training_windows(frames, fitted)
+    settings = {"window": 5, "horizon": 2, "season": 1, "normalize": "none", "val_split": 0.25}
+    training = prepared(series_of(first, second), **settings)
+    frames, origins = training.frames, training.windows
     rows = frames.targets(origins - 5, 7)
     assert (np.diff(rows, axis=1) == 1).all()  # consecutive values of one series
     assert {int(row[-1]) for row in rows} == {*range(6, 20), *range(27, 45), *range(1006, 1045)}
@@ -164,7 +162,7 @@ def test_parallel_rows_start_from_zero_where_they_do_not_continue(task_of: Calla
 )
 def test_scales_are_those_of_the_training_rows(how: str, shift: float, size: float) -> None:
     values = np.concatenate([np.arange(10.0), np.full(10, 1000.0)])
-    _, fitted = prepared(series_of(values), normalize=how, val_split=0.5, window=2, horizon=2, season=1)
+    fitted = prepared(series_of(values), normalize=how, val_split=0.5, window=2, horizon=2, season=1)
     scale = fitted.preprocessing.groups[0].scale
     assert (scale.shift, scale.size) == pytest.approx((shift, size))
     assert fitted.preprocessing.groups[0].naive_error == 1
@@ -174,5 +172,5 @@ def test_scales_are_those_of_the_training_rows(how: str, shift: float, size: flo
 def test_window_and_horizon_follow_the_season(season: int, sizes: tuple[int, int, int]) -> None:
     noise = np.random.default_rng(1).normal(size=400)
     values = np.sin(2 * np.pi * np.arange(400) / season) + 0.1 * noise if season else noise
-    _, fitted = prepared(series_of(values))
+    fitted = prepared(series_of(values))
     assert (fitted.preprocessing.season, fitted.recipe.window, fitted.recipe.horizon) == sizes

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,18 +22,20 @@ from dlnotes_cli.cli import main
 from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.data.texts.labeled import load_training_texts
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
-from dlnotes_cli.data.texts.words import words_of
+from dlnotes_cli.data.texts.sequences import words_of
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.inference.text_explanation import gradient_times_embedding
 from dlnotes_cli.networks.registry import build
 from dlnotes_cli.networks.text_rnn import TextRnn
 from dlnotes_cli.seeding import seed_everything
-from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.train_text import TextTask
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.model_file import load_text_model
 from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -52,6 +54,9 @@ def linear_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("text") / "linear"
     assert main(["train-text", "--model", "linear", "--limit", "200", "--out", str(out), "-q"]) == 0
     return out
+
+
+OF_TOPICS = ("--text-column", "body", "--target", "topic")
 
 
 @pytest.fixture(scope="module")
@@ -74,24 +79,22 @@ def result_of(run: Path) -> dict[str, Any]:
     return result
 
 
-def test_both_models_are_in_the_result_and_one_is_kept(rnn_run: Path) -> None:
-    result = result_of(rnn_run)
-    assert [model["name"] for model in result["models"]] == ["rnn", "linear"]
-    assert result["kept"] == "rnn"
-    assert result["test"] == result["models"][0]["test"]
-    assert result["model"]["name"] == "text_rnn"
-    assert {path.name for path in rnn_run.iterdir()} >= {"model.safetensors", "linear.safetensors", "curves.png"}
-
-
 @pytest.mark.parametrize("fixture", ["rnn_run", "linear_run"])
 def test_evaluate_repeats_the_metrics_of_the_training(
     fixture: str, request: pytest.FixtureRequest, dlnotes: Command
 ) -> None:
     run = request.getfixturevalue(fixture)
+    result = result_of(run)
+    assert result["kept"] == fixture.removesuffix("_run")
+    assert result["test"] == result["models"][0]["test"]
     for split in ("test", "val"):
         measured = json.loads(dlnotes("evaluate", run, "--split", split, "--json").out)
-        expected = result_of(run)["test" if split == "test" else "validation"]
+        expected = result["test" if split == "test" else "validation"]
         assert {name: measured[name] for name in expected} == pytest.approx(expected, abs=1e-9)
+    exported = json.loads(
+        dlnotes("export", run, "--format", "state-dict", "--out", run / "e.safetensors", "--json").out
+    )
+    assert exported["parity"]["same_class"] == 1
 
 
 def test_evaluations_do_not_count_as_training_time_of_the_linear_model(linear_run: Path) -> None:
@@ -127,45 +130,39 @@ def test_the_linear_model_is_scikit_learns_pipeline(linear_run: Path, dlnotes: C
         assert [row["negative"], row["positive"]] == pytest.approx(probabilities.tolist(), abs=1e-9)
 
 
-def test_several_classes_with_balanced_weights(topics: Path, tmp_path: Path, dlnotes: Command) -> None:
-    words = ("--data", topics, "--text-column", "body", "--target", "topic", "--class-weights", "balanced")
-    small = ("--hidden-size", "8", "--embed", "8", "--epochs", "12", "--batch-size", "16", "--lr", "0.03")
-    outcome = dlnotes("train-text", *words, *small, "--out", tmp_path / "run", "--min-accuracy", "0.9", "--json")
-    assert outcome.code == 0, outcome.err
-    result = json.loads(outcome.out)
-    assert result["data"]["classes"] == ["food", "space", "sport"]
-    assert (result["kept"] == "linear") == (tmp_path / "run" / "network.safetensors").exists()
-    assert (result["kept"] == "rnn") == (tmp_path / "run" / "linear.safetensors").exists()
-    predicted = json.loads(dlnotes("predict", tmp_path / "run", "the moon and a star in orbit", "--json").out)
-    assert predicted["predictions"][0]["class"] == "space"
-    for file in ("network.safetensors", "linear.safetensors"):
-        if (tmp_path / "run" / file).exists():
-            table = dlnotes("predict", tmp_path / "run" / file, topics, "--csv", "-").out.splitlines()
-            assert table[1].startswith(f"{topics}:2,sport,")
-            assert len(table) == 91
-
-
-def test_what_validates_better_is_kept(tmp_path: Path, topics: Path, dlnotes: Command) -> None:
-    words = ("--data", topics, "--text-column", "body", "--target", "topic", "--max-steps", "1", "--hidden-size", "2")
-    outcome = dlnotes("train-text", *words, "--out", tmp_path / "run")
+def test_the_model_that_validates_better_is_kept_beside_the_other(
+    tmp_path: Path, topics: Path, dlnotes: Command, figures: "list[Figure]"
+) -> None:
+    words = ("train-text", "--data", topics, *OF_TOPICS, "--class-weights", "balanced")
+    outcome = dlnotes(*words, "--max-steps", 1, "--hidden-size", 2, "--out", tmp_path / "run", "--min-accuracy", 0.9)
     assert outcome.code == 0, outcome.err
     result = result_of(tmp_path / "run")
-    assert result["kept"] == "linear"
-    assert result["model"]["name"] == "text_linear"
+    assert result["data"]["classes"] == ["food", "space", "sport"]
+    assert [model["name"] for model in result["models"]] == ["rnn", "linear"]
+    assert (result["kept"], result["model"]["name"]) == ("linear", "text_linear")
     assert "the linear model is kept: validation accuracy 1.0000, the recurrent network 0." in outcome.out
+    predicted = json.loads(dlnotes("predict", tmp_path / "run", "the moon and a star in orbit", "--json").out)
+    assert predicted["predictions"][0]["class"] == "space"
     assert load_text_model(tmp_path / "run").metadata["model"] == "text_linear"
     assert load_text_model(tmp_path / "run" / "network.safetensors").metadata["model"] == "text_rnn"
+    curves, confusion = figures  # which say whose numbers they show
+    assert curves.get_suptitle() == "run: the linear model is kept"
+    legend = [text.get_text() for text in curves.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
+    assert {"linear model (kept) validation"} < {re.sub(r" [\d.]+$", "", label) for label in legend}
+    assert legend[0].startswith("network train")
+    assert confusion.axes[0].get_title(loc="left").startswith("linear model:")
+    table = dlnotes("predict", tmp_path / "run", topics, "--csv", "-").out.splitlines()
+    assert len(table) == 91
+    assert table[1].startswith(f"{topics}:2,sport,")
 
 
 def test_a_resumed_run_is_bit_equal_to_an_uninterrupted_one(tmp_path: Path, rnn_run: Path, dlnotes: Command) -> None:
     words = ("train-text", "--model", "rnn", *SMALL, "--epochs", "2", "--out", tmp_path / "run")
     with stopped_after(9):
         assert dlnotes(*words).code == 143
-    outcome = dlnotes("train-text", "--resume", tmp_path / "run")
-    assert outcome.code == 0, outcome.err
+    assert dlnotes("train-text", "--resume", tmp_path / "run").code == 0
     assert_same_run(tmp_path / "run", rnn_run)
-    again = dlnotes("train-text", "--resume", tmp_path / "run", "--json")
-    assert json.loads(again.out) == result_of(tmp_path / "run")
+    assert {path.name for path in rnn_run.iterdir()} >= {"model.safetensors", "linear.safetensors", "curves.png"}
 
 
 def prepared(processes: Processes = ALONE, **options: Any) -> TextTask:
@@ -205,11 +202,6 @@ def test_the_network_knows_the_words_of_the_training_texts_only() -> None:
     assert set(task.preprocessing.words) == {word for word, count in uses.items() if count > 1}
 
 
-def test_a_batch_of_fewer_texts_than_processes_is_refused() -> None:
-    with pytest.raises(InputError, match="--batch-size: a batch of 6 is smaller than the number of processes, 7"):
-        prepared(Processes(0, 7)).check_batches(6)
-
-
 def test_the_courses_recipe_reads_words_as_the_notebook(tmp_path: Path, dlnotes: Command) -> None:
     small = ("--limit", "60", "--hidden-size", "4", "--embed", "3", "--max-steps", "2", "--max-length", "12")
     outcome = dlnotes("train-text", "--recipe", "notes", "--model", "rnn", *small, "--out", tmp_path / "run")
@@ -230,23 +222,14 @@ def test_the_courses_recipe_reads_words_as_the_notebook(tmp_path: Path, dlnotes:
     assert contributions[2]["contribution"] == 0
 
 
-def test_words_that_occur_once_train_the_unknown_word_which_else_means_nothing(
-    tmp_path: Path, topics: Path, dlnotes: Command
-) -> None:
-    small = ("--model", "rnn", "--hidden-size", "4", "--embed", "3", "--max-steps", "2")
-    of_topics = ("--data", topics, "--text-column", "body", "--target", "topic")
-    assert dlnotes("train-text", *of_topics, *small, "--out", tmp_path / "topics").code == 0
-    preprocessing = load_text_model(tmp_path / "topics").preprocessing
-    assert isinstance(preprocessing, SequencePreprocessing)
-    assert "goal" in preprocessing.words
-    assert not any(word.isdigit() for word in preprocessing.words)  # each is in one text
+def test_an_unknown_word_means_nothing_until_training_texts_have_one(tmp_path: Path, dlnotes: Command) -> None:
     table = tmp_path / "plain.csv"
     table.write_text("text,label\n" + "so good,yes\nso bad,no\n" * 20)
+    small = ("--model", "rnn", "--hidden-size", "4", "--embed", "3", "--max-steps", "2")
     assert dlnotes("train-text", "--data", table, "--target", "label", *small, "--out", tmp_path / "plain").code == 0
     words = json.loads(dlnotes("predict", tmp_path / "plain", "so good zzz", "--explain", "--json").out)
     contributions = [entry["contribution"] for entry in words["predictions"][0]["explanation"]["words"]]
-    assert contributions[2] == 0
-    assert contributions[1] != 0
+    assert contributions[2] == 0 != contributions[1]
 
 
 def test_byte_pairs(tmp_path: Path, dlnotes: Command) -> None:
@@ -274,7 +257,7 @@ def test_byte_pairs_name_the_command_that_installs_them(
 def test_contributions_of_the_linear_model_and_the_bias_add_up_to_the_logit(
     linear_run: Path, topics: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
-    words = ("--model", "linear", "--data", topics, "--text-column", "body", "--target", "topic")
+    words = ("--model", "linear", "--data", topics, *OF_TOPICS)
     assert dlnotes("train-text", *words, "--out", tmp_path / "run").code == 0
     for run, text in ((linear_run, "Not bad, not bad at all: great ending!"), (tmp_path / "run", "A star, a ball")):
         out = json.loads(dlnotes("predict", run, text, "--explain", "--top", "3", "--json").out)["predictions"][0]
@@ -349,29 +332,26 @@ def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) 
         (("predict", "{rnn}", "missing.txt"), "missing.txt: no such file"),
         (("predict", "{rnn}", " "), "TEXT: the text is empty"),
         (("predict", "{rnn}", "{rows}"), "--text-column: unknown column 'text'; did you mean 'texts"),
-        (("predict", "{rnn}", "a b", "--explain-html", "x.txt"), "--explain-html: x.txt does not end in .html"),
         (("predict", "{rnn}", "a b", "--tta"), "--tta: the model reads texts"),
         (("predict", "{rnn}", "a b", "--sheet", "x.png"), "--sheet: the model reads texts"),
         (("predict", "{digits}", "{digits}/curves.png", "--explain"), "--explain: .* reads no texts"),
         (("evaluate", "{rnn}", "--data", "{topics}"), "--target: unknown column 'label'; choose from id, body, topic"),
-        (("evaluate", "{rnn}", "--data", "{topics}", "--target", "topic"), "--text-column: unknown column 'text'"),
         (
             ("evaluate", "{rnn}", "--data", "{topics}", "--target", "topic", "--text-column", "body"),
             "not have the class",
         ),
         (("evaluate", "{rnn}", "--target", "topic"), "--target: has no effect on remarks"),
         (("evaluate", "{digits}", "--target", "topic"), "--target: .* reads no texts"),
-        (("predict", "{digits}", "x.png", "--text-column", "a"), "--text-column: .* reads no texts"),
-        (("evaluate", "{rnn}", "--data", "digits"), "--data: 'digits' is neither a named set of texts nor a folder"),
+        (
+            ("evaluate", "{rnn}", "--data", "digits"),
+            "--data: 'digits' is neither a named data set nor a folder; choose from remarks",
+        ),
         (("explain", "{rnn}"), "holds a model of kind text_rnn"),
-        (("serve", "{rnn}"), "holds a classifier of texts"),
         (("export", "{rnn}", "--format", "pt2"), "--format pt2: .* classifies texts"),
         (("train-text", "--model", "linear", "--lr", "1"), "--lr: has no effect with --model linear"),
         (("train-text", "--tokenizer", "bpe", "--recipe", "notes"), "--recipe: cannot be combined with --tokenizer"),
         (("train-text", "--tokenizer", "bpe", "--vocab-size", "9"), "--vocab-size: 9 is less than the 256 bytes"),
-        (("train-text", "--val-split", "0"), "--val-split: 0 is out of range"),
         (("train-text", "--limit", "1"), "--limit: no training text of class (negative|positive); raise it"),
-        (("train-text", "--data", "remaks"), "did you mean 'remarks'"),
     ],
 )
 def test_errors(
@@ -386,27 +366,8 @@ def test_errors(
     assert re.search(message, outcome.err.splitlines()[-1]), outcome.err
 
 
-@pytest.mark.parametrize("fixture", ["rnn_run", "linear_run"])
-def test_weights_are_exported_with_a_check(
-    fixture: str, request: pytest.FixtureRequest, tmp_path: Path, dlnotes: Command
-) -> None:
-    out = tmp_path / "weights.safetensors"
-    outcome = dlnotes("export", request.getfixturevalue(fixture), "--format", "state-dict", "--out", out, "--json")
-    assert outcome.code == 0, outcome.err
-    assert json.loads(outcome.out)["parity"]["same_class"] == 1
-    assert out.exists()
-
-
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"words": ["a"]},
-        {"words": 5},
-        {"max_length": 0},
-        {"fixed_length": True},
-        {"kind": "tfidf"},
-        {"tokenization": "bpe"},
-    ],
+    "change", [{"words": ["a"]}, {"words": 5}, {"fixed_length": True}, {"kind": "tfidf"}, {"tokenization": "bpe"}]
 )
 def test_a_file_with_another_vocabulary_is_refused(
     change: dict[str, Any], rnn_run: Path, tmp_path: Path, dlnotes: Command

@@ -1,12 +1,12 @@
 """What a model file stores about time series: columns, scales, season, calendar, and where each group ends."""
 
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 from dlnotes_cli.data.options import Fill
 from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.series_set import where
-from dlnotes_cli.data.series.time_axis import CYCLES, Cycle, TimeAxis, count_features
+from dlnotes_cli.data.series.time_axis import Cycle, TimeAxis, count_features
 
 _LARGEST = 1e30
 _MOST_ROWS = 1 << 31
@@ -61,8 +61,8 @@ class SeriesPreprocessing:
     group: str | None
     inputs: tuple[str, ...]
     known: tuple[str, ...]
-    fill: str
-    cycles: tuple[str, ...]  # of the calendar
+    fill: Fill
+    cycles: tuple[Cycle, ...]  # of the calendar
     input_scales: tuple[Scale, ...]  # of inputs and known inputs
     season: int  # in rows; 1: none
     horizon: int  # steps that are evaluated, and forecast by default
@@ -70,8 +70,6 @@ class SeriesPreprocessing:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
-        if self.fill not in get_args(Fill) or not set(self.cycles) <= set(CYCLES):
-            raise ValueError("fill or cycles of series")
         if len(self.input_scales) != len(self.inputs) + len(self.known) or not self.groups:
             raise ValueError("scales or groups of series")
         if self.season < 1 or self.horizon < 1 or len({group.name for group in self.groups}) < len(self.groups):
@@ -82,13 +80,7 @@ class SeriesPreprocessing:
     @property
     def columns(self) -> SeriesColumns:
         """The columns to read."""
-        fill: Fill = self.fill  # type: ignore[assignment]  # checked above
-        return SeriesColumns(self.target, self.time, self.group, self.inputs, self.known, fill)
-
-    @property
-    def calendar(self) -> tuple[Cycle, ...]:
-        """The cycles of the calendar features."""
-        return self.cycles  # type: ignore[return-value]  # checked above
+        return SeriesColumns(self.target, self.time, self.group, self.inputs, self.known, self.fill)
 
     @property
     def channels(self) -> int:
@@ -98,4 +90,4 @@ class SeriesPreprocessing:
     @property
     def future(self) -> int:
         """Values of one row that are known in the future: known inputs and calendar features."""
-        return len(self.known) + count_features(self.calendar)
+        return len(self.known) + count_features(self.cycles)

@@ -26,7 +26,7 @@ _LARGEST = 1e30  # start or step
 class TimeAxis:
     """The time of row i: `start` plus i steps, of `step` seconds (dates) or units, or of so many calendar months."""
 
-    kind: str = "rows"  # a TimeKind
+    kind: TimeKind = "rows"
     start: float = 1.0  # of row 0; dates: seconds since 1970 in UTC
     step: float = 1.0
     months: int = 0  # in a step of calendar months; 0 for a step of constant length
@@ -35,22 +35,18 @@ class TimeAxis:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
-        if self.kind not in get_args(TimeKind) or not 0 < self.step <= _LARGEST:
-            raise ValueError("kind or step of a time")
+        if not 0 < self.step <= _LARGEST or abs(self.start) > _LARGEST:
+            raise ValueError("step or start of a time")
         if not 0 <= self.months <= 1200 or not 1 <= self.day <= 31 or abs(self.offset or 0) >= DAY_S:  # noqa: PLR2004
             raise ValueError("months, day or offset of a time")
-        if abs(self.start) > _LARGEST:
-            raise ValueError("start of a time")
 
     def seconds(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """The times of rows (N,): seconds since 1970 for dates, as the clock on the wall shows them, else numbers."""
         wall = self.start + (self.offset or 0)
         if not self.months:
             return wall + rows.astype(np.float64) * self.step
-        first = np.datetime64(int(wall // DAY_S), "D").astype("datetime64[M]")
-        months = first + rows * self.months
-        last_day = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
-        days = months.astype("datetime64[D]").astype(np.int64) + np.minimum(last_day, self.day) - 1
+        months = _month(wall) + rows * self.months
+        days = months.astype("datetime64[D]").astype(np.int64) + np.minimum(_days_in(months), self.day) - 1
         seconds: NDArray[np.float64] = days * DAY_S + wall % DAY_S
         return seconds
 
@@ -62,8 +58,7 @@ class TimeAxis:
     def row_of(self, other: "TimeAxis") -> int:
         """The row of this axis at which another axis with the same step starts."""
         if self.months:
-            starts = [np.datetime64(int(axis.start // DAY_S), "D").astype("datetime64[M]") for axis in (self, other)]
-            return int((starts[1] - starts[0]).astype(int)) // self.months
+            return int((_month(other.start) - _month(self.start)).astype(int)) // self.months
         return round((other.start - self.start) / self.step)
 
     def labels(self, rows: NDArray[np.int64]) -> list[str]:
@@ -91,11 +86,18 @@ class ParsedTimes(NamedTuple):
 
 def parse_times(path: object, column: str, cells: Sequence[str], lines: Sequence[int]) -> ParsedTimes:
     """The times of a column: ISO 8601 dates or numbers. Raises InputError naming the line of another cell."""
-    numbers = [cell_number(cell) for cell in cells]
-    if numbers and numbers[0] is not None:
-        return ParsedTimes("numbers", np.array(_all_parsed(path, column, cells, lines, numbers, "number")), None)
-    dates = [_date(cell) for cell in cells]
-    parsed = _all_parsed(path, column, cells, lines, dates, "date like 2024-01-31 or 2024-01-31T13:00")
+    is_number = bool(cells) and cell_number(cells[0]) is not None
+    parsed: list[Any] = []
+    for cell, line in zip(cells, lines, strict=True):
+        value = cell_number(cell) if is_number else _date(cell)
+        if value is None:
+            wanted = "number" if is_number else "date like 2024-01-31 or 2024-01-31T13:00"
+            what = f"column '{column}': '{cell}' is not a {wanted}" if cell else f"column '{column}' is empty"
+            fix = "fix the cell; times are ISO 8601 dates, numbers or seconds since 1970"
+            raise InputError(path, f"line {line}: {what}", fix)
+        parsed.append(value)
+    if is_number:
+        return ParsedTimes("numbers", np.array(parsed), None)
     zones = {date.tzinfo is None for date in parsed}
     if len(zones) > 1:
         line = next(line for line, date in zip(lines, parsed, strict=True) if date.tzinfo is None)
@@ -129,12 +131,10 @@ def rows_between(axis: TimeAxis, values: NDArray[np.float64]) -> NDArray[np.floa
     if not axis.months:
         return np.diff(values) / axis.step
     wall = values + (axis.offset or 0)
-    months = (wall // DAY_S).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    days = _day_of_month(wall)
-    last_days = ((months + 1).astype("datetime64[M]").astype("datetime64[D]")
-                 - months.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)  # fmt: skip
-    off = (days - np.minimum(axis.day, last_days)) / 31 + (wall % DAY_S - wall[0] % DAY_S) / DAY_S
-    steps: NDArray[np.float64] = np.diff(months) / axis.months + off[1:]
+    months = _month(wall)
+    off = (_day_of_month(wall) - np.minimum(axis.day, _days_in(months))) / 31
+    off += (wall % DAY_S - wall[0] % DAY_S) / DAY_S
+    steps: NDArray[np.float64] = np.diff(months.astype(np.int64)) / axis.months + off[1:]
     return steps
 
 
@@ -143,29 +143,26 @@ def is_on_axis(steps: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.abs(steps - np.round(steps)) <= _TOLERANCE
 
 
-def _all_parsed(
-    path: object, column: str, cells: Sequence[str], lines: Sequence[int], parsed: Sequence[Any], what: str
-) -> list[Any]:
-    for cell, line, value in zip(cells, lines, parsed, strict=True):
-        if value is None:
-            shown = f"'{cell}' is not a {what}" if cell else "is empty"
-            fix = "fix the cell; times are ISO 8601 dates, numbers or seconds since 1970"
-            raise InputError(path, f"line {line}: column '{column}': {shown}" if cell else
-                             f"line {line}: column '{column}' {shown}", fix)  # fmt: skip
-    return list(parsed)
-
-
 def _date(cell: str) -> datetime | None:
     try:
-        date = datetime.fromisoformat(cell)
+        return datetime.fromisoformat(cell)
     except ValueError:
         return None
-    return date
+
+
+def _month(wall: Any) -> Any:
+    """The months (datetime64) of times in seconds since 1970."""
+    return np.asarray(wall // DAY_S).astype("datetime64[D]").astype("datetime64[M]")
+
+
+def _days_in(months: Any) -> NDArray[np.int64]:
+    days: NDArray[np.int64] = np.diff([months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")], axis=0)[0]
+    return days.astype(np.int64)
 
 
 def _day_of_month(wall: NDArray[np.float64]) -> NDArray[np.int64]:
     days = (wall // DAY_S).astype("datetime64[D]")
-    numbers: NDArray[np.int64] = (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+    numbers: NDArray[np.int64] = (days - _month(wall).astype("datetime64[D]")).astype(np.int64) + 1
     return numbers
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.texts.files import TextSource, code_points, lowercase, read_code_points
+from dlnotes_cli.data.texts.files import TextSource, preprocessed
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 
 Tokens = NDArray[np.unsignedinteger]
 OnUnknown = Literal["error", "skip"]
 _CODE_POINTS = 0x110000  # in Unicode
-_BYTE_VALUES = 256
-_REMAP_CHUNK = 1 << 20  # tokens that are remapped at a time
+_CHUNK = 1 << 20  # characters that are looked up at a time
+_UNKNOWN_FIX = "remove them, or pass --on-unknown skip"
 _MOST_NAMED = 8  # unknown characters that an error names
 
 
@@ -61,22 +61,13 @@ def read_and_build_vocabulary(
     """
     if preprocessing.unit == "bytes":
         return _read_bytes(sources), preprocessing
-    table = np.full(_CODE_POINTS, -1, np.int32)  # code point to provisional token, in order of appearance
-    buffer = _TokenBuffer(sum(source.size for source in sources))
-    size, bounds = 0, [0]
-    for source in sources:
-        for codes in read_code_points(source, preprocessing, encoding):
-            added = np.unique(codes[table[codes] < 0])
-            table[added] = np.arange(size, size + len(added))
-            size += len(added)
-            buffer.append(table[codes], size)
-        bounds.append(buffer.length)
-    sorted_codes = np.flatnonzero(table >= 0)
-    final_tokens = np.empty(size, np.int32)  # provisional token to token
-    final_tokens[table[sorted_codes]] = np.arange(size)
-    buffer.remap(final_tokens)
-    characters = "".join(map(chr, sorted_codes.tolist()))
-    return _joined(buffer, bounds, sources), replace(preprocessing, characters=characters)
+    texts = [source.read(preprocessing, encoding) for source in sources]
+    is_used = np.zeros(_CODE_POINTS, bool)
+    for text in texts:
+        for codes in _code_points(text):
+            is_used[codes] = True
+    preprocessing = replace(preprocessing, characters="".join(map(chr, np.flatnonzero(is_used).tolist())))
+    return _tokenized(sources, texts, preprocessing, "error"), preprocessing
 
 
 def read_with_vocabulary(
@@ -85,17 +76,8 @@ def read_with_vocabulary(
     """Read texts with a known vocabulary. Raises InputError naming the characters that are not in it."""
     if preprocessing.unit == "bytes":
         return _read_bytes(sources)
-    tokenizer = Tokenizer(preprocessing)
-    buffer = _TokenBuffer(sum(source.size for source in sources))
-    bounds = [0]
-    for source in sources:
-        characters = 0
-        for codes in read_code_points(source, preprocessing, encoding):
-            buffer.append(tokenizer.tokens(codes, source.name, on_unknown), preprocessing.vocabulary)
-            characters += len(codes)
-        _warn_of_skipped(source.name, characters - (buffer.length - bounds[-1]))
-        bounds.append(buffer.length)
-    return _joined(buffer, bounds, sources)
+    texts = [source.read(preprocessing, encoding) for source in sources]
+    return _tokenized(sources, texts, preprocessing, on_unknown)
 
 
 class Tokenizer:
@@ -103,30 +85,31 @@ class Tokenizer:
 
     def __init__(self, preprocessing: TextPreprocessing) -> None:
         self._preprocessing = preprocessing
+        self._type = np.min_scalar_type(max(preprocessing.vocabulary - 1, 0))
         self._table = np.full(_CODE_POINTS, -1, np.int32)
-        self._table[code_points(preprocessing.characters)] = np.arange(len(preprocessing.characters))
+        codes = np.array([ord(character) for character in preprocessing.characters], np.int64)
+        self._table[codes] = np.arange(len(codes))
 
-    def tokens(self, codes: NDArray[np.uint32], where: str, on_unknown: OnUnknown) -> NDArray[np.int32]:
-        """Tokens of code points (N,). Unknown characters raise an InputError that names them, or are skipped."""
-        tokens = self._table[codes]
-        is_unknown = tokens < 0
-        if not is_unknown.any():
-            return tokens
-        if on_unknown == "error":
-            raise _unknown_characters(where, np.unique(codes[is_unknown]))
-        return tokens[~is_unknown]
+    def encode(self, text: str, where: str, on_unknown: OnUnknown = "error", fix: str = _UNKNOWN_FIX) -> Tokens:
+        """Tokens of a string, after the preprocessing of files.
 
-    def encode(self, text: str, where: str, on_unknown: OnUnknown) -> NDArray[np.int32]:
-        """Tokens of a string from the command line, after the preprocessing of files."""
+        Unknown characters raise an InputError that names them, or are skipped with a warning.
+        """
         if self._preprocessing.unit == "bytes":
-            return np.frombuffer(os.fsencode(text), np.uint8).astype(np.int32)
-        text = lowercase(text) if self._preprocessing.lower else text
-        if self._preprocessing.newline == "translate":
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        tokens = self.tokens(code_points(text), where, on_unknown)
-        if len(tokens):  # callers report an empty result as an error
-            _warn_of_skipped(where, len(text) - len(tokens))
-        return tokens
+            return np.frombuffer(os.fsencode(text), np.uint8).copy()  # of bytes it is read-only
+        text = preprocessed(text, self._preprocessing)
+        parts = [np.empty(0, self._type)]
+        for codes in _code_points(text):
+            tokens = self._table[codes]
+            is_known = tokens >= 0
+            if on_unknown == "error" and not is_known.all():
+                raise _unknown_characters(where, np.unique(codes[~is_known]), fix)
+            parts.append(tokens[is_known].astype(self._type))
+        found = np.concatenate(parts)
+        if 0 < len(found) < len(text):  # callers report an empty result as an error
+            skipped = f"{len(text) - len(found):,} characters that are not in the model's vocabulary"
+            output.warn(f"{where}: skipped {skipped}")
+        return found
 
 
 def decode_tokens(tokens: NDArray[np.integer], preprocessing: TextPreprocessing) -> str:
@@ -141,56 +124,32 @@ def without_surrogates(text: str) -> str:
     return os.fsencode(text).decode(errors="replace")
 
 
-class _TokenBuffer:
-    """A growing array of tokens, each in as few bytes as the vocabulary needs."""
-
-    def __init__(self, capacity: int) -> None:
-        self._values: Tokens = np.empty(capacity, np.uint8)  # pages that are never written take no memory
-        self.length = 0
-
-    def append(self, tokens: NDArray[np.integer], vocabulary: int) -> None:
-        dtype = np.min_scalar_type(max(vocabulary - 1, 0))
-        stop = self.length + len(tokens)
-        if dtype.itemsize > self._values.itemsize or stop > len(self._values):
-            widest = max(dtype, self._values.dtype, key=lambda candidate: candidate.itemsize)
-            larger = np.empty(max(stop, len(self._values)), widest)
-            larger[: self.length] = self.tokens
-            self._values = larger
-        self._values[self.length : stop] = tokens
-        self.length = stop
-
-    def remap(self, table: NDArray[np.int32]) -> None:
-        """Replace each token by its entry in `table`, in place and in chunks, to keep peak memory low."""
-        for start in range(0, self.length, _REMAP_CHUNK):
-            chunk = self.tokens[start : start + _REMAP_CHUNK]
-            chunk[:] = table[chunk]
-
-    @property
-    def tokens(self) -> Tokens:
-        """The tokens so far (N,), a view."""
-        return self._values[: self.length]
+def _code_points(text: str) -> Iterator[NDArray[np.uint32]]:
+    """The code points of a string, in chunks: all at once take four bytes for each character."""
+    for start in range(0, len(text), _CHUNK):
+        chunk = text[start : start + _CHUNK].encode("utf-32-le", "surrogatepass")
+        yield np.frombuffer(chunk, np.uint32)
 
 
 def _read_bytes(sources: Sequence[TextSource]) -> Text:
-    buffer, bounds = _TokenBuffer(sum(source.size for source in sources)), [0]
-    for source in sources:
-        for chunk in source.chunks():
-            buffer.append(np.frombuffer(chunk, np.uint8), _BYTE_VALUES)
-        bounds.append(buffer.length)
-    return _joined(buffer, bounds, sources)
+    return _joined(sources, [np.frombuffer(source.read_bytes(), np.uint8) for source in sources])
 
 
-def _joined(buffer: _TokenBuffer, bounds: Sequence[int], sources: Sequence[TextSource]) -> Text:
-    return Text(buffer.tokens, tuple(bounds), tuple(source.name for source in sources))
+def _tokenized(
+    sources: Sequence[TextSource], texts: Sequence[str], preprocessing: TextPreprocessing, on_unknown: OnUnknown
+) -> Text:
+    tokenizer = Tokenizer(preprocessing)
+    pairs = zip(sources, texts, strict=True)
+    return _joined(sources, [tokenizer.encode(text, source.name, on_unknown) for source, text in pairs])
 
 
-def _unknown_characters(where: str, codes: NDArray[np.uint32]) -> InputError:
+def _joined(sources: Sequence[TextSource], parts: Sequence[Tokens]) -> Text:
+    bounds = np.cumsum([0, *map(len, parts)]).tolist()
+    return Text(np.concatenate(parts), tuple(bounds), tuple(source.name for source in sources))
+
+
+def _unknown_characters(where: str, codes: NDArray[np.uint32], fix: str) -> InputError:
     named = ", ".join(f"{chr(code)!r} (U+{code:04X})" for code in codes[:_MOST_NAMED].tolist())
     more = f" and {len(codes) - _MOST_NAMED} more" if len(codes) > _MOST_NAMED else ""
     what = f"has characters that are not in the model's vocabulary: {named}{more}"
-    return InputError(where, what, "remove them, or pass --on-unknown skip")
-
-
-def _warn_of_skipped(where: str, count: int) -> None:
-    if count:
-        output.warn(f"{where}: skipped {count:,} characters that are not in the model's vocabulary")
+    return InputError(where, what, fix)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from dlnotes_cli.data.options import TABLE_SUFFIXES
 from dlnotes_cli.data.table import read_table
-from dlnotes_cli.data.texts.labeled import decode_text, read_text_file, texts_of_table
+from dlnotes_cli.data.texts.files import check_stdin_once, read_sample, sample_text, text_files
+from dlnotes_cli.data.texts.labeled import texts_of_table
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
-from dlnotes_cli.data.walk import TEXTS, walk
+from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.files import read_stdin, user_path
 
@@ -33,20 +34,8 @@ def text_paths(arguments: Sequence[str]) -> list[str | Path]:
     A folder stands for the text files below it, a pattern for its matches. Raises InputError for an argument that looks
     like the path of a text or table and does not exist, and for a folder without texts.
     """
-    if list(arguments).count(STDIN) > 1:
-        raise InputError("PATH", "- appears twice, but standard input can be read only once", "drop one")
+    check_stdin_once(arguments, "PATH")
     return [source for argument in arguments for source in _sources(argument)]
-
-
-def text_files(name: str) -> list[Path]:
-    """A file, or the text files below a folder. Raises InputError for a folder without any."""
-    path = user_path(name)
-    if not path.is_dir():
-        return [path]
-    files = [Path(entry.path) for entry in walk(str(path), TEXTS)]
-    if not files:
-        raise InputError(path, f"contains no text files ({', '.join(sorted(TEXTS))})", "name the files themselves")
-    return files
 
 
 def read_texts(
@@ -87,20 +76,16 @@ def _sources(argument: str) -> list[str | Path]:
     return [argument]
 
 
-def named_text(text: str) -> NamedText:
-    """A text that names itself."""
-    return _checked(text, text)
-
-
-def _checked(item: str, text: str, where: object = "TEXT") -> NamedText:
+def named_text(text: str, item: str = "", where: object = "TEXT") -> NamedText:
+    """A text with what names it, or that names itself; an empty one has an error."""
     if text.strip():
-        return NamedText(item, text)
-    return NamedText(item, "", InputError(where, "the text is empty", "drop it, or pass --skip-bad"))
+        return NamedText(item or text, text)
+    return NamedText(item or text, "", InputError(where, "the text is empty", "drop it, or pass --skip-bad"))
 
 
 def _of_file(path: Path, encoding: str | None) -> NamedText:
     try:
-        return _checked(str(path), read_text_file(path, encoding), path)
+        return named_text(read_sample(path, encoding), str(path), path)
     except DlnotesError as error:
         return NamedText(str(path), "", error)
 
@@ -110,12 +95,12 @@ def _rows(path: Path, column: str, encoding: str | None) -> Iterator[NamedText]:
     name = column if column in cells.header or len(cells.header) > 1 else cells.header[0]
     for line, text in zip(cells.lines, texts_of_table(cells, name), strict=True):
         item = f"{path}:{line}"
-        yield _checked(item, text, item)
+        yield named_text(text, item, item)
 
 
 def _lines_of_stdin() -> Iterator[NamedText]:
     """Each line of standard input that is not blank."""
-    text = decode_text(Path("stdin"), read_stdin(_MOST_STDIN, "give fewer lines"))
+    text = sample_text("stdin", read_stdin(_MOST_STDIN, "give fewer lines"))
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             yield NamedText(f"stdin:{number}", line.strip())

@@ -1,31 +1,29 @@
 """Labeled texts of a CSV table, of a folder with one subfolder of .txt files per class, or of the embedded set."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data import table, table_columns
 from dlnotes_cli.data.listing import list_folder
-from dlnotes_cli.data.options import EMBEDDED_TEXTS, TABLE_SUFFIXES
+from dlnotes_cli.data.options import EMBEDDED_TEXTS
+from dlnotes_cli.data.paths import DataKind, kind_of
 from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
 from dlnotes_cli.data.texts import remarks
-from dlnotes_cli.data.texts.files import encoding_of
+from dlnotes_cli.data.texts.files import NUL, read_sample
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
 from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.errors import InputError, nearest, reason
-from dlnotes_cli.shell.files import read_file, user_path
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.files import user_path
 
 TEXT_COLUMN, TARGET = "text", "label"  # of data without columns
-_MOST_BYTES = 1 << 24  # of a file with one text
 _MOST_SHOWN = 5  # items that a note lists
-_LAYOUT = "give a CSV file, or a folder with one subfolder of .txt files per class"
-_NUL = "\0"
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,6 @@ class TextDataSet:
     labels: NDArray[np.int64]  # (N,)
     classes: tuple[str, ...]
     splits: dict[str, NDArray[np.int64]]
-    items: tuple[str, ...]  # the file, or path:line, of each text
     fingerprint: str
     dropped: int = 0  # texts that were empty
     text_column: str = TEXT_COLUMN
@@ -48,36 +45,10 @@ class TextDataSet:
         """Number of texts in each split."""
         return {split: len(indices) for split, indices in self.splits.items()}
 
-    @property
-    def longest(self) -> int:
-        """Characters of the longest text."""
-        return max(map(len, self.texts), default=0)
 
-
-TextsKind = Literal["embedded", "folder", "table"]
-
-
-def texts_kind(data: str) -> TextsKind:
+def texts_kind(data: str) -> DataKind:
     """What `--data` names. Raises InputError if there is no such set, folder or table."""
-    if data == EMBEDDED_TEXTS:
-        return "embedded"
-    path = user_path(data)
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:
-        raise InputError("--data", f"{path} cannot be read ({reason(error)})", "check the path") from error
-    if is_folder:
-        return "folder"
-    if is_file and path.suffix.lower() in TABLE_SUFFIXES:
-        return "table"
-    if path.exists():
-        raise InputError("--data", f"{path} is neither a folder nor a CSV file", _LAYOUT)
-    if any(mark in data for mark in "/\\."):
-        raise InputError(path, "no such file or folder", "check the path")
-    near = nearest(data, [EMBEDDED_TEXTS])
-    hint = f"did you mean '{near}'? " if near else ""
-    what = f"'{data}' is neither a named set of texts nor a folder"
-    raise InputError("--data", what, f"{hint}choose {EMBEDDED_TEXTS}, or {_LAYOUT}")
+    return kind_of(data, sets=(EMBEDDED_TEXTS,))
 
 
 def load_training_texts(
@@ -151,104 +122,65 @@ def texts_of_table(cells: table.Table, column: str) -> list[str]:
     """The texts of a column, in Unicode's own characters. Raises InputError naming the line of a NUL character."""
     texts = cells.column(column, "--text-column")
     for line, text in zip(cells.lines, texts, strict=True):
-        if _NUL in text:
+        if NUL in text:
             what = f"line {line}: column '{column}' has a NUL character, which no text has"
             raise InputError(cells.path, what, "save the file as UTF-8 text")
     return texts
 
 
-def read_text_file(path: Path, encoding: str | None = None) -> str:
-    """The text of a file without surrounding white space, decoded as `decode_text` does. Raises InputError."""
-    return decode_text(path, read_file(path, _MOST_BYTES, "give a shorter text, or split it"), encoding)
-
-
-def decode_text(path: Path, content: bytes, encoding: str | None = None) -> str:
-    """The text of bytes in the encoding that `encoding_of` says.
-
-    Raises InputError naming line and byte of others, and for a NUL character.
-    """
-    used = encoding_of(content, encoding)
-    try:
-        text = content.decode(used).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        where = content.count(b"\n", 0, error.start) + 1
-        what = f"line {where}: byte {error.object[error.start]:#04x} is not {used.upper()}"
-        raise InputError(path, what, "save the file as UTF-8") from None
-    if _NUL in text:
-        line = text.count("\n", 0, text.index(_NUL)) + 1
-        raise InputError(path, f"line {line} has a NUL character, which no text has", "save it as UTF-8 text")
-    return text.strip()
-
-
-def _load(data: str, kind: TextsKind, columns: TextColumns, encoding: str | None) -> TextDataSet:
+def _load(data: str, kind: DataKind, columns: TextColumns, encoding: str | None) -> TextDataSet:
     for name, value in (("--text-column", columns.text), ("--target", columns.target)):
         if value is not None and kind != "table":
             raise InputError(name, f"has no effect on {data}, which is no table", "drop it, or give a CSV file")
-    if kind == "embedded":
-        dataset = _embedded()
-    elif kind == "table":
-        dataset = _of_table(user_path(data), columns, encoding)
-    else:
-        dataset = _of_folder(user_path(data), encoding)
-    return _without_empty(dataset)
-
-
-def _embedded() -> TextDataSet:
+    if kind == "table":
+        return _of_table(user_path(data), columns, encoding)
+    if kind == "folder":
+        return _of_folder(user_path(data), encoding)
     texts, labels = remarks.remarks()
-    items = tuple(f"{EMBEDDED_TEXTS}:{i}" for i in range(1, len(texts) + 1))
-    return TextDataSet(
-        EMBEDDED_TEXTS, tuple(texts), np.array(labels, np.int64), remarks.CLASSES, {"all": np.arange(len(texts))},
-        items, _digest(zip(texts, map(str, labels), strict=True)),
-    )  # fmt: skip
+    digest = _digest(zip(texts, map(str, labels), strict=True))
+    return TextDataSet(data, tuple(texts), np.array(labels), remarks.CLASSES, {"all": np.arange(len(texts))}, digest)
 
 
 def _of_table(path: Path, columns: TextColumns, encoding: str | None) -> TextDataSet:
     cells, target = table.read_table(path, encoding=encoding), columns.target
     labels, classes = table_columns.read_labels(cells, target)
     column = column_of_texts(cells, columns.text, target)
-    items = tuple(f"{path}:{line}" for line in cells.lines)
-    return TextDataSet(
-        str(path), tuple(texts_of_table(cells, column)), labels, classes, {"all": np.arange(len(labels))}, items,
+    dataset = TextDataSet(
+        str(path), tuple(texts_of_table(cells, column)), labels, classes, {"all": np.arange(len(labels))},
         cells.fingerprint, text_column=column, target=str(target),
     )  # fmt: skip
+    return _without_empty(dataset, [f"{path}:{line}" for line in cells.lines])
 
 
 def _of_folder(root: Path, encoding: str | None) -> TextDataSet:
     listing = list_folder(root, TEXTS, "texts")
-    texts = [read_text_file(path, encoding) for path in listing.files]
+    texts = [read_sample(path, encoding) for path in listing.files]
     splits = np.array(listing.splits)
-    return TextDataSet(
+    dataset = TextDataSet(
         str(root), tuple(texts), np.array(listing.labels, np.int64), listing.classes,
-        {str(split): np.flatnonzero(splits == split) for split in np.unique(splits)}, tuple(map(str, listing.files)),
+        {str(split): np.flatnonzero(splits == split) for split in np.unique(splits)},
         _digest(zip([stamp.name for stamp in listing.stamps], texts, strict=True)),
     )  # fmt: skip
+    return _without_empty(dataset, listing.files)
 
 
-def _without_empty(dataset: TextDataSet) -> TextDataSet:
-    """The data set without empty texts and their labels, which a note names. Raises InputError if all are empty."""
-    is_empty = np.array([not text.strip() for text in dataset.texts])
-    if not is_empty.any():
+def _without_empty(dataset: TextDataSet, items: Sequence[object]) -> TextDataSet:
+    """The data set without empty texts, which a note names, and classes without others. Raises InputError for none."""
+    is_kept = np.array([text != "" for text in dataset.texts])
+    if is_kept.all():
         return dataset
-    named = [dataset.items[i] for i in np.flatnonzero(is_empty)]
+    named = [str(items[i]) for i in np.flatnonzero(~is_kept).tolist()]
     shown = ", ".join(named[:_MOST_SHOWN]) + (" and others" if len(named) > _MOST_SHOWN else "")
-    if is_empty.all():
+    if not is_kept.any():
         raise InputError("--data", f"every text of {dataset.name} is empty ({shown})", "choose another --text-column")
     output.warn(f"{output.counted(len(named), 'empty text')} left out with the label: {shown}")
-    kept = np.flatnonzero(~is_empty)
-    position = np.cumsum(~is_empty) - 1
-    splits = {name: position[indices[~is_empty[indices]]] for name, indices in dataset.splits.items()}
-    return _with_used_classes(replace(
-        dataset, texts=tuple(dataset.texts[i] for i in kept), labels=dataset.labels[kept], splits=splits,
-        items=tuple(dataset.items[i] for i in kept), dropped=len(named),
-    ))  # fmt: skip
-
-
-def _with_used_classes(dataset: TextDataSet) -> TextDataSet:
-    """The data set without classes whose texts were all empty."""
-    used = np.unique(dataset.labels)
-    position = np.zeros(len(dataset.classes), np.int64)
-    position[used] = np.arange(len(used))
-    return replace(dataset, labels=position[dataset.labels], classes=tuple(dataset.classes[i] for i in used))
+    used, labels = np.unique(dataset.labels[is_kept], return_inverse=True)
+    position = np.cumsum(is_kept) - 1
+    splits = {name: position[indices[is_kept[indices]]] for name, indices in dataset.splits.items()}
+    return replace(
+        dataset, texts=tuple(filter(None, dataset.texts)), labels=labels, splits=splits,
+        classes=tuple(dataset.classes[i] for i in used), dropped=len(named),
+    )  # fmt: skip
 
 
 def _digest(entries: Iterable[tuple[str, str]]) -> str:

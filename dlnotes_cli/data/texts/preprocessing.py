@@ -1,11 +1,14 @@
 """Preprocessing of texts that a model file stores: tokens of a network, n-grams of a linear model."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from dlnotes_cli.shell.codec import build, to_json
 
 Punctuation = Literal["keep", "drop"]
 Tokenization = Literal["words", "bpe"]
 PADDING = 0  # the token that fills a batch; no text has it
+UNKNOWN = 1  # the token of words outside the vocabulary
 LONGEST = 1 << 20  # tokens of a text that a network may read
 
 
@@ -33,22 +36,14 @@ class SequencePreprocessing:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
-        _check_names(self.text_column, self.target, self.encoding or "")
-        if self.tokenization not in get_args(Tokenization) or self.punctuation not in get_args(Punctuation):
-            raise ValueError("tokenization or punctuation")
-        if type(self.has_unknown) is not bool or type(self.fixed_length) is not bool:
-            raise ValueError("has_unknown or fixed_length")
-        if type(self.max_length) is not int or not 1 <= self.max_length <= LONGEST:
-            raise ValueError("max_length")
+        if not 1 <= self.max_length <= LONGEST or (self.tokenization == "bpe") != (self.bpe_size > 0):
+            raise ValueError("max_length or bpe_size")
         _check_terms(self.words)
-        is_bpe = self.tokenization == "bpe"
-        if not isinstance(self.bpe, str) or type(self.bpe_size) is not int or is_bpe != (self.bpe_size > 0):
-            raise ValueError("bpe")
 
     @property
     def first_token(self) -> int:
         """The token of the first entry of the vocabulary."""
-        return 2 if self.has_unknown else 1
+        return UNKNOWN + 1 if self.has_unknown else PADDING + 1
 
     @property
     def vocabulary(self) -> int:
@@ -70,7 +65,6 @@ class TfidfPreprocessing:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no training run writes."""
-        _check_names(self.text_column, self.target, self.encoding or "")
         _check_terms(self.words)
         _check_terms(self.characters)
 
@@ -85,31 +79,17 @@ DocumentPreprocessing = SequencePreprocessing | TfidfPreprocessing
 
 def document_preprocessing_to_json(preprocessing: DocumentPreprocessing) -> dict[str, Any]:
     """The preprocessing as JSON values, for a model file."""
-    return {"kind": preprocessing.kind, **asdict(preprocessing)}
+    return {"kind": preprocessing.kind, **to_json(preprocessing)}
 
 
 def document_preprocessing_from_json(stored: dict[str, Any]) -> DocumentPreprocessing:
     """Rebuild preprocessing from JSON values; raises KeyError, TypeError or ValueError if they are invalid."""
     fields = dict(stored)
-    kind = fields.pop("kind")
-    if kind == SequencePreprocessing.kind:
-        return SequencePreprocessing(**fields | {"words": _terms(fields["words"])})
-    if kind == TfidfPreprocessing.kind:
-        return TfidfPreprocessing(**fields | {name: _terms(fields[name]) for name in ("words", "characters")})
-    raise ValueError(f"unknown preprocessing {kind}")
-
-
-def _terms(stored: Any) -> tuple[str, ...]:
-    if not isinstance(stored, list):
-        raise TypeError("vocabulary")
-    return tuple(stored)
-
-
-def _check_names(*names: str) -> None:
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError("names of columns")
+    kinds: dict[str, Any] = {kind.kind: kind for kind in (SequencePreprocessing, TfidfPreprocessing)}
+    preprocessing: DocumentPreprocessing = build(kinds[fields.pop("kind")], fields)
+    return preprocessing
 
 
 def _check_terms(terms: tuple[str, ...]) -> None:
-    if not all(isinstance(term, str) and term for term in terms) or len(set(terms)) < len(terms):
+    if "" in terms or len(set(terms)) < len(terms):
         raise ValueError("vocabulary")

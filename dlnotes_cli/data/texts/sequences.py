@@ -1,80 +1,128 @@
-"""Sequences of tokens, and the batches of them that a network reads."""
+"""Texts as words and as sequences of tokens, and the batches of them that a network reads."""
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
 from dlnotes_cli.data.batches import batch_bounds, epoch_order
-from dlnotes_cli.data.texts.preprocessing import PADDING, SequencePreprocessing
-from dlnotes_cli.data.texts.words import Corpus, lookup, normalized, positions_of, read_corpus
+from dlnotes_cli.data.texts.preprocessing import PADDING, UNKNOWN, Punctuation, SequencePreprocessing
 from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.shell.errors import import_extra
 
-UNKNOWN = 1  # the token of words outside the vocabulary
+_ASCII = re.compile(r"\w+(?:'\w+)*|[^\w\s]", re.ASCII)  # as `_pattern`, faster
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_FIRST_MARK, _LAST_MARK = 0x300, 0xFFFF  # between which combining marks of writing systems are
 _POOL = 50  # batches whose texts are sorted by length together
 _CHUNK = 1024  # texts that a tokenizer of byte pairs reads at a time
-_SKIPPED = -1
+
+
+def normalized(text: str) -> str:
+    r"""The text in Unicode's composed form (NFC) and in lower case.
+
+    >>> normalized("Cafe\u0301") == "caf\xe9"
+    True
+    """
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).lower()
+
+
+def words_of(text: str, punctuation: Punctuation = "keep") -> list[str]:
+    """The words of a text, normalized.
+
+    With `keep` every other mark is a word of its own, and an apostrophe inside a word belongs to it; with `drop` ASCII
+    punctuation is deleted and words end at white space, as in the course's notebook.
+
+    >>> words_of("Don't miss it!"), words_of("Don't miss it!", "drop")
+    (["don't", 'miss', 'it', '!'], ['dont', 'miss', 'it'])
+    """
+    text = normalized(text)
+    if punctuation == "drop":
+        return text.translate(_NO_PUNCTUATION).split()
+    return (_ASCII if text.isascii() else _pattern()).findall(text)
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    """Words with the combining marks of their letters, or single other characters."""
+    marks = "".join(chr(c) for c in range(_FIRST_MARK, _LAST_MARK) if unicodedata.category(chr(c))[0] == "M")
+    return re.compile(rf"[\w{marks}]+(?:['\u2019][\w{marks}]+)*|[^\w\s{marks}]")
+
+
+def choose_vocabulary(texts: Iterable[Sequence[str]], limit: int | None, least: int = 1) -> tuple[str, ...]:
+    """The most frequent words of texts, at most `limit`, that occur `least` times or more.
+
+    They are sorted by falling frequency, and equally frequent ones by name.
+    """
+    uses = Counter(chain.from_iterable(texts))
+    ordered = sorted((word for word in uses if uses[word] >= least), key=lambda word: (-uses[word], word))
+    return tuple(ordered[:limit])
 
 
 @dataclass(frozen=True)
 class TokenSequences:
-    """Texts as tokens: text i is `tokens[offsets[i]:offsets[i + 1]]`."""
+    """Texts as tokens: int64 (T,), one of padding for a text without any, and padded on the left to a fixed length."""
 
-    tokens: NDArray[np.int32]
-    offsets: NDArray[np.int64]  # (N + 1,)
-    cut: int  # texts that were longer than the network reads
-    fixed_length: int = 0  # to which every text is padded on its left; 0: on its right, to the longest of a batch
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
+    tokens: Sequence[Tensor]
+    cut: int = 0  # texts that were longer than the network reads
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """The number of tokens of each text, (N,)."""
-        return np.diff(self.offsets)
+        """The number of tokens of each text without padding, (N,)."""
+        return np.array([int(tokens.count_nonzero()) for tokens in self.tokens])
 
     @property
     def widths(self) -> NDArray[np.int64]:
         """The number of steps that a network takes for each text alone, (N,)."""
-        return np.full(len(self), self.fixed_length) if self.fixed_length else np.maximum(self.lengths, 1)
+        return np.array([len(tokens) for tokens in self.tokens], np.int64)
 
     def take(self, indices: NDArray[np.int64]) -> "TokenSequences":
         """The texts at `indices`."""
-        offsets = np.concatenate([[0], np.cumsum(self.lengths[indices])])
-        return TokenSequences(self.tokens[positions_of(self.offsets, indices)], offsets, 0, self.fixed_length)
+        return TokenSequences([self.tokens[i] for i in indices.tolist()])
 
     def batch(self, indices: NDArray[np.int64]) -> Tensor:
-        """The texts at `indices` as int64 (n, T), padded."""
-        lengths = self.lengths[indices]
-        width = self.fixed_length or max(1, int(lengths.max(initial=0)))
-        steps = np.arange(width)
-        is_token = steps >= width - lengths[:, None] if self.fixed_length else steps < lengths[:, None]
-        padded = np.full((len(indices), width), PADDING, np.int64)
-        padded[is_token] = self.tokens[positions_of(self.offsets, indices)]
-        return torch.from_numpy(padded)
+        """The texts at `indices` as int64 (n, T), padded on their right to the longest."""
+        return pad_sequence([self.tokens[i] for i in indices.tolist()], batch_first=True, padding_value=PADDING)
 
 
 def encode_texts(texts: Sequence[str], preprocessing: SequencePreprocessing) -> TokenSequences:
     """The texts as sequences of tokens, at most `max_length` of each."""
-    if preprocessing.tokenization == "bpe":
-        return _byte_pairs(texts, preprocessing)
-    return encode_corpus(read_corpus(texts, preprocessing.punctuation), preprocessing)
+    most, cut, sequences = preprocessing.max_length, 0, []
+    encode = _words if preprocessing.tokenization == "words" else _byte_pairs
+    for tokens in encode(texts, preprocessing):
+        cut += len(tokens) > most
+        sequence = torch.tensor(tokens[:most] or [PADDING])
+        sequences.append(pad(sequence, (most - len(sequence), 0)) if preprocessing.fixed_length else sequence)
+    return TokenSequences(sequences, cut)
 
 
-def encode_corpus(corpus: Corpus, preprocessing: SequencePreprocessing) -> TokenSequences:
-    """As `encode_texts`, for texts whose words are known."""
-    absent = UNKNOWN if preprocessing.has_unknown else _SKIPPED
-    token_of = lookup(corpus, preprocessing.words, absent, preprocessing.first_token).astype(np.int32)
-    tokens = token_of[corpus.ids] if len(corpus.words) else np.empty(0, np.int32)
-    is_kept = tokens != _SKIPPED
-    offsets = np.concatenate([[0], np.cumsum(is_kept)])[corpus.offsets]
-    return _cut(tokens[is_kept], offsets, preprocessing)
+def _words(texts: Sequence[str], preprocessing: SequencePreprocessing) -> Iterator[list[int]]:
+    tokens = {word: i for i, word in enumerate(preprocessing.words, preprocessing.first_token)}
+    for text in texts:
+        words = words_of(text, preprocessing.punctuation)
+        if preprocessing.has_unknown:
+            yield [tokens.get(word, UNKNOWN) for word in words]
+        else:
+            yield [tokens[word] for word in words if word in tokens]
+
+
+def _byte_pairs(texts: Sequence[str], preprocessing: SequencePreprocessing) -> Iterator[list[int]]:
+    tokenizer, first = tokenizer_from_json(preprocessing.bpe), preprocessing.first_token
+    for start in range(0, len(texts), _CHUNK):
+        for encoding in tokenizer.encode_batch([normalized(text) for text in texts[start : start + _CHUNK]]):
+            yield [first + token for token in encoding.ids]
 
 
 def tokenizer_from_json(text: str) -> Any:
@@ -127,31 +175,3 @@ def batches_by_length(lengths: NDArray[np.int64], batch_size: int, most_tokens: 
             stop += 1
         yield order[start:stop]
         start = stop
-
-
-def _byte_pairs(texts: Sequence[str], preprocessing: SequencePreprocessing) -> TokenSequences:
-    tokenizer, most = tokenizer_from_json(preprocessing.bpe), preprocessing.max_length
-    pieces, lengths, cut = [np.empty(0, np.int32)], [], 0
-    for start in range(0, len(texts), _CHUNK):
-        for encoding in tokenizer.encode_batch([normalized(text) for text in texts[start : start + _CHUNK]]):
-            cut += len(encoding.ids) > most
-            pieces.append(np.array(encoding.ids[:most], np.int32) + preprocessing.first_token)
-            lengths.append(len(pieces[-1]))
-    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-    fixed = most if preprocessing.fixed_length else 0
-    return TokenSequences(np.concatenate(pieces), offsets, cut, fixed)
-
-
-def _cut(tokens: NDArray[np.int32], offsets: NDArray[np.int64], preprocessing: SequencePreprocessing) -> TokenSequences:
-    """The sequences with at most `max_length` tokens each: their first ones."""
-    most = preprocessing.max_length
-    fixed = most if preprocessing.fixed_length else 0
-    lengths = np.diff(offsets)
-    is_long = lengths > most
-    if not is_long.any():
-        return TokenSequences(tokens, offsets, 0, fixed)
-    shorter = np.minimum(lengths, most)
-    starts = offsets[:-1]
-    ends = np.concatenate([[0], np.cumsum(shorter)])
-    chosen = np.repeat(starts - ends[:-1], shorter) + np.arange(int(shorter.sum()))
-    return TokenSequences(tokens[chosen], ends, int(is_long.sum()), fixed)

@@ -1,8 +1,7 @@
 """TF-IDF features by scikit-learn: n-grams of words, and of the characters inside words."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,21 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dlnotes_cli.data.texts.preprocessing import TfidfPreprocessing
-from dlnotes_cli.data.texts.words import Corpus, ngrams_of
+from dlnotes_cli.data.texts.sequences import words_of
 
-_LEAST_TEXTS = 2  # training texts that have an n-gram which is a feature
 _MOST_WORDS, _MOST_CHARACTERS = 50_000, 30_000  # features of each kind
+
+
+def _spaced(text: str) -> str:
+    return " ".join(words_of(text))
+
+
+_WORDS: dict[str, Any] = {
+    "tokenizer": words_of, "token_pattern": None, "lowercase": False, "ngram_range": (1, 2), "sublinear_tf": True,
+}  # fmt: skip
+_CHARACTERS: dict[str, Any] = {
+    "preprocessor": _spaced, "analyzer": "char_wb", "ngram_range": (3, 5), "sublinear_tf": True,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,68 +35,42 @@ class Tfidf:
     characters: TfidfVectorizer
 
     @classmethod
-    def fit(cls, corpus: Corpus, train: NDArray[np.int64]) -> tuple["Tfidf", Any]:
-        """Choose the most frequent n-grams of the texts at the indices `train`.
+    def fit(cls, texts: Sequence[str]) -> tuple["Tfidf", Any]:
+        """Choose the most frequent n-grams of texts.
 
-        Returns the fitted features, and the matrix (N, features) of all texts. Raises ValueError for texts without a
-        word.
+        Returns the fitted features, and their matrix (N, features). Raises ValueError for texts without a word.
         """
-        others = np.setdiff1d(np.arange(len(corpus)), train)
-        words, of_words = _fitted(word_terms, _MOST_WORDS, corpus, train)
-        characters, of_characters = _fitted(character_terms, _MOST_CHARACTERS, corpus, train)
-        tfidf = cls(words, characters)
-        fitted = sparse.hstack([of_words, of_characters], format="csr")
-        features = sparse.vstack([fitted, tfidf.transform(corpus, others)], format="csr") if len(others) else fitted
-        return tfidf, features[np.argsort(np.concatenate([train, others]))]
+        words, of_words = _fitted(texts, max_features=_MOST_WORDS, **_WORDS)
+        characters, of_characters = _fitted(texts, max_features=_MOST_CHARACTERS, **_CHARACTERS)
+        return cls(words, characters), sparse.hstack([of_words, of_characters], format="csr")
 
     @classmethod
     def of(cls, preprocessing: TfidfPreprocessing, idf: NDArray[np.float64]) -> "Tfidf":
         """The features of a model file, with the inverse document frequency of each, (features,)."""
-        count = len(preprocessing.words)
-        return cls(
-            _restored(word_terms, preprocessing.words, idf[:count]),
-            _restored(character_terms, preprocessing.characters, idf[count:]),
+        tfidf = cls(
+            TfidfVectorizer(vocabulary=preprocessing.words, **_WORDS),
+            TfidfVectorizer(vocabulary=preprocessing.characters, **_CHARACTERS),
         )
+        tfidf.words.idf_, tfidf.characters.idf_ = np.split(idf, [len(preprocessing.words)])
+        return tfidf
 
     @property
     def idf(self) -> NDArray[np.float64]:
         """The inverse document frequency of each feature, (features,)."""
         return np.concatenate([self.words.idf_, self.characters.idf_])
 
-    def transform(self, corpus: Corpus, texts: NDArray[np.int64] | None = None) -> Any:
-        """The features of all texts, or of those at the indices `texts`: a sparse float64 matrix (N, features)."""
-        chosen = np.arange(len(corpus)) if texts is None else texts
-        parts = [vectorizer.transform(corpus.texts(chosen)) for vectorizer in (self.words, self.characters)]
-        return sparse.hstack(parts, format="csr")
+    def transform(self, texts: Sequence[str]) -> Any:
+        """The features of texts: a sparse float64 matrix (N, features)."""
+        return sparse.hstack([kind.transform(texts) for kind in (self.words, self.characters)], format="csr")
 
 
-def word_terms(words: list[str]) -> list[str]:
-    """The words of a text, and each two words that follow each other, separated by a space."""
-    return [*words, *map(" ".join, pairwise(words))]
-
-
-def character_terms(words: list[str]) -> Iterable[str]:
-    """The n-grams of the characters of each word of a text."""
-    return chain.from_iterable(map(ngrams_of, words))
-
-
-def _fitted(
-    terms: Callable[[list[str]], Iterable[str]], most: int, corpus: Corpus, train: NDArray[np.int64]
-) -> tuple[TfidfVectorizer, Any]:
-    """A vectorizer fitted to the training texts, and their features."""
-    for least in range(min(_LEAST_TEXTS, len(train)), 0, -1):
-        vectorizer = TfidfVectorizer(analyzer=terms, sublinear_tf=True, min_df=least, max_features=most)
+def _fitted(texts: Sequence[str], **settings: Any) -> tuple[TfidfVectorizer, Any]:
+    """A vectorizer of the n-grams that two texts have, or if there are none, of all."""
+    for least in (2, 1):
+        vectorizer = TfidfVectorizer(min_df=least, **settings)
         try:
-            return vectorizer, vectorizer.fit_transform(corpus.texts(train))
+            return vectorizer, vectorizer.fit_transform(texts)
         except ValueError:
             if least == 1:
                 raise
     raise ValueError("no training texts")
-
-
-def _restored(
-    terms: Callable[[list[str]], Iterable[str]], vocabulary: tuple[str, ...], idf: NDArray[np.float64]
-) -> TfidfVectorizer:
-    vectorizer = TfidfVectorizer(analyzer=terms, sublinear_tf=True, vocabulary=vocabulary)
-    vectorizer.idf_ = idf
-    return vectorizer
