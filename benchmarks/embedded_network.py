@@ -31,9 +31,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.networks.embedded import TRANSFER_SIDE
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_classifier
 

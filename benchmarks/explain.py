@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from dlnotes_cli.data.folder import DecodeSettings
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.image_io import sample_image
 from dlnotes_cli.explain.explain import Explainer
 from dlnotes_cli.explain.options import ExplainConfig
 from dlnotes_cli.inference.inspected_network import InspectedNetwork

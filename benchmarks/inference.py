@@ -23,7 +23,7 @@ from measure import DLNOTES, Report, alternating, whole_process
 from PIL import Image
 
 from dlnotes_cli.api import ExportConfig, TrainCnnConfig, export_model, output, train_cnn
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.image_io import sample_image
 from dlnotes_cli.inference.opening import open_classifier
 from dlnotes_cli.serve.options import ServeConfig
 from dlnotes_cli.serve.service import PredictionService

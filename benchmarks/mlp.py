@@ -33,7 +33,7 @@ from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_NOTES
 from dlnotes_cli.classify.train_mlp import MlpTask
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.named.named_sets import load_named, locate
+from dlnotes_cli.data.named_sets import load_named, locate
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.networks.mlp import MlpConfig, build_mlp

@@ -26,7 +26,7 @@ from dlnotes_cli.classify.train_cnn import report_network as report_network
 from dlnotes_cli.classify.train_cnn import train_cnn as train_cnn
 from dlnotes_cli.classify.train_mlp import train_mlp as train_mlp
 from dlnotes_cli.classify.word_html import explanations_html as explanations_html
-from dlnotes_cli.data.named.named_sets import NamedSetInfo as NamedSetInfo
+from dlnotes_cli.data.named_sets import NamedSetInfo as NamedSetInfo
 from dlnotes_cli.explain.explain import ExplainResult as ExplainResult
 from dlnotes_cli.explain.explain import Explanation as Explanation
 from dlnotes_cli.explain.explain import explain_images as explain_images

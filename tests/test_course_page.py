@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.named.published import NAMED
+from dlnotes_cli.data.published import NAMED
 from dlnotes_cli.networks import backbones
 from dlnotes_cli.networks.backbones import PublishedWeights
 from dlnotes_cli.networks.torch_imports import torchvision_models

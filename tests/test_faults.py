@@ -240,7 +240,7 @@ FAULTS = [
     Fault("unknown set", _train("--data", "fashon-mnist"), r"--data: 'fashon-mnist' is neither a named data set nor a folder; did you mean 'fashion-mnist'\?"),
     Fault("no such folder", _train("--data", "@gone/"), r"gone: no such file or folder; check the path"),
     Fault("data of another kind", _train("--data", "@file"), r"--data: .*file is neither a folder nor a CSV file; give"),
-    Fault("data is a pipe", _train("--data", "@pipe"), r"--data: .*pipe is a pipe; save its content to a \.csv file first"),
+    Fault("data is a pipe", _train("--data", "@pipe"), r".*pipe: is not a regular file; save its content to a file first"),
     Fault("table is a pipe", _do("predict", "@table", "@pipe.csv"), r"pipe\.csv: is not a file; save"),
     Fault("input as output", _do("predict", "@run", IMAGE, "--csv", "@run/model.safetensors", "--overwrite"), r"--csv: .* is an input of the command; name"),
     Fault("empty folder", _train("--data", "@nothing"), r"--data: .*nothing has no class folders; expected"),

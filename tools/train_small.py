@@ -33,10 +33,9 @@ from training_scenes import Pixels, make_scenes, make_sources, read_images
 
 from dlnotes_cli import __version__
 from dlnotes_cli.classify.options import TrainCnnConfig
-from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.networks.cnn import CnnConfig, build_cnn, initialize_cnn
 from dlnotes_cli.networks.embedded import IMAGE_SIDE, MEAN, STD, classifier_layers
 from dlnotes_cli.seeding import seed_everything

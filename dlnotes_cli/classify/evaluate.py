@@ -13,7 +13,6 @@ from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.options import EMBEDDED_TEXTS, NAMED_SETS
 from dlnotes_cli.data.paths import check_not_input, kind_of
 from dlnotes_cli.data.texts.labeled import TextColumns, load_texts_for_model, texts_kind
-from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.opening import open_any_classifier
@@ -182,7 +181,7 @@ def _input_files(data: str, *, of_texts: bool) -> tuple[Path, ...]:
     """The table, or the texts or images of the folder, that `--data` names."""
     kind = texts_kind(data) if of_texts else kind_of(data)
     if kind == "folder":
-        return (list_folder(user_path(data), TEXTS, "texts") if of_texts else list_folder(user_path(data))).files
+        return list_folder(user_path(data), "texts" if of_texts else "images").files
     return (user_path(data),) if kind == "table" else ()
 
 

@@ -21,10 +21,9 @@ from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.recipes import FILTER_LR, NORM_BIAS_LR, SCORE_LR, CnnRecipe, ScratchRecipe
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import TrainingSize, check_images, training_size
-from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.networks.choices import InvalidNetworkError, parse_init
 from dlnotes_cli.networks.cnn import CnnConfig, first_convolution, initialize_as_identity, initialize_cnn, whiten

@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -24,10 +25,10 @@ from dlnotes_cli.data.images.decode import DECODER, ImageHeader
 from dlnotes_cli.data.listing import FolderListing
 from dlnotes_cli.data.paths import cache_folder
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.errors import StoppedError, UnfinishedError, reason
+from dlnotes_cli.shell.errors import UnfinishedError, reason
 
 _FORMAT = f"2, decoder {DECODER}"  # raise the number with every change of the file
-_FILE, _LOCK = "samples.npy", ".lock"
+_LOCK = ".lock"
 _LARGEST_READ = 1 << 26  # bytes of samples that are read into memory, so that a file that is truncated ends no run
 _LARGEST_VERIFIED = 1 << 31  # bytes of samples; reading more on every start would take too long
 _SEED_DIGITS = 15  # hexadecimal digits of a digest that make a seed of 60 bits
@@ -62,13 +63,8 @@ class CachedSamples(NamedTuple):
 
     def rows(self, listing: FolderListing, max_pixels: int) -> dict[int, int]:
         """The row of each listed image, by position, that is unchanged and not larger than allowed."""
-        row_of = {record[:4]: row for row, record in enumerate(self.records)}
-        rows = {i: row_of[stamp] for i, stamp in enumerate(listing.stamps) if stamp in row_of}
-        if any(record.width * record.height > max_pixels for record in self.records):
-            rows = {
-                i: row for i, row in rows.items() if self.records[row].width * self.records[row].height <= max_pixels
-            }
-        return rows
+        row_of = {r[:4]: row for row, r in enumerate(self.records) if r.width * r.height <= max_pixels}
+        return {i: row_of[stamp] for i, stamp in enumerate(listing.stamps) if stamp in row_of}
 
     def is_valid(self, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bool:
         """Whether the samples have this shape and type, and, unless they are very large, their checksum."""
@@ -77,11 +73,15 @@ class CachedSamples(NamedTuple):
         return self.samples.nbytes > _LARGEST_VERIFIED or zlib.crc32(self.samples.data) == self.checksum
 
 
+@dataclass(frozen=True)
 class CacheEntry:
-    """The cached samples of one image folder in one preprocessing; it may not exist yet."""
+    """The cached samples of one image folder in one preprocessing, in a folder; it may not exist yet."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self._file = path, path / _FILE
+    path: Path
+
+    @property
+    def _file(self) -> Path:
+        return self.path / "samples.npy"
 
     @classmethod
     def of(cls, root: Path, name: str) -> "CacheEntry":
@@ -105,31 +105,24 @@ class CacheEntry:
     ) -> None:  # fmt: skip
         """Replace the file by samples of at most `shape`, in chunks; the caller holds the lock.
 
-        If a stop request ends the chunks, the file has those before it. Raises UnfinishedError if the disk is full.
+        Raises UnfinishedError if the disk is full.
         """
         files.create_folder(self.path)  # unless another process has cleared it meanwhile
         files.sweep_temporaries(self.path)
         needed = int(np.prod(shape)) * dtype.itemsize
         files.check_room(self.path, needed, _FIX)
-        records, checksum, stopped = list[FileRecord](), 0, None
+        records, checksum = list[FileRecord](), 0
         with files.atomic_stream(self._file, needed) as stream:
             _write_header(stream, shape, dtype)
-            try:
-                for samples, added in chunks:
-                    stream.write(samples.data)
-                    checksum = zlib.crc32(samples.data, checksum)
-                    records += added
-            except StoppedError as error:
-                if not records:
-                    raise
-                stopped = error
+            for samples, added in chunks:
+                stream.write(samples.data)
+                checksum = zlib.crc32(samples.data, checksum)
+                records += added
             index = json.dumps({"format": _FORMAT, "root": root, "records": records}).encode()
             np.save(stream, np.frombuffer(index, np.uint8))
             np.save(stream, np.array([checksum, zlib.crc32(index)]))
             stream.seek(0)
             _write_header(stream, (len(records), *shape[1:]), dtype)  # whose length does not depend on the number
-        if stopped is not None:
-            raise stopped
 
     def mark_used(self) -> None:
         """Store that the entry is used now."""
@@ -178,8 +171,7 @@ class CacheEntry:
 
     def last_used(self) -> float:
         """When the entry was last used, in seconds since 1970."""
-        path = self._file if self._file.exists() else self.path
-        return path.stat().st_mtime if path.exists() else 0.0
+        return max((path.stat().st_mtime for path in self._files()), default=0.0)
 
     def _files(self) -> list[Path]:
         return [*self.path.glob("samples*"), *self.path.glob(f"{files.TEMPORARY_PREFIX}*")]
@@ -219,14 +211,11 @@ def known_headers(listing: FolderListing, max_pixels: int) -> dict[int, ImageHea
 
 def list_entries(root: Path | None = None) -> list[CacheEntry]:
     """All entries with files, or those of one image folder, the most recently used first."""
-    pattern = "*/*/" if root is None else f"{_folder_of(root).name}/*/"
-    entries = [entry for entry in map(CacheEntry, _root().glob(pattern)) if entry.nbytes()]
+    folders = (cache_folder() / "decoded").glob("*/*/") if root is None else _folder_of(root).glob("*/")
+    entries = [entry for entry in map(CacheEntry, folders) if entry.nbytes()]
     return sorted(entries, key=CacheEntry.last_used, reverse=True)
 
 
-def _root() -> Path:
-    return cache_folder() / "decoded"
-
-
 def _folder_of(root: Path) -> Path:
-    return _root() / hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+    """The folder of all entries of one image folder."""
+    return cache_folder() / "decoded" / hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]

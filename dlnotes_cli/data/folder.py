@@ -117,12 +117,12 @@ def read_folder(
 
 def labeled(listing: FolderListing, read: FolderSamples) -> LabeledSamples:
     """The samples of the readable images of a listing, with their labels and splits."""
-    splits = np.array([listing.splits[i] for i in read.positions])
+    splits = np.array(listing.splits)[read.positions]
     entries = "".join([f"{record.name}\0{record.digest}\0" for record in read.records])
     return LabeledSamples(
         name=str(listing.root),
         samples=read.samples,
-        labels=np.array([listing.labels[i] for i in read.positions], dtype=np.int64),
+        labels=np.array(listing.labels, np.int64)[read.positions],
         classes=listing.classes,
         splits={str(split): np.flatnonzero(splits == split) for split in np.unique(splits)},
         files=tuple(listing.path(i) for i in read.positions),
@@ -152,37 +152,35 @@ class _FolderReader:
     ) -> None:
         self.listing, self.image_shape, self.settings, self.extractor = listing, shape, settings, extractor
         self.entry = CacheEntry.of(listing.root, extractor.name if extractor else str(shape))
-        self.count = len(listing.stamps)
-        self.shape: tuple[int, ...] = (extractor.width,) if extractor else shape.dimensions  # of a sample
+        self.shape: tuple[int, ...] = (len(listing.stamps), *((extractor.width,) if extractor else shape.dimensions))
         self.dtype: np.dtype[Any] = np.dtype(np.float32 if extractor else np.uint8)
         self.cached: CachedSamples | None = None
         self.rows: dict[int, int] = {}  # of the cached samples that can be used, by position
         self.errors: dict[int, InputError] = {}  # of files that are skipped, by position
+        self.stopped: StoppedError | None = None
         self.begun = time.time_ns()
 
     def read(self) -> FolderSamples:
         """The cached samples if they are complete; otherwise they are built, by one process at a time."""
-        if self._is_complete():
-            return self._found(self.cached)
         try:
-            with self.entry.locked():
-                if self._is_complete():  # as another process has built them
-                    return self._found(self.cached)
-                root = str(self.listing.root.resolve())
-                self.entry.write(root, (self.count, *self.shape), self.dtype, self._build())
-                return self._found(self.entry.read())
+            if not self._is_complete():
+                with self.entry.locked():
+                    if not self._is_complete():  # unless another process has built them
+                        root = str(self.listing.root.resolve())
+                        self.entry.write(root, self.shape, self.dtype, self._build())
+                        self.cached = self.entry.read()
         except UnfinishedError as error:
-            if self.count * math.prod(self.shape) * self.dtype.itemsize > _IN_MEMORY:
+            if math.prod(self.shape) * self.dtype.itemsize > _IN_MEMORY:
                 raise
             output.warn(f"{error}; decoding into memory")
             samples, records = zip(*self._build(), strict=True)
-            return self._found(CachedSamples(np.concatenate(samples), [*chain(*records)]))
-
-    def _found(self, cached: CachedSamples | None) -> FolderSamples:
-        if cached is None:
+            self.cached = CachedSamples(np.concatenate(samples), [*chain(*records)])
+        if self.stopped is not None:
+            raise self.stopped
+        if self.cached is None:
             raise UnfinishedError(self.entry.path, "has changed while it was written", "run again")
-        positions = [i for i in range(self.count) if i not in self.errors]
-        return FolderSamples(cached.samples, positions, cached.records, dict(sorted(self.errors.items())))
+        positions = [i for i in range(self.shape[0]) if i not in self.errors]
+        return FolderSamples(self.cached.samples, positions, self.cached.records, dict(sorted(self.errors.items())))
 
     def _is_complete(self) -> bool:
         """Whether the cache has the samples of all readable images and of no others.
@@ -191,22 +189,22 @@ class _FolderReader:
         cannot, unless the settings skip bad files.
         """
         self.cached, self.rows, self.errors = self.entry.read(), {}, {}
-        if self.cached is None or not self.cached.is_valid(self.shape, self.dtype):
+        if self.cached is None or not self.cached.is_valid(self.shape[1:], self.dtype):
             self.cached = None
             return False
         self.rows = self.cached.rows(self.listing, self.settings.max_pixels)
         self.entry.mark_used()
-        if any(self._decode(i) for i in range(self.count) if i not in self.rows):
+        if any(self._decode(i) for i in range(self.shape[0]) if i not in self.rows):
             return False
         return list(self.rows.values()) == list(range(len(self.cached.records)))
 
     def _build(self) -> Iterator[tuple[NDArray[Any], list[FileRecord]]]:
         """Samples and records of all readable images, chunk by chunk, in order.
 
-        After a stop request the samples follow that are cached anyway. Raises InputError if no image can be read.
+        After a stop request those follow that are cached anyway. Raises InputError if no image can be read.
         """
         self.errors = {}
-        end, started = 0, time.monotonic()
+        count, end, started = self.shape[0], 0, time.monotonic()
         try:
             with output.progress("images") as bar:
                 for positions, decoded in self._chunks():
@@ -214,11 +212,13 @@ class _FolderReader:
                     yield self._samples(positions, decoded)
                     end = positions.stop
                     if time.monotonic() - started > _QUIET_S:
-                        bar.update(end / self.count, lambda end=end: f"{end:,} of {self.count:,}")  # type: ignore[misc]
-        except StoppedError:
-            yield self._samples(range(end, self.count), {})
-            raise
-        if len(self.errors) == self.count:
+                        bar.update(end / count, lambda end=end: f"{end:,} of {count:,}")  # type: ignore[misc]
+        except StoppedError as error:
+            if not end and not self.rows:
+                raise
+            self.stopped = error
+            yield self._samples(range(end, count), {})
+        if len(self.errors) == count:
             raise InputError("--data", f"{self.listing.root}: no image could be read", "check the files")
 
     def _chunks(self) -> Iterator[tuple[range, dict[int, Decoded]]]:
@@ -228,26 +228,27 @@ class _FolderReader:
             decoded = {i: self._decode(i) for i in positions if i not in self.rows}
             return positions, {i: image for i, image in decoded.items() if image is not None}
 
-        is_small = sum(stamp.size for stamp in self.listing.stamps) < _SMALL_FILE * self.count
+        count = self.shape[0]
+        is_small = sum(stamp.size for stamp in self.listing.stamps) < _SMALL_FILE * count
         threads = 1 if is_small else self.settings.threads
         batch = self.extractor.batch if self.extractor else 1
-        most = min(_MOST_FILES, _MOST_BYTES // self.image_shape.nbytes, self.count // (4 * threads))
-        return map_chunks(decode, self.count, max(1, most // batch) * batch, threads)
+        most = min(_MOST_FILES, _MOST_BYTES // self.image_shape.nbytes, count // (4 * threads))
+        return map_chunks(decode, count, max(1, most // batch) * batch, threads)
 
     def _samples(self, positions: range, decoded: dict[int, Decoded]) -> tuple[NDArray[Any], list[FileRecord]]:
         """Samples and records of those images that were decoded or are cached, in order."""
-        readable = [i for i in positions if i in decoded or i in self.rows]
-        is_new = np.array([i in decoded for i in readable], bool)
-        samples, records = np.empty((len(readable), *self.shape), self.dtype), {i: decoded[i][1] for i in decoded}
-        if decoded:
-            pixels = np.stack([pixels for pixels, _ in decoded.values()])
-            seeds = [record.seed for record in records.values()]
-            samples[is_new] = self.extractor.run(pixels, seeds) if self.extractor else pixels
+        found: dict[int, tuple[NDArray[Any], FileRecord]] = dict(decoded)
+        if self.extractor and decoded:
+            pixels, records = zip(*decoded.values(), strict=True)
+            features = self.extractor.run(np.stack(pixels), [record.seed for record in records])
+            found = dict(zip(decoded, zip(features, records, strict=True), strict=True))
         if self.cached is not None:
-            rows = {i: self.rows[i] for i in readable if i not in decoded}
-            samples[~is_new] = self.cached.samples[list(rows.values())]
-            records |= {i: self.cached.records[row] for i, row in rows.items()}
-        return samples, [records[i] for i in readable]
+            rows = {i: self.rows[i] for i in positions if i in self.rows and i not in decoded}
+            found |= {i: (self.cached.samples[row], self.cached.records[row]) for i, row in rows.items()}
+        samples = np.empty((len(found), *self.shape[1:]), self.dtype)
+        for row, i in enumerate(sorted(found)):
+            samples[row] = found[i][0]
+        return samples, [found[i][1] for i in sorted(found)]
 
     def _decode(self, i: int) -> Decoded | None:
         """Image i, or None for a bad one that is skipped. Raises its InputError otherwise."""

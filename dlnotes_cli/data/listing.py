@@ -1,22 +1,68 @@
-"""List folders of classes, `FOLDER/<class>/<file>`, with or without split folders."""
+"""Find image and text files below a folder, and list folders of classes, `FOLDER/<class>/<file>`.
+
+It imports nothing heavy, as commands use it at start-up.
+"""
 
 import os
 import stat
-from collections.abc import Container
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dlnotes_cli.data.walk import EXTENSIONS, cannot_list, natural_order, walk
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.codec import parse_object
+from dlnotes_cli.shell.errors import InputError, unreadable
+from dlnotes_cli.shell.files import read_file
 
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+TEXTS = frozenset({".txt", ".text", ".md", ".rst", ".tex"})
 _SPLITS = {  # names of split folders, in any case
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+_LARGEST_NAMES = 1 << 24  # bytes of a file of class names
+_SHOWN = 5  # folders that an error names
 Content = Literal["images", "texts"]
+
+
+def find_images(folder: Path, *, recursive: bool = True) -> Iterator[Path]:
+    """The images of a folder, and with `recursive` of its subfolders, in the order of `walk`."""
+    yield from (Path(entry.path) for entry in walk(str(folder), recursive=recursive))
+
+
+def walk(root: str, extensions: frozenset[str] = EXTENSIONS, *, recursive: bool = True) -> Iterator[os.DirEntry[str]]:
+    """Entries below a folder with one of `extensions` (lowercase, with the dot), without hidden ones.
+
+    The files of a folder, sorted by name, come before those of its subfolders, in natural order. Links to folders are
+    not followed. Raises InputError for a folder that cannot be listed.
+    """
+    pending = [root]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+                folders = [entry for entry in visible if entry.is_dir()]
+        except OSError as error:
+            raise _cannot_list(error) from error
+        files = [entry for entry in visible if entry.name[entry.name.rfind(".") :].lower() in extensions]
+        if folders:
+            files = [entry for entry in files if not entry.is_dir()]
+        yield from sorted(files, key=lambda entry: entry.name)
+        if recursive:
+            below = [entry for entry in folders if not entry.is_symlink()]
+            pending += [
+                entry.path for entry in sorted(below, key=lambda entry: natural_order(entry.name), reverse=True)
+            ]
+
+
+def natural_order(name: str) -> tuple[int, int, str]:
+    """Sort key: names that are integers first, by value; then the others alphabetically."""
+    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+# --- folders of classes ----------------------------------------------------------------------------------------------
 
 
 class FileStamp(NamedTuple):
@@ -63,8 +109,8 @@ class FolderListing:
         return self._prefix + self.stamps[i].name
 
 
-def list_folder(root: Path, extensions: frozenset[str] = EXTENSIONS, content: Content = "images") -> FolderListing:
-    """List the files below `root` that end in one of `extensions`, images or texts, without hidden ones.
+def list_folder(root: Path, content: Content = "images") -> FolderListing:
+    """List the images or texts below `root`, without hidden ones.
 
     Raises InputError if `root` has no class folders, or naming a class folder without such files.
     """
@@ -75,7 +121,7 @@ def list_folder(root: Path, extensions: frozenset[str] = EXTENSIONS, content: Co
     stamps, labels, splits = list[FileStamp](), list[int](), list[str]()
     for split, names in class_folders.items():
         for name in sorted(names, key=_order):
-            found = _files(root, f"{split}/{name}" if split else name, extensions, content)
+            found = _files(root, f"{split}/{name}" if split else name, content)
             stamps += found
             labels += [classes.index(name)] * len(found)
             splits += [_SPLITS.get(split.lower(), "all")] * len(found)
@@ -121,18 +167,17 @@ def _subfolders(root: Path) -> list[str]:
             entry.name for entry in root.iterdir() if not entry.name.startswith((".", "__")) and entry.is_dir()
         )
     except OSError as error:
-        raise cannot_list(error) from error
+        raise _cannot_list(error) from error
 
 
-def _files(
-    root: Path, base: str, extensions: frozenset[str] = EXTENSIONS, content: Content = "images"
-) -> list[FileStamp]:
+def _files(root: Path, base: str, content: Content = "images") -> list[FileStamp]:
     """The files in the class folder `base`."""
     folder = root / base
     if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
         what = f"class folder {folder} is a link to its parent folder {folder.resolve()}"  # with all other classes
         raise InputError("--data", what, "remove the link")
     start = len(str(folder))
+    extensions = EXTENSIONS if content == "images" else TEXTS
     stamps = [_stamp(base + entry.path[start:], entry) for entry in walk(str(folder), extensions)]
     if not stamps:
         raise InputError("--data", f"class folder {folder} has no {content}", "add some, or remove the folder")
@@ -146,3 +191,47 @@ def _stamp(name: str, entry: os.DirEntry[str]) -> FileStamp:
         return FileStamp(name, -1, 0, 0)
     size = status.st_size if stat.S_ISREG(status.st_mode) else -1
     return FileStamp(name, size, status.st_mtime_ns, status.st_ino)
+
+
+def _cannot_list(error: OSError) -> InputError:
+    return unreadable(error.filename, error, "check its permissions")
+
+
+# --- names of classes ------------------------------------------------------------------------------------------------
+
+
+def with_class_names(listing: FolderListing, path: Path | None) -> FolderListing:
+    """A listing whose classes have the names in a JSON file, such as the course's cat_to_name.json.
+
+    Their order stays that of the folders. Raises InputError naming a folder without a name, and two with one name.
+    """
+    if path is None:
+        return listing
+    content = read_file(path, _LARGEST_NAMES, "use a JSON file of class names")
+    try:
+        names = parse_object(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        fix = 'write {"1": "pink primrose", "2": "tulip"}'
+        raise InputError("--class-names", f"{path} is not a JSON object of names", fix) from error
+    for folder, name in names.items():
+        if not isinstance(name, str) or not name.strip():
+            what = f"{path} has no text for the class folder '{folder}'"
+            raise InputError("--class-names", what, "give it a name")
+    if missing := [f"'{folder}'" for folder in listing.classes if folder not in names]:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        what = f"{path} has no name for the class folder {', '.join(missing[:_SHOWN])}{more}"
+        raise InputError("--class-names", what, "add it to the file")
+    named = renamed(listing, {folder: output.readable(name.strip()) for folder, name in names.items()})
+    folders: dict[str, str] = {}  # by the name of the class
+    for name, folder in zip(named.classes, listing.classes, strict=True):
+        if (other := folders.setdefault(name, folder)) != folder:
+            what = f"{path} gives the class folders '{other}' and '{folder}' the name '{name}'"
+            raise InputError("--class-names", what, "use different names")
+    return named
+
+
+def renamed(listing: FolderListing, names: Mapping[str, str]) -> FolderListing:
+    """A listing whose classes have other names, where there are any."""
+    if not names:
+        return listing
+    return replace(listing, classes=tuple(names.get(name, name) for name in listing.classes), folders=listing.classes)

@@ -2,22 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data import table, table_columns
-from dlnotes_cli.data.class_names import renamed, with_class_names
-from dlnotes_cli.data.dataset import DataSet, LabeledSamples
+from dlnotes_cli.data.dataset import DataSet, LabeledSamples, SplitRule, complete_splits, limited
 from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor, choose_shape, read_folder
-from dlnotes_cli.data.listing import FolderListing, list_folder
-from dlnotes_cli.data.named.named_sets import load_named, locate
-from dlnotes_cli.data.named.published import NAMED
+from dlnotes_cli.data.listing import FolderListing, list_folder, renamed, with_class_names
+from dlnotes_cli.data.named_sets import load_named, locate
 from dlnotes_cli.data.options import DatasetOptions, Normalization, ReadOptions
-from dlnotes_cli.data.paths import DataKind, kind_of
+from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, ImageShape, Preprocessing, TablePreprocessing
-from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
+from dlnotes_cli.data.published import NAMED
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
@@ -30,8 +27,21 @@ def load_training_data(options: DatasetOptions, rule: SplitRule, normalize: Norm
     """Load, split and preprocess the data of a training run; tables are always standardized."""
     kind = kind_of(options.data)
     if kind == "table":
-        return _limited(_training_table(options, rule), rule)
-    return _limited(_training_images(options, kind, rule, normalize, threads), rule)
+        return _training_table(options, rule)
+    if kind == "named":
+        source = _named(options.data, options)
+    else:
+        settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
+        source = read_folder(*_listed(options), settings)
+    splits = _split(source, rule)
+    channels, height, width = source.samples.shape[1:]
+    if normalize == "standard":
+        mean, std = pixel_statistics(source.samples, splits["train"])
+    else:
+        center, scale = (0.5, 0.5) if normalize == "symmetric" else (0.0, 1.0)
+        mean, std = (center,) * channels, (scale,) * channels
+    preprocessing = ImagePreprocessing(channels, height, width, options.resize, mean, std)
+    return _dataset(source, splits, preprocessing, rule)
 
 
 def load_preprocessed(
@@ -49,13 +59,11 @@ def load_preprocessed(
     if kind_of(options.data) == "folder":
         listing = _named_listing(options)
         source = read_folder(listing, preprocessing.image_shape, settings, extractor)
-        splits = _split(source, rule)
-        return _limited(_dataset(source, splits, preprocessing), rule)
+        return _dataset(source, _split(source, rule), preprocessing, rule)
     source = _named(options.data, options)
     height, width = source.samples.shape[2:]
     preprocessing = replace(preprocessing, height=height, width=width, crop_pct=1.0)
-    dataset = _dataset(source, _split(source, rule), preprocessing)
-    dataset = _limited(dataset, rule)
+    dataset = _dataset(source, _split(source, rule), preprocessing, rule)
     if extractor is None:
         return replace(dataset, samples=with_channels(source.samples, preprocessing.channels))
     dataset = replace(dataset, images=np.asarray(source.samples, np.uint8))
@@ -122,12 +130,15 @@ def load_for_model(
     InputError for another class, before images are decoded.
     """
     kind = kind_of(data)
-    needs_table = isinstance(preprocessing, TablePreprocessing)
-    have, need = ("a CSV table" if is_table else "images" for is_table in (kind == "table", needs_table))
+    have, need = ("a CSV table" if one == "table" else "images" for one in (kind, preprocessing.kind))
     if have != need:
         raise InputError("--data", f"{data} holds {have}, but the model was trained on {need}", f"give {need}")
     if isinstance(preprocessing, TablePreprocessing):
-        source = _table_for_model(user_path(data), preprocessing, classes, raw=raw)
+        cells = table.read_table(user_path(data))
+        source = _labeled(cells, preprocessing.target)
+        _check_known(source.classes, classes)
+        encode = table_columns.encode_raw if raw else table_columns.encode
+        source = replace(source, samples=encode(cells, preprocessing))
     elif kind == "named":
         source = _named_for_model(data, options, preprocessing, classes)
     else:
@@ -189,26 +200,6 @@ def training_size(options: DatasetOptions, rule: SplitRule) -> TrainingSize:
     return TrainingSize(shape, len(classes), min(len(completed["train"]), rule.limit or len(labels)))
 
 
-def _training_images(
-    options: DatasetOptions, kind: DataKind, rule: SplitRule, normalize: Normalization, threads: int
-) -> DataSet:
-    if kind == "named":
-        source = _named(options.data, options)
-    else:
-        listing, shape = _listed(options)
-        settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
-        source = read_folder(listing, shape, settings)
-    splits = _split(source, rule)
-    channels, height, width = source.samples.shape[1:]
-    if normalize == "standard":
-        mean, std = pixel_statistics(source.samples, splits["train"])
-    else:
-        center, scale = (0.5, 0.5) if normalize == "symmetric" else (0.0, 1.0)
-        mean, std = (center,) * channels, (scale,) * channels
-    preprocessing = ImagePreprocessing(channels, height, width, options.resize, mean, std)
-    return _dataset(source, splits, preprocessing)
-
-
 def extract_features(
     samples: NDArray[np.uint8], extractor: FeatureExtractor, poll: Callable[[], None] = lambda: None
 ) -> NDArray[np.float32]:
@@ -248,16 +239,8 @@ def _training_table(options: DatasetOptions, rule: SplitRule) -> DataSet:
     splits = _split(source, rule)
     target, categorical = str(options.target), options.categorical
     preprocessing = table_columns.fit_preprocessing(cells, target, categorical, splits["train"], options.missing)
-    return _dataset(replace(source, samples=table_columns.encode(cells, preprocessing)), splits, preprocessing)
-
-
-def _table_for_model(
-    path: Path, preprocessing: TablePreprocessing, known: tuple[str, ...], *, raw: bool
-) -> LabeledSamples:
-    cells = table.read_table(path)
-    source = _labeled(cells, preprocessing.target)
-    _check_known(source.classes, known)
-    return replace(source, samples=(table_columns.encode_raw if raw else table_columns.encode)(cells, preprocessing))
+    source = replace(source, samples=table_columns.encode(cells, preprocessing))
+    return _dataset(source, splits, preprocessing, rule)
 
 
 def _labeled(cells: table.Table, target: str | None) -> LabeledSamples:
@@ -295,10 +278,6 @@ def _check_known(names: Sequence[str], classes: tuple[str, ...]) -> None:
         raise InputError("--data", what, f"its classes are {', '.join(classes)}")
 
 
-def _dataset(source: LabeledSamples, splits: Splits, preprocessing: Preprocessing) -> DataSet:
-    return DataSet(**vars(source) | {"splits": splits, "preprocessing": preprocessing})
-
-
 def _split(source: LabeledSamples, rule: SplitRule) -> Splits:
     _check_classes(source.name, source.classes)
     return complete_splits(source.splits, source.labels, rule)
@@ -309,12 +288,14 @@ def _check_classes(name: str, classes: tuple[str, ...]) -> None:
         raise InputError("--data", f"{name} has only one class, '{classes[0]}'", "give two or more")
 
 
-def _limited(dataset: DataSet, rule: SplitRule) -> DataSet:
-    """The data set with at most `--limit` training samples, after a check that each class has one."""
-    train = dataset.splits["train"]
-    missing = set(range(len(dataset.classes))) - set(dataset.labels[train].tolist())
-    if missing:
-        names = ", ".join(dataset.classes[i] for i in sorted(missing)[:5])
-        raise InputError("--data", f"no training sample of class {names}", "add samples, or lower --val-split")
-    train = limited(train, dataset.labels, rule.limit, rule.seed)
-    return replace(dataset, splits=dataset.splits | {"train": train})
+def _dataset(
+    source: LabeledSamples, splits: Splits, preprocessing: Preprocessing, rule: SplitRule | None = None
+) -> DataSet:
+    """The data set; with a rule each class needs a training sample, and there are at most `--limit`."""
+    if rule is not None:
+        train = splits["train"]
+        if missing := sorted(set(range(len(source.classes))) - set(source.labels[train].tolist())):
+            names = ", ".join(source.classes[i] for i in missing[:5])
+            raise InputError("--data", f"no training sample of class {names}", "add samples, or lower --val-split")
+        splits = splits | {"train": limited(train, source.labels, rule.limit, rule.seed)}
+    return DataSet(**vars(source) | {"splits": splits, "preprocessing": preprocessing})

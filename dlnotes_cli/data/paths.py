@@ -3,20 +3,22 @@
 import codecs
 import glob
 import gzip
+import io
 import os
 import stat
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from dlnotes_cli.data.listing import find_images
 from dlnotes_cli.data.options import NAMED_SETS, TABLE_SUFFIXES
-from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.shell.errors import InputError, nearest, unreadable
 from dlnotes_cli.shell.files import read_file, read_stdin, user_path
 
 DataKind = Literal["named", "folder", "table"]
-GZIP = b"\x1f\x8b"  # how a gzip file begins
+_GZIP = b"\x1f\x8b"  # how a gzip file begins
 _LONGEST_LIST = 1 << 28  # bytes
 _LONGEST_IMAGE = 1 << 31
 
@@ -60,8 +62,7 @@ def kind_of(data: str, where: str = "--data", sets: Collection[str] = NAMED_SETS
         return "table"
     if is_file:
         raise InputError(where, f"{path} is neither a folder nor a CSV file", "give a named set, a folder or a .csv")
-    if kind := special_kind(path):
-        raise InputError(where, f"{path} is {kind}", "save its content to a .csv file first")
+    check_regular(path)
     if any(mark in data for mark in "/\\."):
         raise InputError(path, "no such file or folder", "check the path")
     near = nearest(data, sets)
@@ -149,16 +150,21 @@ def read_image_from_stdin(arguments: Sequence[str], example: str) -> bytes:
     return content
 
 
-def unzipped(path: Path, stream: IO[bytes], most: int, fix: str) -> bytes:
-    """The content of a gzip file. Raises InputError naming `path` if it is damaged or has more than `most` bytes."""
+def unzipped(path: Path, content: bytes, most: int, fix: str) -> bytes:
+    """The content of a file that may be compressed by gzip.
+
+    Raises InputError naming `path` if it is damaged, or has more than `most` bytes uncompressed.
+    """
+    if not content.startswith(_GZIP):
+        return content
     try:
-        content = gzip.GzipFile(fileobj=stream).read(most + 1)  # reading to the end makes it compare the checksum
+        plain = gzip.GzipFile(fileobj=io.BytesIO(content)).read(most + 1)  # to the end, where the checksum is
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         what = "is truncated" if isinstance(error, EOFError) else f"is damaged ({error})"
         raise InputError(path, what, fix) from error
-    if len(content) > most:
+    if len(plain) > most:
         raise InputError(path, f"has more than {most:,} bytes uncompressed", fix)
-    return content
+    return plain
 
 
 def check_regular(path: Path) -> None:
@@ -166,19 +172,10 @@ def check_regular(path: Path) -> None:
 
     Folders and missing files pass: opening them reports the error.
     """
-    if special_kind(path):
-        raise InputError(path, "is not a regular file", "save its content to a file first")
-
-
-def special_kind(path: Path) -> str:
-    """What a path is that is neither a file nor a folder, "a pipe" for example; empty for the others."""
-    try:
+    with suppress(OSError):
         mode = path.stat().st_mode
-    except OSError:
-        return ""
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        return ""
-    return "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(path, "is not a regular file", "save its content to a file first")
 
 
 def _files_of(path: Path, *, recursive: bool) -> Iterator[InputFile]:

@@ -1,12 +1,10 @@
 """Tables of CSV, Parquet and Excel files: their cells, with the line of each row."""
 
 import csv
-import gzip
 import hashlib
 import io
 import math
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.paths import GZIP, unzipped
+from dlnotes_cli.data.paths import unzipped
 from dlnotes_cli.data.texts.files import BOM, decoded
 from dlnotes_cli.shell.errors import InputError, import_extra, unknown_choice
 from dlnotes_cli.shell.files import read_file, read_stdin, user_path
@@ -23,10 +21,7 @@ from dlnotes_cli.shell.files import read_file, read_stdin, user_path
 _LARGEST = 1e30  # larger numbers are refused where they are computed with, as they overflow float32
 _MOST_BYTES, _SHORTER = 1 << 30, "use a part of its rows"  # of a file: its cells take several times as much memory
 _SEPARATORS = ",;\t|"
-_COMMA, _POINT = (
-    re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE),
-    re.compile(r"[+-]?\d*\.\d+(e.*)?", re.IGNORECASE),
-)
+_COMMA, _POINT = re.compile(r"(?i)[+-]?\d+,\d+(e[+-]?\d+)?"), re.compile(r"(?i)[+-]?\d*\.\d+(e.*)?")
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 _BINARY = {".parquet": ("pyarrow", "parquet"), ".xlsx": ("openpyxl", "excel")}  # library and extra by ending
 
@@ -45,8 +40,7 @@ class Table:
     def column(self, name: str, option: str = "") -> list[str]:
         """The cells of one column. Raises InputError with the nearest name if `name` is unknown."""
         if name not in self.header:
-            where = option or self.path
-            raise unknown_choice(where, name, self.header, kind="column")
+            raise unknown_choice(option or self.path, name, self.header, kind="column")
         position = self.header.index(name)
         return [row[position] for row in self.rows]
 
@@ -72,9 +66,9 @@ def has_fewer_lines(path: Path, count: int) -> bool:
     try:
         if path.suffix.lower() in _BINARY:
             return len(read_table(path).rows) + 1 < count
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as lines:
-            return sum(1 for _ in islice(lines, count)) < count
-    except (OSError, EOFError, zlib.error, InputError):
+        content = unzipped(path, read_file(path, _MOST_BYTES, _SHORTER), _MOST_BYTES, _SHORTER)
+        return sum(1 for _ in islice(io.BytesIO(content), count)) < count
+    except InputError:
         return False
 
 
@@ -90,17 +84,20 @@ def parse_table(path: Path, content: bytes, *, has_header: bool | None = True, e
     if path.suffix.lower() in _BINARY:
         rows, lines, decimal = *_binary_rows(path, content), "."
     else:
-        if content.startswith(GZIP):
-            content = unzipped(path, io.BytesIO(content), _MOST_BYTES, "compress it again with gzip")
+        content = unzipped(path, content, _MOST_BYTES, "compress it again with gzip")
         rows, lines, decimal = _text_rows(path, decoded(path, content, encoding).removeprefix(BOM))
     if not rows:
         raise InputError(path, "the file is empty", "give a CSV with a header line and rows")
-    is_data = has_header is not True and all(cell_number(cell.replace(decimal, ".")) is not None for cell in rows[0])
-    if has_header is False or is_data:
+    is_data = all(cell_number(cell.replace(decimal, ".")) is not None for cell in rows[0])
+    if has_header is False or (has_header is None and is_data):
         rows.insert(0, tuple(str(position) for position in range(1, len(rows[0]) + 1)))
         lines.insert(0, 0)
-    else:
-        _check_header(path, rows[0], decimal)
+    elif is_data:
+        raise InputError(path, "the first line holds numbers, not column names", "put a header line above them")
+    for name in rows[0]:
+        if not name or rows[0].count(name) > 1:
+            what = f"column name {name or '(empty)'} is empty or repeated"
+            raise InputError(path, what, "give each column its own name")
     if len(rows) == 1:
         raise InputError(path, "a header line but no rows", "add rows")
     for row, line in zip(rows, lines, strict=True):
@@ -187,15 +184,6 @@ def column_numbers(
 def is_missing(cell: str) -> bool:
     """Whether a cell has no value."""
     return cell.lower() in _MISSING
-
-
-def _check_header(path: Path, header: tuple[str, ...], decimal: str) -> None:
-    if all(cell_number(cell.replace(decimal, ".")) is not None for cell in header):
-        raise InputError(path, "the first line holds numbers, not column names", "put a header line above them")
-    for name in header:
-        if not name or header.count(name) > 1:
-            what = f"column name {name or '(empty)'} is empty or repeated"
-            raise InputError(path, what, "give each column its own name")
 
 
 def cell_number(cell: str) -> float | None:

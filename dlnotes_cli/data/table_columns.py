@@ -23,12 +23,16 @@ _SHOWN_CATEGORIES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class NumericColumn:
-    """Statistics of a numeric column over the cells that are numbers; `not_numbers` counts the others."""
-
+class _Column:
     name: str
     distinct: int  # values
     empty: int  # cells
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumericColumn(_Column):
+    """Statistics of a numeric column over the cells that are numbers; `not_numbers` counts the others."""
+
     kind: Literal["numeric"] = "numeric"
     not_numbers: int
     min: float
@@ -46,12 +50,9 @@ class NumericColumn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CategoricalColumn:
+class CategoricalColumn(_Column):
     """Statistics of a column of categories; `values` are the first of them in order."""
 
-    name: str
-    distinct: int  # values
-    empty: int  # cells
     kind: Literal["categorical"] = "categorical"
     values: tuple[str, ...]
 
@@ -64,20 +65,16 @@ class CategoricalColumn:
 def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Class indices (N,) and class names of the target column; names that are numbers sort by value."""
     if target is None:
-        raise InputError(
-            "--target", f"does not name the column of {table.path} to predict", f"choose from {', '.join(table.header)}"
-        )
+        what = f"does not name the column of {table.path} to predict"
+        raise InputError("--target", what, f"choose from {', '.join(table.header)}")
     cells = table.column(target, "--target")
     for line, cell in zip(table.lines, cells, strict=True):
         if not cell:
             raise InputError(table.path, f"line {line}: column '{target}' is empty", "fill the cell or drop the row")
     classes = sorted(set(cells), key=lambda cell: (table.number(cell) is None, table.number(cell) or 0.0, cell))
     if len(classes) > min(_MOST_CLASSES, max(_FEW_CLASSES, len(cells) // 2)):
-        raise InputError(
-            "--target",
-            f"'{target}' has {len(classes)} distinct values in {len(cells)} rows",
-            "choose a column of classes",
-        )
+        what = f"'{target}' has {len(classes)} distinct values in {len(cells)} rows"
+        raise InputError("--target", what, "choose a column of classes")
     position = {name: index for index, name in enumerate(classes)}
     return np.array([position[cell] for cell in cells], dtype=np.int64), tuple(classes)
 
@@ -100,9 +97,6 @@ def fit_preprocessing(
             continue
         if name in categorical or not _is_numeric(table, name):
             columns.append(Column(name, categories=_categories(table, name)))
-            if len(columns[-1].categories) * 2 > len(table.rows) > _FEW_ROWS:
-                what = f"column '{name}' has {len(columns[-1].categories)} distinct values in {len(table.rows)} rows"
-                output.warn(f"{table.path}: {what}, each a network input; drop columns of names or identifiers")
         else:
             columns.append(_numeric(table, name, training_rows, fills=missing == "indicator"))
     if not columns:
@@ -192,13 +186,16 @@ def _numbers(table: Table, name: str, *, allows_missing: bool) -> NDArray[np.flo
 
 def _categories(table: Table, name: str) -> tuple[str, ...]:
     cells = table.column(name)
-    categories = sorted(set(cells))
+    categories, rows = sorted(set(cells)), len(cells)
     if "" in categories:
-        count = f"{cells.count('')} of {len(cells)} rows"
+        count = f"{cells.count('')} of {rows} rows"
         output.note(f"{table.path}: column '{name}' is empty in {count}; empty is a category of its own")
+    what = f"column '{name}' has {len(categories)} distinct values"
     if len(categories) > _MOST_CATEGORIES:
-        what = f"column '{name}' has {len(categories)} distinct values, but at most {_MOST_CATEGORIES} can be encoded"
-        raise InputError(table.path, what, "drop the column")
+        raise InputError(table.path, f"{what}, but at most {_MOST_CATEGORIES} can be encoded", "drop the column")
+    if len(categories) * 2 > rows > _FEW_ROWS:
+        each = f"in {rows} rows, each a network input"
+        output.warn(f"{table.path}: {what} {each}; drop columns of names or identifiers")
     return tuple(categories)
 
 

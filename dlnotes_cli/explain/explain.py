@@ -10,10 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dlnotes_cli.data.array_files import write_npy
 from dlnotes_cli.data.folder import DecodeSettings
-from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, save_image
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, sample_image, save_image
 from dlnotes_cli.data.paths import InputFile, check_not_input, expand_argument
 from dlnotes_cli.device import RuntimeInfo, choose_runtime
 from dlnotes_cli.explain.attribution import Attribution, batch_size, chosen_layer, method_of
@@ -195,7 +193,7 @@ def _write(
     for one, planned in zip(maps, paths, strict=True):
         if planned.map is not None:
             files.make_folder("--maps", planned.map.parent)
-            write_npy(planned.map, one.values)
+            save_image(planned.map, LoadedImage(one.values[..., None]))
     has_row = has_row and config.sheet_file is not None
     if config.out is None and not has_row:
         return []

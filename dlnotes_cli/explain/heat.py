@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dlnotes_cli.data.images.geometry import Geometry, Region
+from dlnotes_cli.data.images.decode import Geometry, Region
 from dlnotes_cli.explain.options import CAM_METHODS, PIXEL_METHODS
 from dlnotes_cli.inference.inspection import blurred
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.data.images.geometry import Region
+from dlnotes_cli.data.images.decode import Region
 from dlnotes_cli.explain.attribution import occlusion_window
 from dlnotes_cli.explain.check import MapCheck
 from dlnotes_cli.explain.heat import COLORS, Floats, TopRegion, heat_on, largest_part, overlay, smoothed

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dlnotes_cli.data.dataset import limited
 from dlnotes_cli.data.images.decode import decode_memory, open_image
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.image_io import sample_image
 from dlnotes_cli.data.load import load_for_model
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
-from dlnotes_cli.data.splits import limited
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.export.options import DEFAULT_SAMPLES, ExportConfig
 from dlnotes_cli.shell import output

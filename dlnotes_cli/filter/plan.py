@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dlnotes_cli.data.images.image_io import FORMATS
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.image_io import FORMATS, sample_image
 from dlnotes_cli.data.paths import expand_argument, read_image_from_stdin
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell import files

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from dlnotes_cli.data.named.published import NAMED
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, preprocessing_to_json
+from dlnotes_cli.data.published import NAMED
 from dlnotes_cli.networks.cnn import CnnConfig
 from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, CnnSpec
 from dlnotes_cli.networks.mlp import MlpConfig

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlnotes_cli.data.folder import DecodeSettings
-from dlnotes_cli.data.images.decode import decode_chunks
-from dlnotes_cli.data.images.geometry import Geometry, decode_placed
+from dlnotes_cli.data.images.decode import Geometry, decode_chunks, decode_placed
 from dlnotes_cli.data.images.image_io import read_image
 from dlnotes_cli.data.paths import expand_paths
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
@@ -201,13 +200,10 @@ def read_batches(
     def decode(path: Path) -> PlacedImage:
         return PlacedImage(path, *decode_placed(path, shape, settings.max_pixels))
 
-    for chunk in decode_chunks(
+    for images in decode_chunks(
         files, decode, batch_size, where="IMAGE", threads=settings.threads, skip_bad=settings.skip_bad
     ):
-        for error in chunk.errors.values():
-            output.warn(f"skipped {error.fault}")
-        if chunk.images:
-            yield ImageBatch(tuple(chunk.images.values()))
+        yield ImageBatch(tuple(images.values()))
 
 
 def upright_pixels(path: Path, max_pixels: int) -> NDArray[np.uint8]:

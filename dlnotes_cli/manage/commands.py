@@ -16,7 +16,7 @@ from dlnotes_cli.shell.show import show
 @command(
     panel="Manage",
     task="manage.data:list_sets -> SetList",
-    also=("data.named.named_sets:NamedSetInfo",),
+    also=("data.named_sets:NamedSetInfo",),
     examples=("dlnotes data list", "dlnotes data list --json"),
 )
 def data_list(config: DataListConfig) -> None:

@@ -11,7 +11,7 @@ from dlnotes_cli.data.cache import CacheEntry, list_entries
 from dlnotes_cli.data.folder import DecodeSettings, labeled, read_samples
 from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.load import pixel_statistics
-from dlnotes_cli.data.named.named_sets import NamedSetInfo, list_named, load_named
+from dlnotes_cli.data.named_sets import NamedSetInfo, list_named, load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.manage.options import CacheClearConfig, CacheListConfig, DataInfoConfig, DataListConfig

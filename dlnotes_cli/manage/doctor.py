@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli import __version__
-from dlnotes_cli.data.named.named_sets import list_named
+from dlnotes_cli.data.named_sets import list_named
 from dlnotes_cli.data.paths import cache_folder
 from dlnotes_cli.device import (
     GpuReport,

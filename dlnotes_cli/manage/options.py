@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from dlnotes_cli.data import options as data_options
+from dlnotes_cli.data.listing import EXTENSIONS, TEXTS
 from dlnotes_cli.data.options import check_data_options
-from dlnotes_cli.data.walk import EXTENSIONS, TEXTS
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError, unknown_choice

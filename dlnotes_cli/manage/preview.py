@@ -8,15 +8,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dlnotes_cli.data.batches import Augmenter, Mixer, TrainingBatch
+from dlnotes_cli.data.dataset import limited
 from dlnotes_cli.data.folder import choose_shape
-from dlnotes_cli.data.images.augment import Augmenter, Mixer, TrainingBatch
 from dlnotes_cli.data.images.augment_parser import Operation, is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.listing import list_folder
-from dlnotes_cli.data.named.named_sets import load_named
+from dlnotes_cli.data.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.splits import limited
 from dlnotes_cli.data.texts.characters import Text, decode_tokens, read_and_build_vocabulary
 from dlnotes_cli.data.texts.files import find_text_sources
 from dlnotes_cli.manage.options import DataPreviewConfig

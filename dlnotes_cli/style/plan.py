@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.image_io import sample_image
+from dlnotes_cli.data.listing import find_images
 from dlnotes_cli.data.paths import is_same
-from dlnotes_cli.data.walk import find_images
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path

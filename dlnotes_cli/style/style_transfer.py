@@ -7,8 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from dlnotes_cli.data.images.image_io import LoadedImage, read_image
-from dlnotes_cli.data.images.sample_images import generated_image
+from dlnotes_cli.data.images.image_io import LoadedImage, generated_image, read_image
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import DiskFullError, InputError, StoppedError, UnfinishedError

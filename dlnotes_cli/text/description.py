@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.splits import SplitRule
+from dlnotes_cli.data.dataset import SplitRule
 from dlnotes_cli.data.texts.labeled import TextDataSet, load_training_texts
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing, document_preprocessing_to_json
 from dlnotes_cli.inference.classifier import evaluate_probabilities

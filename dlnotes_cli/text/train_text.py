@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dlnotes_cli.data.batches import batch_bounds, epoch_order
-from dlnotes_cli.data.images.augment import TrainingBatch
+from dlnotes_cli.data.batches import TrainingBatch, batch_bounds, epoch_order
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.data.texts.preprocessing import UNKNOWN, SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import (

@@ -8,12 +8,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from dlnotes_cli.data.batches import Normalizer, batch_bounds, epoch_order, splits_on_device
-from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.images.augment import Augmenter, Mixer, TrainingBatch
+from dlnotes_cli.data.batches import (
+    Augmenter,
+    Mixer,
+    Normalizer,
+    TrainingBatch,
+    batch_bounds,
+    epoch_order,
+    splits_on_device,
+)
+from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.preprocessing import preprocessing_to_json
-from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.networks.registry import build, build_on_meta
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.dataset import DataSet, SplitRule, complete_splits
 from dlnotes_cli.data.paths import kind_of
-from dlnotes_cli.data.splits import SplitRule, complete_splits
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError

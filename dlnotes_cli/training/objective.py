@@ -19,7 +19,7 @@ from dlnotes_cli.training.options import WEIGHT_FILES, ClassifierConfig
 from dlnotes_cli.training.task import Batch, StepLoss
 
 if TYPE_CHECKING:
-    from dlnotes_cli.data.images.augment import TrainingBatch
+    from dlnotes_cli.data.batches import TrainingBatch
 
 
 class BatchPart(NamedTuple):

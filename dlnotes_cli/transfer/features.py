@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlnotes_cli.data.array_files import write_npz
-from dlnotes_cli.data.batches import Normalizer
+from dlnotes_cli.data.batches import Augmenter, Normalizer
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.folder import FeatureExtractor
-from dlnotes_cli.data.images.augment import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation
+from dlnotes_cli.data.images.image_io import write_npz
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.networks.backbones import TransferModel

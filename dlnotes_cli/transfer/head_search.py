@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dlnotes_cli.data.batches import Split
-from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.data.splits import stratified_folds
+from dlnotes_cli.data.dataset import DataSet, stratified_folds
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.evaluation import evaluate
 from dlnotes_cli.training.head_fit import HeadFit, HeadOptions, fit_heads

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.networks.backbones import BackboneConfig, TransferModel, build_backbone, build_head, load_backbone
 from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.seeding import seed_everything

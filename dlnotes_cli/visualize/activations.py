@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.array_files import write_npz
-from dlnotes_cli.data.images.geometry import decode_placed
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.decode import decode_placed
+from dlnotes_cli.data.images.image_io import sample_image, write_npz
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.plots.sheet import ColorBar, Panel, Section, Sheet, colored, gray_to_rgb, short_number

@@ -13,8 +13,7 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.data.images.decode import without_skipping
-from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, save_image
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, holds_alpha, read_image, sample_image, save_image
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, check_spatial
 from dlnotes_cli.inference.inspection import blurred, open_network
 from dlnotes_cli.plots.sheet import Panel, Section, Sheet, gray_to_rgb, short_number

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.array_files import write_npz
+from dlnotes_cli.data.images.image_io import write_npz
 from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.plots.embedding import EmbeddedPoints, draw_embedding_map
 from dlnotes_cli.shell import files, output

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.data.images.decode import decode_image
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.image_io import sample_image
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
 from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.inference.receptive_fields import receptive_fields

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlnotes_cli.data.images.decode import decode_image
-from dlnotes_cli.data.images.image_io import LoadedImage, save_image
-from dlnotes_cli.data.images.sample_images import sample_image
+from dlnotes_cli.data.images.image_io import LoadedImage, sample_image, save_image
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 from dlnotes_cli.inference.inspection import open_network

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dlnotes_cli.data.images.geometry import Region
+from dlnotes_cli.data.images.decode import Region
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
 from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.inference.receptive_fields import receptive_fields

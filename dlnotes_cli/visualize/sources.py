@@ -10,10 +10,9 @@ from torch import Tensor
 
 from dlnotes_cli.data.dataset import LabeledSamples
 from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor, read_folder
-from dlnotes_cli.data.images.decode import decode_chunks, decode_memory
-from dlnotes_cli.data.images.geometry import Geometry, decode_placed
+from dlnotes_cli.data.images.decode import Geometry, decode_chunks, decode_memory, decode_placed
 from dlnotes_cli.data.listing import FolderListing, list_any_folder
-from dlnotes_cli.data.named.named_sets import load_named
+from dlnotes_cli.data.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, ImageShape
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
@@ -89,14 +88,11 @@ class _Folder:
         return self.listing.classes[self.listing.labels[position]] or None
 
     def batches(self, size: int) -> Iterator[tuple[list[int], Images]]:
-        for chunk in decode_chunks(
+        for images in decode_chunks(
             self.listing.files, self._decode, size,
             where="--data", threads=self.settings.threads, skip_bad=self.settings.skip_bad,
         ):  # fmt: skip
-            for error in chunk.errors.values():
-                output.warn(f"skipped {error.fault}")
-            if chunk.images:
-                yield list(chunk.images), np.stack([pixels for pixels, _ in chunk.images.values()])
+            yield list(images), np.stack([pixels for pixels, _ in images.values()])
 
     def image(self, position: int) -> tuple[Images, Geometry]:
         return self._decode(self.listing.files[position])

@@ -15,10 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from dlnotes_cli.classify.options import TrainMlpConfig
-from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
-from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.training.boundary import scatter_plot
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvis
 
 from dlnotes_cli.classify.shifts import parse_shifts
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.splits import SplitRule, complete_splits
+from dlnotes_cli.data.dataset import SplitRule, complete_splits
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import load_classifier
 

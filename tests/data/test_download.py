@@ -60,20 +60,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Site:
-    def __init__(self, address: str, requested: list[str]) -> None:
-        self.address, self.requested = address, requested
-
-    def url(self, page: str) -> str:
-        return f"{self.address}/{page}"
-
-
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server whose pages are those of `Handler`."""
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(Handler, "requested", [])
     with serving(Handler) as address:
-        yield Site(address, Handler.requested)
+        yield address
 
 
 @pytest.fixture
@@ -87,14 +80,14 @@ def names_in_folder_of(file: Path) -> list[str]:
 
 @pytest.mark.parametrize(("page", "requests"), [("good", 1), ("moved", 2), ("resumed", 3), ("stalled", 3)])
 def test_a_download_leaves_exactly_the_complete_file(
-    page: str, requests: int, site: Site, file: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, requests: int, site: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if page == "stalled":
         monkeypatch.setattr(download, "_TIMEOUT_S", 0.5)
-    fetch([site.url(page)], file, sha256=CHECKSUM, size=len(CONTENT))
+    fetch([f"{site}/{page}"], file, sha256=CHECKSUM, size=len(CONTENT))
     assert file.read_bytes() == CONTENT
     assert names_in_folder_of(file) == ["images.gz"]
-    assert len(site.requested) == requests
+    assert len(Handler.requested) == requests
 
 
 @pytest.mark.parametrize(
@@ -108,38 +101,37 @@ def test_a_download_leaves_exactly_the_complete_file(
     ],
 )
 def test_after_a_failure_the_next_address_is_used_or_the_reason_named(
-    page: str, reason: str, site: Site, file: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, reason: str, site: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if page == "silent":
         monkeypatch.setattr(download, "_TIMEOUT_S", 0.5)
     with pytest.raises(InputError) as caught:
-        fetch([site.url(page)], file, sha256=CHECKSUM, size=len(CONTENT))
+        fetch([f"{site}/{page}"], file, sha256=CHECKSUM, size=len(CONTENT))
     assert str(caught.value) == (
-        f"images.gz: cannot be downloaded ({site.url(page)}: {reason}); "
-        f"try again, or put images.gz from {site.url(page)} into {file.parent}"
+        f"images.gz: cannot be downloaded ({site}/{page}: {reason}); "
+        f"try again, or put images.gz from {site}/{page} into {file.parent}"
     )
     assert names_in_folder_of(file) == []
-    fetch([site.url(page), site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
+    fetch([f"{site}/{page}", f"{site}/good"], file, sha256=CHECKSUM, size=len(CONTENT))
     assert names_in_folder_of(file) == ["images.gz"]
 
 
-def test_with_an_approximate_size_the_beginning_of_the_checksum_decides(site: Site, file: Path) -> None:
-    fetch([site.url("good")], file, sha256=CHECKSUM[:8], size=None, approximate_size=len(CONTENT) - 1000)
-    assert file.read_bytes() == CONTENT
-    file.unlink()
+def test_with_an_approximate_size_the_beginning_of_the_checksum_decides(site: str, file: Path) -> None:
     for page, size, reason in (
         ("cut", len(CONTENT), "ended after 100,000 of 256,000 bytes"),
         ("wrong", len(CONTENT), "its SHA-256 is not the published one"),
         ("good", len(CONTENT) // 3, "more than the published"),
     ):
         with pytest.raises(InputError, match=reason):
-            fetch([site.url(page)], file, sha256=CHECKSUM[:8], size=None, approximate_size=size)
+            fetch([f"{site}/{page}"], file, sha256=CHECKSUM[:8], size=None, approximate_size=size)
         assert names_in_folder_of(file) == []
+    fetch([f"{site}/good"], file, sha256=CHECKSUM[:8], size=None, approximate_size=len(CONTENT) - 1000)
+    assert file.read_bytes() == CONTENT
 
 
-def test_nothing_is_requested_offline_without_space_or_into_an_impossible_folder(site: Site, file: Path) -> None:
+def test_nothing_is_requested_offline_without_space_or_into_an_impossible_folder(site: str, file: Path) -> None:
     def wanted(destination: Path, *, size: int = len(CONTENT), offline: bool = False) -> None:
-        fetch([site.url("good")], destination, sha256=CHECKSUM, size=size, offline=offline)
+        fetch([f"{site}/good"], destination, sha256=CHECKSUM, size=size, offline=offline)
 
     with pytest.raises(InputError, match=r"images\.gz: not on this machine, and --offline .*; put images\.gz from"):
         wanted(file, offline=True)
@@ -149,10 +141,10 @@ def test_nothing_is_requested_offline_without_space_or_into_an_impossible_folder
     (file.parent / "plain").write_text("a file")
     with pytest.raises(InputError, match=r"cannot make .*plain/set .*; set \$DLNOTES_CACHE to a writable"):
         wanted(file.parent / "plain" / "set" / "x.gz")
-    assert site.requested == []
+    assert Handler.requested == []
 
 
-def test_an_interruption_or_a_full_disk_leaves_no_file(site: Site, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_or_a_full_disk_leaves_no_file(site: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         assert [name for name in names_in_folder_of(file) if not name.endswith(".partial")] == []
         raise KeyboardInterrupt
@@ -163,36 +155,33 @@ def test_an_interruption_or_a_full_disk_leaves_no_file(site: Site, file: Path, m
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "update", stop)
         with pytest.raises(KeyboardInterrupt):
-            fetch([site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
+            fetch([f"{site}/good"], file, sha256=CHECKSUM, size=len(CONTENT))
     assert names_in_folder_of(file) == []
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UnfinishedError, match=r"images\.gz: disk full: 256,000 bytes needed"):
-        fetch([site.url("good"), site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
+        fetch([f"{site}/good", f"{site}/good"], file, sha256=CHECKSUM, size=len(CONTENT))
     assert names_in_folder_of(file) == []
-    assert site.requested == ["/good"] * 2
+    assert Handler.requested == ["/good"] * 2
 
 
-def test_files_of_killed_downloads_are_removed(site: Site, file: Path) -> None:
+def test_files_of_killed_downloads_are_removed(site: str, file: Path) -> None:
     file.parent.mkdir(parents=True)
     stale, live = file.parent / ".dlnotes-images.gz.old.partial", file.parent / ".dlnotes-images.gz.new.partial"
     for path in (stale, live):
         path.write_bytes(b"half")
     os.utime(stale, (time.time() - 86_400,) * 2)
-    fetch([site.url("good")], file, sha256=CHECKSUM, size=len(CONTENT))
+    fetch([f"{site}/good"], file, sha256=CHECKSUM, size=len(CONTENT))
     assert names_in_folder_of(file) == [live.name, "images.gz"]
 
 
-@pytest.mark.parametrize(
-    ("start", "to", "is_followed"),
-    [("https", "http", False), ("https", "ftp", False), ("http", "https", True), ("https", "https", True)],
-)
-def test_https_never_redirects_to_another_scheme(start: str, to: str, is_followed: bool) -> None:
-    request = urllib.request.Request(f"{start}://example.org/x")  # noqa: S310  # never opened
-    redirect = download._SafeRedirects().redirect_request
-    arguments = (request, io.BytesIO(), 302, "Found", HTTPMessage(), f"{to}://example.org/y")
-    if is_followed:
-        assert redirect(*arguments) is not None
-        return
-    with pytest.raises(urllib.error.HTTPError, match="redirects from https to") as caught:
-        redirect(*arguments)
-    caught.value.close()
+def test_https_never_redirects_to_another_scheme() -> None:
+    def redirected(start: str, to: str) -> object:
+        request = urllib.request.Request(f"{start}://example.org/x")  # noqa: S310  # never opened
+        handler = download._SafeRedirects()
+        return handler.redirect_request(request, io.BytesIO(), 302, "Found", HTTPMessage(), f"{to}://example.org/y")
+
+    assert all(redirected(start, "https") is not None for start in ("http", "https"))
+    for scheme in ("http", "ftp"):
+        with pytest.raises(urllib.error.HTTPError, match="redirects from https to") as caught:
+            redirected("https", scheme)
+        caught.value.close()

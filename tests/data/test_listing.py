@@ -1,17 +1,18 @@
-"""Folders of classes: listing, and errors."""
+"""Folders of classes: listing, names of classes from a JSON file, and errors."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from builders import Command, make_images, small_training
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from dlnotes_cli.data.folder import DecodeSettings, read_folder
-from dlnotes_cli.data.listing import FolderListing, list_folder
+from dlnotes_cli.data.listing import FolderListing, list_folder, natural_order, with_class_names
 from dlnotes_cli.data.preprocessing import ImageShape
-from dlnotes_cli.data.walk import natural_order
 from dlnotes_cli.shell.errors import InputError
 
 
@@ -40,24 +41,18 @@ def test_files_of_a_class_come_before_those_in_its_subfolders(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("names", "splits"),
     [
-        (("train", "val", "test"), ("train", "val", "test")),
-        (("train", "valid"), ("train", "val")),
-        (("training", "validation", "testing"), ("train", "val", "test")),
-        (("Train", "Valid", "TEST"), ("train", "val", "test")),
+        (("train", "val", "test"), ("train", "val", "test")), (("train", "valid"), ("train", "val")),
+        (("training", "validation", "testing"), ("train", "val", "test")), (("Train", "TEST"), ("train", "test")),
         (("test",), ("test",)),
     ],
-)
+)  # fmt: skip
 def test_split_folders(names: tuple[str, ...], splits: tuple[str, ...], tmp_path: Path) -> None:
-    for name in names:
-        put(tmp_path, f"{name}/cat/1.png", f"{name}/dog/2.png")
-    put(tmp_path, f"{names[0]}/ape/1.png")  # a class of one split alone
-    listing = list_folder(tmp_path)
-    assert listing.classes == ("ape", "cat", "dog")
-    assert set(shown(listing)) == {
-        *((f"{name}/{kind}", kind[:3], split)
-          for name, split in zip(names, splits, strict=True) for kind in ("cat/1.png", "dog/2.png")),
-        (f"{names[0]}/ape/1.png", "ape", splits[0]),
-    }  # fmt: skip
+    expected = {(f"{names[0]}/ape/1.png", "ape", splits[0])}  # a class of one split alone
+    for name, split in zip(names, splits, strict=True):
+        expected |= {(f"{name}/{kind}/1.png", kind, split) for kind in ("cat", "dog")}
+    put(tmp_path, *(name for name, _, _ in expected))
+    assert list_folder(tmp_path).classes == ("ape", "cat", "dog")
+    assert set(shown(list_folder(tmp_path))) == expected
 
 
 def test_a_class_can_have_the_name_of_a_split_unless_splits_have_classes(tmp_path: Path) -> None:
@@ -78,15 +73,9 @@ def test_hidden_entries_and_other_files_are_ignored(tmp_path: Path) -> None:
     assert [name for name, _, _ in shown(list_folder(tmp_path))] == ["cat/1.png", "cat/a.jpg/inside.png", "dog/1.png"]
 
 
-def test_classes_are_sorted_with_numbers_by_value(tmp_path: Path) -> None:
-    put(tmp_path, *(f"{name}/1.png" for name in ["10", "9", "0", "b", "A", "7b", "007"]))
-    listing = list_folder(tmp_path)
-    assert listing.classes == ("0", "007", "9", "10", "7b", "A", "b")
-    assert listing.labels == tuple(range(7))
-
-
 @given(st.sets(st.integers(0, 10**6), min_size=1), st.sets(st.text("abcxyz", min_size=1)))
 def test_numbers_sort_by_value_before_words(numbers: set[int], words: set[str]) -> None:
+    assert sorted(["b", "A", "7b", "007"], key=natural_order) == ["007", "7b", "A", "b"]
     mixed = sorted([*words, *map(str, numbers)], key=natural_order)
     assert mixed == [*map(str, sorted(numbers)), *sorted(words)]
 
@@ -136,3 +125,59 @@ def test_a_class_without_images_and_an_unreadable_folder_are_named(name: str, tm
         list_folder(tmp_path)
     with pytest.raises(InputError, match=r"none: no such file; check the path"):
         list_folder(tmp_path / "none")
+
+
+# --- names of classes --------------------------------------------------------------------------------------------
+
+NAMES = {"1": "pink primrose", "10": "globe thistle", "2": "canterbury bells", "102": "blackberry lily"}
+
+
+@pytest.fixture
+def flowers(tmp_path: Path) -> Path:
+    """A folder whose classes are numbers, as in the course's flowers, beside a file of their names."""
+    make_images(tmp_path / "flowers", count=10)
+    for color, number in (("blue", "10"), ("green", "2"), ("red", "1")):
+        (tmp_path / "flowers" / color).rename(tmp_path / "flowers" / number)
+    (tmp_path / "names.json").write_text(json.dumps(NAMES))
+    return tmp_path / "flowers"
+
+
+def test_classes_keep_the_order_of_their_folders(flowers: Path) -> None:
+    listing = list_folder(flowers)
+    named = with_class_names(listing, flowers.parent / "names.json")
+    assert listing.classes == ("1", "2", "10") == named.folders
+    assert named.classes == ("pink primrose", "canterbury bells", "globe thistle")
+    assert named.labels == listing.labels
+    assert with_class_names(listing, None) is listing
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_model_has_the_names_and_is_evaluated_on_the_folders(flowers: Path, tmp_path: Path, dlnotes: Command) -> None:
+    names = ("--class-names", tmp_path / "names.json")
+    outcome = dlnotes(*small_training(tmp_path / "run", "--data", flowers, "--limit", 20, *names), "--json")
+    assert outcome.code == 0, outcome.err
+    result = json.loads(outcome.out)
+    assert result["data"]["classes"] == ["pink primrose", "canterbury bells", "globe thistle"]
+    evaluated = json.loads(dlnotes("evaluate", tmp_path / "run", "--json").out)
+    assert evaluated["accuracy"] == pytest.approx(result["test"]["accuracy"])
+    assert [one["name"] for one in evaluated["classes"]] == result["data"]["classes"]
+    predicted = json.loads(dlnotes("predict", tmp_path / "run", flowers / "1" / "0.png", "--json").out)
+    assert predicted["predictions"][0]["class"] in NAMES.values()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "is not a JSON object of names"),
+        ("{", "is not a JSON object of names"),
+        ('{"1": "a", "1": "b"}', "is not a JSON object of names"),
+        ('{"1": 5}', "has no text for the class folder '1'; give it a name"),
+        ('{"1": " "}', "has no text for the class folder '1'"),
+        ('{"1": "rose"}', "has no name for the class folder '2', '10'; add it to the file"),
+        ('{"1": "rose", "2": "lily", "10": "rose"}', "gives the class folders '1' and '10' the name 'rose'; use dif"),
+    ],
+)
+def test_invalid_names_are_refused(content: str, message: str, flowers: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        with_class_names(list_folder(flowers), tmp_path / "names.json")

@@ -28,16 +28,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("arguments", "files"),
     [
         (["in"], ["in/a.jpg", "in/b.png", "in/deep/c.png"]),
-        (["in/"], ["in/a.jpg", "in/b.png", "in/deep/c.png"]),
-        (["in/*.png"], ["in/b.png"]),
         (["in/*.png", "in/a.jpg", "in/*.png"], ["in/b.png", "in/a.jpg", "in/b.png"]),
         (["in/**/*.png"], ["in/b.png", "in/deep/c.png"]),
-        (["in/[ab].*"], ["in/a.jpg", "in/b.png"]),
-        (["in/d*"], ["in/deep/c.png"]),
         (["i*/**"], ["in/a.jpg", "in/b.png", "in/deep/c.png", "in/notes.txt"]),
-        (["odd[1].png"], ["odd[1].png"]),
-        (["in/notes.txt", "not there.png"], ["in/notes.txt", "not there.png"]),
-        (["in/.hidden.png"], ["in/.hidden.png"]),
+        (["odd[1].png", "in/.hidden.png", "not there.png"], ["odd[1].png", "in/.hidden.png", "not there.png"]),
     ],
 )
 @pytest.mark.usefixtures("home")
@@ -64,9 +58,7 @@ def test_tables_and_images_must_match_the_model() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], "PATH: no input given; name files, folders or patterns, or pass --files-from"),
         (["in", "empty"], "empty: the folder has no images; name another folder"),
-        (["in/*.bmp"], r"in/\*.bmp: the pattern matches no file; check it"),
         (["x" * 300], r"x: cannot be read \(file name too long\); check the path"),
     ],
 )
@@ -127,18 +119,5 @@ def test_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kind_of("digits") == "named"
     assert kind_of("./digits") == kind_of("~/digits") == kind_of(str(tmp_path)) == "folder"
     assert kind_of("x.csv") == kind_of("~/Y.TSV") == "table"
-
-
-@pytest.mark.parametrize(
-    ("data", "line"),
-    [
-        ("~no-such-user/photos", "~no-such-user/photos: no such file or folder; check the path"),
-        ("readme.md", "--data: readme.md is neither a folder nor a CSV file; give a named set, a folder or a .csv"),
-        ("x" * 300, r"x+: cannot be read \(file name too long\)"),
-    ],
-)
-def test_a_missing_data_set_is_refused(data: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "readme.md").touch()
-    with pytest.raises(InputError, match=line):
-        kind_of(data)
+    with pytest.raises(InputError, match=r"~no-such-user/photos: no such file or folder; check the path"):
+        kind_of("~no-such-user/photos")

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.images.geometry import Geometry
+from dlnotes_cli.data.images.decode import Geometry
 from dlnotes_cli.data.preprocessing import ImageShape
 from dlnotes_cli.explain.heat import brightness, largest_part, overlay, spread, top_region
 

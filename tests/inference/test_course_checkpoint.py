@@ -12,7 +12,7 @@ from builders import Command
 from PIL import Image
 from torch import Tensor, nn
 
-from dlnotes_cli.data.named.published import NAMED
+from dlnotes_cli.data.published import NAMED
 from dlnotes_cli.inference.course_checkpoint import load_course_classifier, load_named_model
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import load_classifier

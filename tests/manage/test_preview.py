@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from dlnotes_cli.data.images.augment import Augmenter
+from dlnotes_cli.data.batches import Augmenter
 from dlnotes_cli.data.images.augment_parser import Operation
 
 

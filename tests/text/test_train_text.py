@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.splits import SplitRule
+from dlnotes_cli.data.dataset import SplitRule
 from dlnotes_cli.data.texts.labeled import load_training_texts
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import words_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from torch import nn
 
-from dlnotes_cli.data.images.augment import TrainingBatch
+from dlnotes_cli.data.batches import TrainingBatch
 from dlnotes_cli.training.objective import Objective
 
 STEPS = 50

@@ -9,8 +9,8 @@ from builders import Command, small_training
 from sklearn.utils.class_weight import compute_class_weight
 
 from dlnotes_cli.classify.options import TrainMlpConfig
+from dlnotes_cli.data.dataset import SplitRule
 from dlnotes_cli.data.load import load_training_data
-from dlnotes_cli.data.splits import SplitRule
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.objective import class_weights_of, weights_in_order
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.train_mlp import MlpTask
-from dlnotes_cli.data.images.augment import Augmenter, Mixer
+from dlnotes_cli.data.batches import Augmenter, Mixer
 from dlnotes_cli.data.images.augment_parser import Operation
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.task import StepLoss

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from dlnotes_cli.data.images.augment import TrainingBatch
+from dlnotes_cli.data.batches import TrainingBatch
 from dlnotes_cli.training.objective import Objective, balanced_weights, penalized_weights
 
 Array = NDArray[np.float64]

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.data.named.named_sets import load_named
+from dlnotes_cli.data.named_sets import load_named
 from dlnotes_cli.inference.inspection import open_network
 from dlnotes_cli.visualize.options import PatchesConfig
 from dlnotes_cli.visualize.patches import BEST, _Relus, find_patches, strongest_places, unit_gradients

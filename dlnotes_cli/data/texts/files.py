@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlnotes_cli.data.listing import TEXTS, walk
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.walk import TEXTS, walk
 from dlnotes_cli.shell.errors import InputError, unreadable
 from dlnotes_cli.shell.files import read_file, read_stdin, user_path
 

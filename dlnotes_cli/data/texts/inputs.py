@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlnotes_cli.data.listing import TEXTS
 from dlnotes_cli.data.options import TABLE_SUFFIXES
 from dlnotes_cli.data.table import read_table
 from dlnotes_cli.data.texts.files import check_stdin_once, read_sample, sample_text, text_files
 from dlnotes_cli.data.texts.labeled import texts_of_table
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
-from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.files import read_stdin, user_path
 

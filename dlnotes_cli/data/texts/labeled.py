@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data import table, table_columns
+from dlnotes_cli.data.dataset import SplitRule, complete_splits, limited
 from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.options import EMBEDDED_TEXTS
 from dlnotes_cli.data.paths import DataKind, kind_of
-from dlnotes_cli.data.splits import SplitRule, complete_splits, limited
 from dlnotes_cli.data.texts import remarks
 from dlnotes_cli.data.texts.files import NUL, read_sample
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
-from dlnotes_cli.data.walk import TEXTS
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
@@ -153,7 +152,7 @@ def _of_table(path: Path, columns: TextColumns, encoding: str | None) -> TextDat
 
 
 def _of_folder(root: Path, encoding: str | None) -> TextDataSet:
-    listing = list_folder(root, TEXTS, "texts")
+    listing = list_folder(root, "texts")
     texts = [read_sample(path, encoding) for path in listing.files]
     splits = np.array(listing.splits)
     dataset = TextDataSet(

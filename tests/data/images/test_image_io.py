@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, depth_for, read_image, write_image
+from dlnotes_cli.data.images.image_io import FORMATS, LoadedImage, depth_for, read_image, write_image, write_npz
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8)
@@ -28,9 +28,7 @@ def profile(kind: str = "sRGB") -> bytes:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
 @pytest.mark.parametrize("color", [None, "gray", "rgb"])
 def test_channels_are_those_of_the_file_or_as_requested(mode: str, color: Any, tmp_path: Path) -> None:
-    image = (
-        Image.fromarray(COLOR).convert("L").convert(mode) if mode == "I;16" else Image.fromarray(COLOR).convert(mode)
-    )
+    image = Image.fromarray(COLOR).convert("L" if mode == "I;16" else mode).convert(mode)
     path = saved(tmp_path, image, "in.tif" if mode in {"CMYK", "YCbCr"} else "in.png")
     image_read = read_image(path, color, MAX_PIXELS)
     is_gray = mode in {"1", "L", "LA", "I;16"} if color is None else color == "gray"
@@ -80,3 +78,11 @@ def test_depths_of_formats() -> None:
     assert depth_for("JPEG", np.dtype(np.uint16), 255) == np.uint8
     assert depth_for("NPY", np.dtype(np.uint8), 2040) == np.float32
     assert depth_for("NPY", np.dtype(np.uint8), 1e5) == np.float64
+
+
+def test_arrays_are_read_back_by_numpy(tmp_path: Path) -> None:
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    write_npz(tmp_path / "several.npz", path=values, names=np.array(["a", "b"]))
+    with np.load(tmp_path / "several.npz") as stored:
+        np.testing.assert_array_equal(stored["path"], values)
+        assert stored["names"].tolist() == ["a", "b"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlnotes_cli.data.splits import SplitRule
+from dlnotes_cli.data.dataset import SplitRule
 from dlnotes_cli.data.texts.labeled import (
     TextColumns,
     TextDataSet,

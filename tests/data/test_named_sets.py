@@ -1,27 +1,34 @@
-"""Named sets: lookup, reading, downloads, warnings and errors."""
+"""Named sets: lookup, downloads, IDX and CIFAR files, warnings, and the reasons for refusing a file."""
 
 import gzip
 import hashlib
+import io
 import shutil
 import struct
 import subprocess
 import sys
+import tarfile
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import serving
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.named import named_sets
-from dlnotes_cli.data.named.named_sets import NamedSetInfo, list_named, load_named, locate
-from dlnotes_cli.data.named.published import NAMED, NamedFile
+from dlnotes_cli.data import named_sets
+from dlnotes_cli.data.named_sets import NamedSetInfo, list_named, load_named, locate, read_idx
 from dlnotes_cli.data.options import NAMED_SETS
+from dlnotes_cli.data.published import NAMED, NamedFile
 from dlnotes_cli.shell.errors import InputError
 
 COUNTS = {"train": 6, "test": 4}
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+REPLACE = "replace it with a complete copy, or remove it"
 Files = dict[str, bytes]
 
 
@@ -96,7 +103,7 @@ def test_digits_equal_those_of_scikit_learn_which_is_not_imported() -> None:
     )
     np.testing.assert_array_equal(source.labels, labels)
     np.testing.assert_array_equal(source.splits["all"], np.arange(1797))
-    load = "from dlnotes_cli.data.named import named_sets; named_sets.load_named('digits')"
+    load = "from dlnotes_cli.data import named_sets; named_sets.load_named('digits')"
     script = f"import sys; {load}; print('sklearn' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
@@ -226,20 +233,8 @@ def test_a_different_copy_in_the_cache_is_refused(changed: str, tmp_path: Path) 
 )
 def test_files_that_do_not_match_are_named(name: str, content: bytes, reason: str, root: Path) -> None:
     put(root / "mnist", MNIST | {name: content})
-    with pytest.raises(InputError, match=rf"mnist/{name}\.gz: {reason}; replace it with a complete copy, or remove it"):
+    with pytest.raises(InputError, match=rf"mnist/{name}\.gz: {reason}; {REPLACE}"):
         load_named("mnist", data_root=root)
-
-
-@pytest.mark.skipif(not DEBIAN.is_dir(), reason=f"{DEBIAN} is not here (Debian's package dataset-fashion-mnist)")
-def test_the_system_copy_of_fashion_mnist_is_the_published_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.undo()
-    monkeypatch.delenv("DLNOTES_DATA", raising=False)
-    source = load_named("fashion-mnist", offline=True)
-    assert source.samples.shape == (70_000, 1, 28, 28)
-    assert np.bincount(source.labels).tolist() == [7_000] * 10
-    assert capsys.readouterr().err == ""
 
 
 # --- downloads ---------------------------------------------------------------------------------------------------
@@ -262,38 +257,129 @@ def test_missing_files_are_downloaded_once(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(load_named("mnist", offline=True).samples.ravel(), images(MNIST))
 
 
+# --- IDX files ---------------------------------------------------------------------------------------------------
+
+IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+ZIPPED = gzip.compress(idx(IMAGES), mtime=0)
+
+
+@given(array=hnp.arrays(np.uint8, hnp.array_shapes(max_dims=4, max_side=5)), is_gzipped=st.booleans())
+def test_arrays_round_trip(
+    array: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory, *, is_gzipped: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "round-trip"  # gzip is detected by content
+    path.write_bytes(gzip.compress(idx(array), 1, mtime=0) if is_gzipped else idx(array))
+    found, checksum = read_idx(path)
+    np.testing.assert_array_equal(found, array)
+    assert (found.dtype.name, checksum) == ("uint8", hashlib.sha256(idx(array)).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not an IDX file of bytes"),
+        (b"\0\0\x0d" + idx(IMAGES)[3:], "not an IDX file of bytes"),
+        (b"\0\0\x08\5" + bytes(20), "not an IDX file of bytes"),
+        (idx(IMAGES)[:9], "not an IDX file of bytes"),
+        (idx(IMAGES)[:-1], "23 values, its header says 24"),
+        (idx(IMAGES) + b"x", "25 values, its header says 24"),
+        (idx(np.zeros((0, 3), np.uint8)), "0 values, its header says 0"),
+        (b"\0\0\x08\3" + b"\xff" * 12, "0 values, its header says 79,228,162,458,924,105,385,300,197,375"),
+        (ZIPPED[:-9], "is truncated"),
+        (ZIPPED[:-8] + bytes(8), r"is damaged \(CRC check failed"),
+        (ZIPPED[:10] + b"\xff" * 30, "is damaged"),
+    ],
+)
+def test_the_error_names_the_damage_of_an_idx_file(content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "images").write_bytes(content)
+    with pytest.raises(InputError, match=f"images: {reason}.*; {REPLACE}"):
+        read_idx(tmp_path / "images")
+
+
+def test_a_decompression_bomb_is_not_read_beyond_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "images").write_bytes(gzip.compress(idx(IMAGES) + bytes(20_000_000), 1))
+    monkeypatch.setattr(named_sets, "_LARGEST", 1 << 20)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="images: has more than 1,048,576 bytes uncompressed"):
+        read_idx(tmp_path / "images")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
 # --- CIFAR -------------------------------------------------------------------------------------------------------
 
-RECORDS = {
-    "train.bin": b"".join(bytes([i % 2]) + bytes([i]) * 3072 for i in range(3)),
-    "test.bin": b"".join(bytes([1]) + bytes([i]) * 3072 for i in range(2)),
-}
+RECORDS = {"one.bin": range(3), "two.bin": range(3, 5), "test.bin": range(5, 7)}
+SAMPLES = np.random.default_rng(0).integers(0, 256, (7, 3, 32, 32), np.uint8)
+LABELS = [0, 1, 2, 2, 1, 0, 1]
+NAMES = {"names.txt": b"ant\nbee\r\ncat\n\n", "readme.html": b"<html>"}
+
+
+def records(coarse: bytes = b"") -> Files:
+    return {
+        name: b"".join(coarse + bytes([LABELS[i]]) + SAMPLES[i].tobytes() for i in span)
+        for name, span in RECORDS.items()
+    }
+
+
+def unpack(folder: Path, files: Files) -> Path:
+    return put(folder / "small-bin", files, is_gzipped=False)
+
+
+def pack(folder: Path, files: Files) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "small.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for name, content in [*files.items(), ("one.bin", b"")]:  # the first of a name is read
+            member = tarfile.TarInfo(f"small-bin/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
 
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The archive of a small set in place of CIFAR-10."""
-    put(tmp_path / "small" / "small-bin", RECORDS, is_gzipped=False)
-    path = Path(shutil.make_archive(str(tmp_path / "published"), "gztar", tmp_path / "small", "small-bin"))
+    path = pack(tmp_path / "published", records())
     file = NamedFile("small.tar.gz", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
     small = replace(
-        NAMED["cifar10"], files=(file,), folder="small-bin", records=tuple(RECORDS), counts={"train": 3, "test": 2}
-    )
+        NAMED["cifar10"], files=(file,), folder="small-bin", records=tuple(RECORDS), names_file="names.txt",
+        classes=("x", "y", "z"), counts={"train": 5, "test": 2},
+    )  # fmt: skip
     monkeypatch.setitem(NAMED, "cifar10", small)
     return path
 
 
+BOTH = pytest.mark.parametrize("make", [unpack, pack])
+
+
+@BOTH
 @pytest.mark.usefixtures("archive")
-@pytest.mark.parametrize("folder", ["cifar10", "cifar10/small-bin", "small-bin"])
-def test_unpacked_cifar_is_read_from_every_place(folder: str, root: Path) -> None:
-    put(root, RECORDS, is_gzipped=False)  # which do not count: the folder does not have the name of the set
-    assert locate("cifar10", root) is None
-    put(root / folder, RECORDS, is_gzipped=False)
+@pytest.mark.parametrize("label_bytes", [1, 2])
+@pytest.mark.parametrize(("more", "classes"), [({}, ("x", "y", "z")), (NAMES, ("ant", "bee", "cat"))])
+def test_cifar_is_read_in_any_order_of_its_files(
+    make: Callable[[Path, Files], Path], label_bytes: int, more: Files, classes: tuple[str, ...], root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(NAMED, "cifar10", replace(NAMED["cifar10"], label_bytes=label_bytes))
+    coarse = bytes([99] * (label_bytes - 1))  # which is not read
+    make(root, dict([*records(coarse).items(), *more.items()][:: -1 if more else 1]))
     source = load_named("cifar10", data_root=root, offline=True)
-    assert source.samples[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]
-    assert source.labels.tolist() == [0, 1, 0, 1, 1]
-    assert {split: indices.tolist() for split, indices in source.splits.items()} == {"train": [0, 1, 2], "test": [3, 4]}
-    assert locate("cifar10", root / folder) is not None
+    np.testing.assert_array_equal(source.samples, SAMPLES)
+    assert (source.labels.tolist(), source.labels.dtype.name, source.classes) == (LABELS, "int64", classes)
+    splits = {split: indices.tolist() for split, indices in source.splits.items()}
+    assert splits == {"train": [0, 1, 2, 3, 4], "test": [5, 6]}
+
+
+@pytest.mark.usefixtures("archive")
+def test_unpacked_cifar_is_found_in_every_place(root: Path) -> None:
+    put(root, records(), is_gzipped=False)  # which do not count: the folder does not have the name of the set
+    assert locate("cifar10", root) is None
+    for folder in ("cifar10", "cifar10/small-bin", "small-bin"):
+        put(root / folder, records(), is_gzipped=False)
+        found = [locate("cifar10", place) for place in (root, root / folder)]
+        assert [location.folder for location in found if location] == [root / folder] * 2
+        shutil.rmtree(root / folder)
 
 
 @pytest.mark.parametrize("folder", ["root/cifar10", "root", "cache/cifar10"])
@@ -305,7 +391,7 @@ def test_the_cifar_archive_is_read_without_unpacking(
     shutil.copy(archive, path)
     data_root = root if folder.startswith("root") else None
     source = load_named("cifar10", data_root=data_root, offline=True)
-    assert (source.labels.tolist(), source.fingerprint) == ([0, 1, 0, 1, 1], "named:cifar10")
+    assert (source.labels.tolist(), source.fingerprint) == (LABELS, "named:cifar10")
     assert list(path.parent.iterdir()) == [path]
     assert capsys.readouterr().err == ""
     path.write_bytes(gzip.compress(gzip.decompress(archive.read_bytes()), 1))
@@ -315,3 +401,61 @@ def test_the_cifar_archive_is_read_without_unpacking(
     else:
         np.testing.assert_array_equal(load_named("cifar10", data_root=root).samples, source.samples)
         assert "small.tar.gz differs from the published cifar10; used as is" in capsys.readouterr().err
+
+
+@BOTH
+@pytest.mark.usefixtures("archive")
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("two.bin", bytes(6147), r"two\.bin.*: 6,147 bytes are not records of 3,073"),
+        ("two.bin", b"", r"two\.bin.*: 0 bytes are not records of 3,073"),
+        ("test.bin", b"\x03" + bytes(6145), r"test\.bin.*: label 3, but 3 classes"),
+        ("names.txt", b"ant\nbee\nant\n", r"names\.txt.*: 2 class names, 3 expected"),
+    ],
+)
+def test_the_error_names_the_damage_of_a_cifar_file(
+    make: Callable[[Path, Files], Path], name: str, content: bytes, reason: str, root: Path
+) -> None:
+    make(root, records() | {name: content})
+    with pytest.raises(InputError, match=f"{reason}; {REPLACE}"):
+        load_named("cifar10", data_root=root)
+
+
+@pytest.mark.usefixtures("archive")
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        *((folder, tarfile.REGTYPE) for folder in ("/small-bin", "../small-bin", "small-bin/small-bin", ".")),
+        *(("small-bin", kind) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)),
+    ],
+)
+def test_only_regular_members_of_the_exact_name_are_read(folder: str, kind: bytes, root: Path) -> None:
+    with tarfile.open(path := root / "small.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo(f"{folder}/one.bin")
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(InputError, match=rf"small\.tar\.gz: one\.bin is missing; {REPLACE}"):
+        load_named("cifar10", data_root=root)
+    assert list(root.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("archive")
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "truncated"),
+        (lambda whole: whole[:-8] + bytes(8), r"is damaged \(CRC check failed"),
+        (lambda whole: whole[:20] + b"\xff" * 40 + whole[60:], "damaged"),
+        (lambda _: b"", r"is damaged \(empty file\)"),
+        (lambda _: b"<html>not found</html>", "is damaged"),
+        (lambda _: gzip.compress(b"no archive" * 200), "damaged"),
+        (lambda whole: gzip.compress(gzip.decompress(whole)[:9000]), r"one\.bin\): .* are not records|damaged"),
+        (lambda _: gzip.compress(bytes(3_000_000)), "has more than 1,070,087 bytes uncompressed"),
+    ],
+)
+def test_a_damaged_archive_is_named(damage: Callable[[bytes], bytes], reason: str, root: Path) -> None:
+    path = pack(root, records())
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=rf"small\.tar\.gz.*({reason}).*; {REPLACE}"):
+        load_named("cifar10", data_root=root)
