@@ -22,7 +22,7 @@ from dlnotes_cli.data.texts.inputs import NamedText, named_text, read_texts, tex
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.opening import open_any_classifier
 from dlnotes_cli.inference.predictions import Prediction, WordContributions, predict_samples
-from dlnotes_cli.plots.class_bars import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
+from dlnotes_cli.plots.images import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import HIDDEN, in_json
 from dlnotes_cli.shell.cores import default_threads

@@ -17,7 +17,7 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.opening import open_classifier
-from dlnotes_cli.plots.robustness import AccuracyCurve, draw_robustness
+from dlnotes_cli.plots.curves import AccuracyCurve, draw_robustness
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import INLINE
 from dlnotes_cli.shell.errors import InputError

@@ -11,7 +11,7 @@ from dlnotes_cli.shell.show import show
     task="filter.filter:filter_images -> FilterResult",
     also=(
         "filter.patch:filter_patch -> PatchResult",
-        "filter.kernels.description:describe_kernels -> KernelList",
+        "filter.kernel_list:describe_kernels -> KernelList",
     ),
     examples=(
         "dlnotes filter --kernel sobel-x --out edges.png",
@@ -26,7 +26,7 @@ def filter_(config: FilterConfig) -> None:
     A kernel is applied as written (cross-correlation); --convolve flips it first.
     """
     if config.list_kernels or config.only_explains:
-        from dlnotes_cli.filter.kernels.description import describe_kernels
+        from dlnotes_cli.filter.kernel_list import describe_kernels
 
         show(describe_kernels(config), config)
     elif config.patch is not None:

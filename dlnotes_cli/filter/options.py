@@ -8,8 +8,8 @@ from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import STDOUT_TWICE, Config, check_at_most_one, option
 
 if TYPE_CHECKING:
-    from dlnotes_cli.filter.kernels.kernel import Kernel
-    from dlnotes_cli.filter.operations.parsing import FilterOperation
+    from dlnotes_cli.filter.kernel import Kernel
+    from dlnotes_cli.filter.operations import FilterOperation
 
 FormatName = Literal["png", "jpg", "webp", "tiff", "bmp", "ppm", "npy"]
 USUAL_KERNEL = "sobel-x"
@@ -18,13 +18,13 @@ _DEFAULT_POOL_SIZE = 2
 
 
 def _kernel_names() -> list[str]:
-    from dlnotes_cli.filter.kernels.catalog import NAMES
+    from dlnotes_cli.filter.catalog import NAMES
 
     return list(NAMES)
 
 
 def _operation_names() -> list[str]:
-    from dlnotes_cli.filter.operations.parsing import OPERATIONS
+    from dlnotes_cli.filter.operations import OPERATIONS
 
     return list(OPERATIONS)
 
@@ -140,7 +140,7 @@ class FilterConfig(Config):
 
     def parsed_kernels(self) -> "tuple[list[Kernel], list[Kernel]]":
         """Parse the kernels of `--kernel` and of `--then`; raises InputError for one that is not valid."""
-        from dlnotes_cli.filter.kernels.parsing import parse_kernels  # here, to keep start-up fast
+        from dlnotes_cli.filter.catalog import parse_kernels  # here, to keep start-up fast
 
         if self.needs_no_kernel:
             return [], []
@@ -157,7 +157,7 @@ class FilterConfig(Config):
 
     def parsed_operations(self) -> "tuple[FilterOperation, ...]":
         """Parse the operations of `--op`; raises InputError for one that is not valid."""
-        from dlnotes_cli.filter.operations.parsing import parse_operations
+        from dlnotes_cli.filter.operations import parse_operations
 
         return parse_operations(self.op)
 

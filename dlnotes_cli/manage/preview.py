@@ -20,9 +20,8 @@ from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import Text, decode_tokens, read_and_build_vocabulary
 from dlnotes_cli.data.texts.files import find_text_sources
 from dlnotes_cli.manage.options import DataPreviewConfig
-from dlnotes_cli.plots.images import draw_variants
+from dlnotes_cli.plots.images import draw_pixel_numbers, draw_variants
 from dlnotes_cli.plots.names import distinct_names, plain
-from dlnotes_cli.plots.pixel_numbers import draw_pixel_numbers
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import named
 from dlnotes_cli.shell.errors import InputError

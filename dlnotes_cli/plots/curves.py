@@ -1,7 +1,8 @@
-"""The plot of a training history."""
+"""Curves: a training history, early stopping, and accuracies on changed images."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 
 _MOST_MARKERS = 15  # entries of a history whose points are marked
 _TITLE_COLUMNS = 80
+_STOPPING_PANEL = 7.6, 3.4  # inches
+_PATIENCE_ROW = 0.28  # inches, for each patience
+_PANEL_COLUMNS = 50
+_MOST_COLUMNS = 3  # of panels
+_PANEL_WIDTH, _PANEL_HEIGHT = 4.4, 3.6  # inches
+_MOST_TICKS = 8  # intervals of the axis of amounts, so that their labels stay apart
+_MODEL_MARKERS = "osD^vPX*"
+_NAME_COLUMNS, _ROBUSTNESS_COLUMNS = 28, 90
 _MEASURES = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
 
 
@@ -86,3 +95,88 @@ def _scale_history_axis(axes: "Axes", history: Sequence[dict[str, Any]], over: s
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(history) == 1:  # the locator has no ticks for a single position
         axes.set_xticks([history[0][over]])
+
+
+@dataclass(frozen=True)
+class StoppingPanel:
+    """The validations of a run, and for each patience the positions where it stops (None: never) and what it keeps."""
+
+    title: str
+    positions: Sequence[int]
+    values: Sequence[float]
+    axis: str  # "epoch" or "validation"
+    patiences: Sequence[int]
+    stops: Sequence[tuple[int | None, int]]
+
+
+def draw_early_stopping(panels: Sequence[StoppingPanel], monitor: str) -> bytes:
+    """A PNG with a panel for each run: its curve, and below it a line from what a patience keeps to where it stops."""
+    rows = max(len(panel.patiences) for panel in panels)
+    figure = new_figure(_STOPPING_PANEL[0] * len(panels), _STOPPING_PANEL[1] + _PATIENCE_ROW * rows)
+    grid = figure.subplots(
+        2,
+        len(panels),
+        squeeze=False,
+        sharex="col",
+        gridspec_kw={"height_ratios": (_STOPPING_PANEL[1], _PATIENCE_ROW * (rows + 1))},
+    )
+    for i, panel in enumerate(panels):
+        curve, lines = grid[0][i], grid[1][i]
+        curve.plot(panel.positions, panel.values, color=BLUE, linewidth=1.5)
+        curve.set_ylabel(f"validation {monitor}")
+        curve.set_title(plain(shortened(panel.title, _PANEL_COLUMNS)), fontsize=11)
+        curve.grid(alpha=0.3)
+        for k, (stop, kept) in enumerate(panel.stops):
+            color = COLORS[(k + 1) % len(COLORS)]
+            end, start = panel.positions[-1 if stop is None else stop], panel.positions[kept]
+            lines.plot([start, end], [k, k], color=color, linewidth=2)
+            lines.plot([end], [k], ">" if stop is None else "|", color=color, ms=9, markeredgewidth=2)
+            for axes, level in ((lines, k), (curve, panel.values[kept])):
+                axes.plot([start], [level], "*", color=color, ms=10)
+        lines.set_yticks(
+            range(len(panel.stops)), [_stopping_label(panel, k) for k in range(len(panel.stops))], fontsize=9
+        )
+        lines.set(ylim=(len(panel.stops) - 0.4, -0.6), xlabel=panel.axis)
+        lines.grid(alpha=0.3, axis="x")
+    return png(figure)
+
+
+def _stopping_label(panel: StoppingPanel, row: int) -> str:
+    stop, kept = panel.stops[row]
+    end = "never stops" if stop is None else f"stops at {panel.positions[stop]}"
+    return f"patience {panel.patiences[row]}: keeps {panel.positions[kept]}, {end}"
+
+
+class AccuracyCurve(NamedTuple):
+    """The accuracies of one model."""
+
+    name: str
+    amounts: Sequence[float]
+    accuracies: Sequence[float]
+
+
+def draw_robustness(panels: Sequence[tuple[str, Sequence[AccuracyCurve]]], title: str) -> bytes:
+    """A PNG with a panel for each change of the images, with the name of its axis, and a curve for each model."""
+    from matplotlib.ticker import MaxNLocator
+
+    columns = min(len(panels), _MOST_COLUMNS)
+    rows = -(-len(panels) // columns)
+    figure = new_figure(_PANEL_WIDTH * columns + 0.4, _PANEL_HEIGHT * rows + 0.7)
+    figure.suptitle(plain(shortened(f"accuracy on changed images: {title}", _ROBUSTNESS_COLUMNS)), fontsize=12)
+    for i, (axis, curves) in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        for k, curve in enumerate(curves):
+            axes.plot(
+                curve.amounts, curve.accuracies, color=COLORS[k % len(COLORS)],
+                marker=_MODEL_MARKERS[k % len(_MODEL_MARKERS)], ms=4, label=plain(shortened(curve.name, _NAME_COLUMNS)),
+            )  # fmt: skip
+        amounts = [amount for curve in curves for amount in curve.amounts]
+        is_whole = all(float(amount).is_integer() for amount in amounts)
+        axes.xaxis.set_major_locator(MaxNLocator(_MOST_TICKS, integer=is_whole, steps=[1, 2, 2.5, 5, 10]))
+        axes.axhline(0, color=GRAY, linewidth=0.8)
+        axes.set(xlabel=axis, ylim=(-0.02, 1.02))
+        axes.set_ylabel("accuracy" if i % columns == 0 else "")
+        axes.grid(alpha=0.3)
+        if i == 0:
+            axes.legend(frameon=False, loc="lower left", fontsize=9)
+    return png(figure)

@@ -1,20 +1,18 @@
-"""Figures, sheets on which images are placed by position, and their PNG files."""
+"""Figures, and their files: PNG and animated GIF."""
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dlnotes_cli.plots import fonts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
+    from numpy.typing import NDArray
     from PIL.Image import Image as PillowImage
 
 # Blue and orange of Okabe and Ito, distinct for any color vision; red is always combined with bold type or a symbol.
@@ -23,7 +21,6 @@ COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "
 FRAME = "#909090"
 DPI = 120
 POINTS = 72  # per inch
-_MARGIN = 0.12  # inches around a sheet
 _COMPRESSION = 3  # of zlib: half the time of its default level 6
 _GIF_DPI, _GIF_GRAYS = 80, 40
 _LAST_FRAME_MS = 2000
@@ -34,67 +31,6 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout=layout)
-
-
-class DrawnImage(NamedTuple):
-    """An image on a sheet: width and height in inches, and matplotlib's image, from which a color bar is made."""
-
-    size: tuple[float, float]
-    image: "AxesImage"
-
-
-class PlacedFigure:
-    """A figure on which everything is placed in inches from the upper left corner.
-
-    What lies outside extends the figure, so that nothing is cut. Placed images cost a fraction of axes for each.
-    """
-
-    def __init__(self, width: float, height: float) -> None:
-        self.figure = new_figure(width, height, layout=None)
-        self._width, self._height = width, height
-        self.canvas = self.axes(0, 0, width, height)
-        self.canvas.set(xlim=(0, width), ylim=(height, 0))
-        self.canvas.set_axis_off()
-
-    def axes(self, left: float, top: float, width: float, height: float) -> "Axes":
-        """Axes at a position."""
-        bottom = self._height - top - height
-        box = left / self._width, bottom / self._height, width / self._width, height / self._height
-        return self.figure.add_axes(box)
-
-    def image(
-        self, pixels: NDArray[np.uint8], left: float, top: float, box_width: float, box_height: float
-    ) -> tuple[float, float]:
-        """Place an image (C, H, W) in the middle of a box, as large as fits; returns its width and height.
-
-        It has a frame, since white images would merge with the page.
-        """
-        shown = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
-        return self.colored(shown, left, top, box_width, box_height, cmap="gray", vmin=0, vmax=255).size
-
-    def colored(
-        self, values: NDArray[Any], left: float, top: float, box_width: float, box_height: float, **colors: Any
-    ) -> "DrawnImage":
-        """Place values (H, W), colored as the keywords of `Axes.imshow` say, or pixels (H, W, 3) like `image`."""
-        from matplotlib.patches import Rectangle
-
-        rows, columns = values.shape[:2]
-        pixel = min(box_width / columns, box_height / rows)
-        width, height = columns * pixel, rows * pixel
-        left, top = left + (box_width - width) / 2, top + (box_height - height) / 2
-        # By default matplotlib enlarges pixels to squares, and reduces large images smoothly.
-        extent = (left, left + width, top + height, top)
-        image = self.canvas.imshow(values, extent=extent, aspect="auto", origin="upper", **colors)
-        self.canvas.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=FRAME, linewidth=0.5))
-        return DrawnImage((width, height), image)
-
-    def text(self, x: float, y: float, text: str, **style: Any) -> None:
-        """Place a text; by default `y` is its top."""
-        self.canvas.text(x, y, text, **{"va": "top", "fontsize": 9, **style})
-
-    def png(self) -> bytes:
-        """The sheet as a PNG file."""
-        return png(self.figure, margin=_MARGIN)
 
 
 def png(figure: "Figure", margin: float | None = None) -> bytes:

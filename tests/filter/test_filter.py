@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 if TYPE_CHECKING:
-    from dlnotes_cli.filter.filter_plot import FilterRow
+    from dlnotes_cli.filter.sheet import SheetRow
 
 SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 CAMERA = "120 140 120; 225 220 205; 255 250 230"
@@ -290,13 +290,13 @@ def test_sheet_is_the_only_file_without_out(spectrum: tuple[str, ...], home: Pat
 def test_a_signed_result_is_stretched_on_the_sheet_and_not_in_the_file(
     home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows: list[FilterRow] = []
+    rows: list[SheetRow] = []
 
-    def draw(drawn: "list[FilterRow]") -> bytes:
+    def draw(_: object, drawn: "list[SheetRow]") -> bytes:
         rows.extend(drawn)
         return b""
 
-    monkeypatch.setattr("dlnotes_cli.filter.sheet.draw_filters", draw)
+    monkeypatch.setattr("dlnotes_cli.filter.sheet.draw_sheet", draw)
     values = np.random.default_rng(0).integers(118, 138, (40, 60)).astype(np.uint8)
     values[0, :2] = 0, 255  # one strong edge, next to which all others are nearly gray
     Image.fromarray(values).save("edge.png")
@@ -314,13 +314,13 @@ def test_a_signed_result_is_stretched_on_the_sheet_and_not_in_the_file(
 def test_raw_keeps_the_numbers_and_the_sheet_has_a_row_for_each_channel(
     home: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows: list[FilterRow] = []
+    rows: list[SheetRow] = []
 
-    def draw(drawn: "list[FilterRow]") -> bytes:
+    def draw(_: object, drawn: "list[SheetRow]") -> bytes:
         rows.extend(drawn)
         return b""
 
-    monkeypatch.setattr("dlnotes_cli.filter.sheet.draw_filters", draw)
+    monkeypatch.setattr("dlnotes_cli.filter.sheet.draw_sheet", draw)
     outcome = dlnotes("filter", "photo.png", "--result", "raw")
     assert (outcome.code, outcome.out.split()[0], outcome.err) == (0, "photo-sobel-x.npy", "")
     response = expected("photo.png")
@@ -328,7 +328,7 @@ def test_raw_keeps_the_numbers_and_the_sheet_has_a_row_for_each_channel(
     assert dlnotes("filter", "photo.png", "--result", "raw", "--sheet", "s.png").code == 0
     assert [row.name for row in rows] == [f"sobel-x, {color}, raw" for color in ("red", "green", "blue")]
     for i, row in enumerate(rows):
-        assert np.array_equal(row.result[0], response[..., i])
+        assert np.array_equal(row.result, response[..., i])
         assert row.note == f"from {response[..., i].min():.4g} to {response[..., i].max():.4g}"
     dlnotes("filter", "photo.png", "--color", "gray", "--pool", "max", "--result", "raw", "--sheet", "t.png")
     assert (rows[-1].name, rows[-1].note.split(",")[0], len(rows[-1].kernels)) == ("max-pool, raw", "20x15", 0)

@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as stn
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.filter.stages import PooledResponse, PoolingWindow, StoredResponse
+from dlnotes_cli.filter.options import FilterConfig
+from dlnotes_cli.filter.response import KernelChain, respond
 
 LEFT_RIGHT = "-1 -1 1 1; -1 -1 1 1; -1 -1 1 1; -1 -1 1 1"
 
@@ -25,11 +26,10 @@ LEFT_RIGHT = "-1 -1 1 1; -1 -1 1 1; -1 -1 1 1; -1 -1 1 1"
 )
 @settings(max_examples=60)
 def test_pooling_is_that_of_each_window(values: NDArray[np.uint8], kind: str, size: int, step: int) -> None:
-    response = PooledResponse(StoredResponse(values, 255), PoolingWindow(kind, size, step))  # type: ignore[arg-type]
+    config = FilterConfig(pool=kind, size=size, stride=step)  # type: ignore[arg-type]
+    found = respond(values, KernelChain(config, (), ()), 255).values
     rows, columns = ((length - size) // step + 1 for length in values.shape[:2])
-    assert response.shape == (rows, columns, values.shape[2])
-    found = np.concatenate([response.rows(y, y + 1) for y in range(rows)])
-    assert np.array_equal(found, response.rows(0, rows))
+    assert found.shape == (rows, columns, values.shape[2])
     for y in range(rows):
         for x in range(columns):
             window = values[y * step : y * step + size, x * step : x * step + size].astype(float)

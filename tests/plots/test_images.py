@@ -5,9 +5,15 @@ import pytest
 from drawn import has_white_margin, pixels, texts
 from matplotlib.figure import Figure
 
-from dlnotes_cli.plots.class_bars import ClassBars, draw_class_bars
-from dlnotes_cli.plots.images import ShownPrediction, draw_predictions, draw_side_by_side, draw_variants
-from dlnotes_cli.plots.pixel_numbers import draw_pixel_numbers
+from dlnotes_cli.plots.images import (
+    ClassBars,
+    ShownPrediction,
+    draw_class_bars,
+    draw_pixel_numbers,
+    draw_predictions,
+    draw_side_by_side,
+    draw_variants,
+)
 
 BLACK = np.zeros((3, 8, 8), np.uint8)
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from matplotlib.figure import Figure
 
-from dlnotes_cli.plots.robustness import AccuracyCurve, draw_robustness
+from dlnotes_cli.plots.curves import AccuracyCurve, draw_robustness
 
 
 @pytest.mark.draws

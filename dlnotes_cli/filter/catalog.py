@@ -1,19 +1,30 @@
-"""The named kernels: weights and purpose of each name."""
+"""Kernels by name, with weights and purpose of each, as numbers, or from a file."""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from dlnotes_cli.filter.kernels.kernel import Kernel, negate, transpose
+from dlnotes_cli.filter.kernel import Kernel
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.parse import MAX_SIDE, Matrix
+from dlnotes_cli.shell.files import read_file, user_path
+from dlnotes_cli.shell.parse import MAX_SIDE, Matrix, parse_matrix
 
-_LEFT_RIGHT: Matrix = ((-1.0, -1.0, 1.0, 1.0),) * 4
+_MAX_BYTES = 16 * 2**20  # of a file
+_FILE_EXTENSIONS = {".txt", ".csv", ".tsv", ".json"}
+_COMMENT = re.compile(r"#[^\n]*")
 
 
 def _matrix(text: str) -> Matrix:
     return tuple(tuple(float(weight) for weight in row.split()) for row in text.split(";"))
 
 
+def _transposed(matrix: Matrix) -> Matrix:
+    return tuple(zip(*matrix, strict=True))
+
+
+_LEFT_RIGHT, _RIGHT_LEFT = _matrix(";".join(["-1 -1 1 1"] * 4)), _matrix(";".join(["1 1 -1 -1"] * 4))
 _SOBEL = _matrix("-1 0 1; -2 0 2; -1 0 1")
 _SCHARR = _matrix("-3 0 3; -10 0 10; -3 0 3")
 _PREWITT = _matrix("-1 0 1; -1 0 1; -1 0 1")
@@ -23,11 +34,11 @@ _NOTES_5X5_Y = _matrix("-1 -2 -2 -2 -1; -.2 -.2 -.2 -.2 -.2; 0 0 0 0 0; .2 .2 .2
 
 _FIXED: dict[str, tuple[Matrix, str]] = {
     "sobel-x": (_SOBEL, "vertical edges, smoothed along the edge"),
-    "sobel-y": (transpose(_SOBEL), "horizontal edges, smoothed along the edge"),
+    "sobel-y": (_transposed(_SOBEL), "horizontal edges, smoothed along the edge"),
     "scharr-x": (_SCHARR, "vertical edges, more isotropic than sobel-x"),
-    "scharr-y": (transpose(_SCHARR), "horizontal edges, more isotropic than sobel-y"),
+    "scharr-y": (_transposed(_SCHARR), "horizontal edges, more isotropic than sobel-y"),
     "prewitt-x": (_PREWITT, "vertical edges, equal weights for all rows"),
-    "prewitt-y": (transpose(_PREWITT), "horizontal edges, equal weights for all columns"),
+    "prewitt-y": (_transposed(_PREWITT), "horizontal edges, equal weights for all columns"),
     "roberts-x": (_ROBERTS[0], "edges along the rising diagonal"),
     "roberts-y": (_ROBERTS[1], "edges along the falling diagonal"),
     "laplacian-4": (_matrix("0 1 0; 1 -4 1; 0 1 0"), "second derivative from 4 neighbors: fine detail"),
@@ -39,19 +50,19 @@ _FIXED: dict[str, tuple[Matrix, str]] = {
     "quiz-a": (_matrix("-1 -1 -1; -1 8 -1; -1 -1 -1"), "kernel a of the course's quiz: edges in every direction"),
     "quiz-b": (_SOBEL, "kernel b of the course's quiz: vertical edges (sobel-x)"),
     "quiz-c": (_matrix("0 -1 0; -2 6 -2; 0 -1 0"), "kernel c of the course's quiz: detail, mostly vertical lines"),
-    "quiz-d": (transpose(_SOBEL), "kernel d of the course's quiz, the correct answer: horizontal edges (sobel-y)"),
+    "quiz-d": (_transposed(_SOBEL), "kernel d of the course's quiz, the correct answer: horizontal edges (sobel-y)"),
     "notes-4x4-1": (_LEFT_RIGHT, "filter 1 of the course's notebook: dark left of bright"),
-    "notes-4x4-2": (negate(_LEFT_RIGHT), "filter 2 of the course's notebook: bright left of dark"),
-    "notes-4x4-3": (transpose(_LEFT_RIGHT), "filter 3 of the course's notebook: dark above bright"),
-    "notes-4x4-4": (negate(transpose(_LEFT_RIGHT)), "filter 4 of the course's notebook: bright above dark"),
+    "notes-4x4-2": (_RIGHT_LEFT, "filter 2 of the course's notebook: bright left of dark"),
+    "notes-4x4-3": (_transposed(_LEFT_RIGHT), "filter 3 of the course's notebook: dark above bright"),
+    "notes-4x4-4": (_transposed(_RIGHT_LEFT), "filter 4 of the course's notebook: bright above dark"),
     "notes-5x5-x": (_NOTES_5X5, "5x5 kernel of the course's notebook: vertical edges"),
     "notes-5x5-y": (_NOTES_5X5_Y, "5x5 kernel of the course's notebook: horizontal edges"),
 }
 _MAGNITUDES: dict[str, tuple[Matrix, Matrix, str]] = {
-    "gradient": (_SOBEL, transpose(_SOBEL), "edges in every direction: magnitude of sobel-x and sobel-y"),
-    "sobel": (_SOBEL, transpose(_SOBEL), "magnitude of sobel-x and sobel-y, the same as gradient"),
-    "scharr": (_SCHARR, transpose(_SCHARR), "magnitude of scharr-x and scharr-y"),
-    "prewitt": (_PREWITT, transpose(_PREWITT), "magnitude of prewitt-x and prewitt-y"),
+    "gradient": (_SOBEL, _transposed(_SOBEL), "edges in every direction: magnitude of sobel-x and sobel-y"),
+    "sobel": (_SOBEL, _transposed(_SOBEL), "magnitude of sobel-x and sobel-y, the same as gradient"),
+    "scharr": (_SCHARR, _transposed(_SCHARR), "magnitude of scharr-x and scharr-y"),
+    "prewitt": (_PREWITT, _transposed(_PREWITT), "magnitude of prewitt-x and prewitt-y"),
     "roberts": (*_ROBERTS, "magnitude of roberts-x and roberts-y"),
 }
 
@@ -85,11 +96,9 @@ def _laplacian_of_gaussian(size: int, sigma: float) -> Matrix:
 
 def _unsharp(size: int, sigma: float) -> Matrix:
     """Twice the image minus its Gaussian blur."""
-    center = size // 2
-    return tuple(
-        tuple(2.0 * (y == x == center) - weight for x, weight in enumerate(row))
-        for y, row in enumerate(_gaussian(size, sigma))
-    )
+    rows = [[-weight for weight in row] for row in _gaussian(size, sigma)]
+    rows[size // 2][size // 2] += 2
+    return tuple(map(tuple, rows))
 
 
 _SIZED: dict[str, tuple[Callable[[int], Matrix], int, str]] = {
@@ -100,24 +109,23 @@ _GAUSSIAN: dict[str, tuple[Callable[[int, float], Matrix], float, str]] = {
     "gaussian": (_gaussian, 1.0, "Gaussian blur (--kernel-size, --sigma)"),
     "unsharp": (_unsharp, 1.0, "sharpens: twice the image minus its Gaussian blur (--kernel-size, --sigma)"),
     "log": (
-        _laplacian_of_gaussian,
-        1.4,
-        "Laplacian of Gaussian: blobs and edges of one scale (--kernel-size, --sigma)",
+        _laplacian_of_gaussian, 1.4, "Laplacian of Gaussian: blobs and edges of one scale (--kernel-size, --sigma)",
     ),
-}
+}  # fmt: skip
 WITH_SIGMA = frozenset(_GAUSSIAN)
 WITH_SIZE = frozenset(_GAUSSIAN) | frozenset(_SIZED)
 NAMES = tuple(sorted({*_FIXED, *_MAGNITUDES, *_SIZED, *_GAUSSIAN}))
 
 
 def named_kernel(name: str, *, size: int | None = None, sigma: float | None = None) -> Kernel:
-    """The kernel with a name; `size` and `sigma` apply to the kernels that have them.
+    """The kernel of a name of NAMES; `size` and `sigma` apply to the kernels that have them.
 
-    Raises InputError if the name is unknown or `sigma` needs more than `MAX_SIDE` rows.
+    Raises InputError if `sigma` needs more than `MAX_SIDE` rows.
     """
     if name in _GAUSSIAN:
         build_gaussian, default_sigma, purpose = _GAUSSIAN[name]
-        spread = sigma or (default_sigma if size is None else _sigma_for(size))
+        # the sigma for a size as in OpenCV's getGaussianKernel
+        spread = sigma or (default_sigma if size is None else 0.3 * ((size - 1) * 0.5 - 1) + 0.8)
         side = size or 2 * math.ceil(3 * spread) + 1  # three standard deviations on each side
         if side > MAX_SIDE:
             raise InputError("--sigma", f"{sigma} needs {side:,} rows", "use a smaller one, or set --kernel-size")
@@ -128,11 +136,52 @@ def named_kernel(name: str, *, size: int | None = None, sigma: float | None = No
     if name in _MAGNITUDES:
         first, second, purpose = _MAGNITUDES[name]
         return Kernel(name, first, purpose, second_matrix=second)
-    if name not in _FIXED:
-        raise unknown_choice("--kernel", name, NAMES, "kernel")
     return Kernel(name, *_FIXED[name])
 
 
-def _sigma_for(size: int) -> float:
-    """The sigma for a size, 0.3 ((size - 1) / 2 - 1) + 0.8, as in OpenCV's getGaussianKernel."""
-    return 0.3 * ((size - 1) * 0.5 - 1) + 0.8
+def parse_kernels(
+    arguments: Sequence[tuple[str, str]], *, size: int | None = None, sigma: float | None = None
+) -> list[Kernel]:
+    """The kernels of (option, value) pairs; a value is a kernel name, a matrix or a file. Equal names are numbered.
+
+    `size` and `sigma` apply to the named kernels that have them. Raises InputError, with row and column if a matrix is
+    wrong.
+    """
+    names = {value.strip().lower() for _, value in arguments}
+    for option, number, applicable in (("--kernel-size", size, WITH_SIZE), ("--sigma", sigma, WITH_SIGMA)):
+        if number is not None and not applicable & names:
+            fix = f"leave it out, or use {', '.join(sorted(applicable))}"
+            raise InputError(option, "applies to none of the kernels", fix)
+    kernels: dict[str, Kernel] = {}
+    for option, value in arguments:
+        kernel = _parse_kernel(value, size, sigma, option)
+        candidates = (kernel.name, *(f"{kernel.name}-{i}" for i in range(2, len(arguments) + 2)))
+        name = next(name for name in candidates if name not in kernels)
+        kernels[name] = replace(kernel, name=name)
+    return list(kernels.values())
+
+
+def _parse_kernel(text: str, size: int | None, sigma: float | None, option: str) -> Kernel:
+    name = text.strip().lower()
+    if name in NAMES:
+        return named_kernel(name, size=size, sigma=sigma)
+    path = user_path(text)
+    if path.suffix.lower() in _FILE_EXTENSIONS or _is_file(path):
+        return Kernel(path.stem, parse_matrix(_COMMENT.sub("", _read(path)), path), f"from {path}")
+    if not name or re.search(r"[;\[\n,\s]", name) or re.match("[-+.\\d\N{MINUS SIGN}]", name):
+        return Kernel("custom", parse_matrix(text, option), "custom weights")
+    raise unknown_choice(option, text, NAMES, "kernel")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a matrix can be too long for a file name
+        return False
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_file(path, _MAX_BYTES, "use a file with one kernel").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(path, "is not UTF-8 text", "write the kernel as text, CSV or JSON") from error

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dlnotes_cli.filter.kernels.catalog import NAMES, named_kernel
-from dlnotes_cli.filter.kernels.kernel import Kernel, format_matrix, negate, separate, transpose, weight_sum
+from dlnotes_cli.filter.catalog import NAMES, named_kernel
+from dlnotes_cli.filter.kernel import Kernel, format_matrix, separate, weight_sum
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.parse import parse_matrix
 
@@ -35,26 +35,9 @@ def test_factors_of_whole_weights_are_whole(column: np.ndarray, row: np.ndarray)
         assert all(weight.is_integer() for line in factors for weight in line)
 
 
-def test_transpose_and_negate() -> None:
-    matrix = ((1.0, 0.0, 2.0),)
-    assert transpose(matrix) == ((1.0,), (0.0,), (2.0,))
-    assert negate(matrix) == ((-1.0, 0.0, -2.0),)
-    assert str(negate(matrix)[0][1]) == "0.0"
-
-
 def test_a_sum_that_is_only_a_rounding_error_is_zero() -> None:
     assert weight_sum(((0.1, 0.2, -0.3),)) == 0
     assert weight_sum(((1e-12,),)) == 1e-12
-
-
-def test_a_kernel_with_two_matrices() -> None:
-    kernel = Kernel("pair", ((1.0, 2.0),), second_matrix=((1.0,), (2.0,)))
-    assert kernel.matrices == (((1.0, 2.0),), ((1.0,), (2.0,)))
-    assert kernel.size == (2, 2)
-
-
-def test_columns_are_right_aligned() -> None:
-    assert format_matrix(((1.0, -10.0), (0.25, 0.0))) == ["   1  -10", "0.25    0"]
 
 
 def test_a_large_matrix_is_abbreviated() -> None:

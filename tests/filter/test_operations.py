@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,7 @@ from hypothesis.extra import numpy as stn
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlnotes_cli.filter.operations.apply import bilateral_filter, canny_edges, rank_filter
-from dlnotes_cli.filter.operations.parsing import OPERATIONS, parse_operations
+from dlnotes_cli.filter.operations import OPERATIONS, bilateral, canny, parse_operations
 from dlnotes_cli.shell.errors import InputError
 
 BORDERS = {"extend": "edge", "reflect": "reflect", "wrap": "wrap", "pad": "constant"}  # numpy.pad's names
@@ -27,6 +27,10 @@ def windows(values: NDArray[np.float64], side: int, border: str) -> NDArray[np.f
     """The window around each pixel of (H, W): (H, W, side, side), smaller if the border is cropped."""
     padded = values if border == "crop" else np.pad(values, side // 2, BORDERS[border])  # type: ignore[call-overload]
     return np.lib.stride_tricks.sliding_window_view(padded, (side, side))
+
+
+def apply(values: NDArray[Any], text: str, border: str = "extend") -> NDArray[Any]:
+    return parse_operations((text,))[0].apply(values, border, 255)  # type: ignore[arg-type]
 
 
 RANK_ORACLES: dict[str, list[Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
@@ -50,7 +54,8 @@ def test_rank_operations_are_those_of_every_window(
 ) -> None:
     if border == "crop" and len(RANK_ORACLES[name]) * (side - 1) >= min(values.shape[:2]):
         return
-    found = rank_filter(values, name, side, border, threads=1)  # type: ignore[arg-type]
+    found = apply(values, f"{name}:{side}", border)
+    assert np.array_equal(apply(values.astype(np.float64), f"{name}:{side}", border), found)
     for channel in range(values.shape[2]):
         expected = values[..., channel].astype(np.float64)
         for step in RANK_ORACLES[name]:
@@ -58,21 +63,11 @@ def test_rank_operations_are_those_of_every_window(
         assert np.array_equal(found[..., channel], expected)
 
 
-def test_strips_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(0).integers(0, 256, (60, 8, 3), dtype=np.uint8)
-    whole = [rank_filter(values, "open", 5, "reflect", 1), bilateral_filter(values, 1, 40, "wrap", 1)]
-    whole.append(canny_edges(values, 40, 90, 1.0, "extend", 1))
-    monkeypatch.setattr("dlnotes_cli.filter.operations.apply._STRIP_VALUES", 1)
-    strips = [rank_filter(values, "open", 5, "reflect", 3), bilateral_filter(values, 1, 40, "wrap", 3)]
-    strips.append(canny_edges(values, 40, 90, 1.0, "extend", 3))
-    assert all(np.array_equal(one, other) for one, other in zip(whole, strips, strict=True))
-
-
 @pytest.mark.parametrize(("space", "tone", "channels", "border"), [(1.0, 30, 1, "extend"), (0.8, 90, 3, "crop")])
 def test_the_bilateral_filter_is_the_loop_of_the_paper(space: float, tone: float, channels: int, border: str) -> None:
     values = np.random.default_rng(1).integers(0, 256, (9, 8, channels), dtype=np.uint8)
     radius = math.ceil(2 * space)
-    found = bilateral_filter(values, space, tone, border, 1)  # type: ignore[arg-type]
+    found = bilateral(values, space, tone, border)  # type: ignore[arg-type]
     margin = radius if border == "crop" else 0
     height, width = values.shape[0] - 2 * margin, values.shape[1] - 2 * margin
     assert found.shape == (height, width, channels)
@@ -83,8 +78,10 @@ def test_the_bilateral_filter_is_the_loop_of_the_paper(space: float, tone: float
             row = min(max(y + margin + dy, 0), values.shape[0] - 1)
             column = min(max(x + margin + dx, 0), values.shape[1] - 1)
             neighbor = values[row, column].astype(float)
-            distance, difference = dy * dy + dx * dx, float(((neighbor - center) ** 2).sum())
-            weight = math.exp(-distance / (2 * space**2)) * math.exp(-difference / (2 * tone**2))
+            distance, difference = dy * dy + dx * dx, float(np.abs(neighbor - center).sum())
+            if distance > radius * radius:
+                continue
+            weight = math.exp(-distance / (2 * space**2)) * math.exp(-(difference**2) / (2 * tone**2))
             total += weight * neighbor
             weights += weight
         np.testing.assert_allclose(found[y, x], total / weights, atol=1e-3)
@@ -93,7 +90,7 @@ def test_the_bilateral_filter_is_the_loop_of_the_paper(space: float, tone: float
 def test_the_bilateral_filter_smooths_noise_and_keeps_the_edge() -> None:
     noise = np.random.default_rng(2).normal(0, 5, (20, 20, 1))
     values = np.where(np.arange(20)[None, :, None] < 10, 60, 200) + noise
-    found = bilateral_filter(values, 2, 30, "extend", 1)
+    found = bilateral(values, 2, 30, "extend")
     assert found[:, :8].std() < 0.4 * values[:, :8].std()
     assert (found[:, 10] - found[:, 9]).min() > 120
 
@@ -133,24 +130,11 @@ def connected_ridges(
     def magnitude(y: int, x: int) -> float:
         return float(size[y, x]) if 0 <= y < height and 0 <= x < width else 0.0
 
-    def on_ray(y: int, x: int, dy: float, dx: float) -> float:
-        """The magnitude where the ray crosses the ring of the 8 neighbors, between two of them."""
-        longest = max(abs(dy), abs(dx)) or 1.0
-        row, column = y + dy / longest, x + dx / longest
-        top, left = math.floor(row), math.floor(column)
-        down, right = row - top, column - left
-        corners = (
-            (0, 0, (1 - down) * (1 - right)),
-            (0, 1, (1 - down) * right),
-            (1, 0, down * (1 - right)),
-            (1, 1, down * right),
-        )
-        return sum(share * magnitude(top + a, left + b) for a, b, share in corners if share)  # fmt: skip
-
     ridge = np.zeros(size.shape, bool)
-    for y, x in places:
-        dy, dx = gy[y, x], gx[y, x]
-        ridge[y, x] = size[y, x] >= on_ray(y, x, dy, dx) - 1e-6 and size[y, x] > on_ray(y, x, -dy, -dx) + 1e-6
+    for y, x in places:  # the direction of the gradient is rounded to multiples of 45 degrees
+        angle = round(math.degrees(math.atan2(gy[y, x], gx[y, x])) / 45) % 4
+        dy, dx = ((0, 1), (1, 1), (1, 0), (1, -1))[angle]
+        ridge[y, x] = size[y, x] > max(magnitude(y + dy, x + dx), magnitude(y - dy, x - dx))
     queue = deque((y, x) for y, x in places if ridge[y, x] and size[y, x] >= high)
     edges = np.zeros(size.shape, bool)
     while queue:
@@ -168,25 +152,25 @@ def test_canny_is_the_slow_algorithm(seed: int) -> None:
     gray = 90 + 60 * np.sin(rows / 4 + seed) * np.cos(columns / 5) + generator.normal(0, 8, rows.shape)
     gray[8:18, 9:20] += 70
     expected = slow_canny(gray, 40, 120, 1.0)
-    found = canny_edges(gray[..., None], 40, 120, 1.0, "extend", 1)[..., 0]
+    found = canny(gray[..., None], 40, 120, 1.0, "extend")[..., 0]
     assert 20 < expected.sum() < 200
     assert np.array_equal(found, expected)
 
 
 def test_canny_draws_one_line_along_a_step_and_needs_a_strong_pixel() -> None:
     step = np.where(np.arange(20) < 10, 50.0, 150.0)[None, :, None].repeat(12, axis=0)
-    edges = canny_edges(step, 50, 100, 1.4, "extend", 1)
+    edges = canny(step, 50, 100, 1.4, "extend")
     assert edges.sum(axis=1).max() == edges.sum(axis=1).min() == 1
     peak = 2 * (step[0, :, 0].max() - 50) * 4 / (1.4 * math.sqrt(2 * math.pi))  # of the gradient of a blurred step
-    assert not canny_edges(step, 50, 1.01 * peak, 1.4, "extend", 1).any()
-    assert canny_edges(step, 50, 0.85 * peak, 1.4, "extend", 1).any()
+    assert not canny(step, 50, 1.01 * peak, 1.4, "extend").any()
+    assert canny(step, 50, 0.85 * peak, 1.4, "extend").any()
 
 
 def test_canny_of_color_takes_the_strongest_channel() -> None:
     gray = np.random.default_rng(3).integers(0, 100, (16, 16, 1)).astype(np.float64)
     gray[:, 8:] += 100
     color = np.concatenate([np.full_like(gray, 7), gray, np.zeros_like(gray)], axis=2)
-    assert np.array_equal(canny_edges(color, 40, 90, 1.0, "extend", 1), canny_edges(gray, 40, 90, 1.0, "extend", 1))
+    assert np.array_equal(canny(color, 40, 90, 1.0, "extend"), canny(gray, 40, 90, 1.0, "extend"))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +219,7 @@ def test_operations_come_one_after_another_in_front_of_the_kernels(photo: NDArra
         outcome = dlnotes("filter", "photo.png", *arguments, "--result", "raw")
         assert (outcome.code, outcome.out.split()[0]) == (0, name)
     assert np.array_equal(np.load("photo-open-3.npy"), np.load("photo-erode-3-dilate-3.npy"))
-    padded = np.pad(rank_filter(photo, "median", 3, "extend", 1).astype(float), ((1, 1), (1, 1), (0, 0)), "edge")
+    padded = np.pad(apply(photo, "median:3").astype(float), ((1, 1), (1, 1), (0, 0)), "edge")
     right, left = padded[:, 2:], padded[:, :-2]
     response = (right - left)[:-2] + 2 * (right - left)[1:-1] + (right - left)[2:]
     assert np.array_equal(np.load("photo-median-3-sobel-x.npy"), response)
@@ -258,7 +242,7 @@ def test_16_bits_and_transparency_go_through_operations(photo: NDArray[np.uint8]
     with Image.open("eroded.png") as eroded:
         values = np.asarray(eroded)
     assert np.array_equal(values[..., 3], alpha[2:-2:3, 2:-2:3])
-    assert np.array_equal(values[..., :3], rank_filter(photo, "erode", 5, "crop", 1)[::3, ::3])
+    assert np.array_equal(values[..., :3], apply(photo, "erode:5", "crop")[::3, ::3])
 
 
 def test_operations_on_numbers(dlnotes: Command) -> None:

@@ -1,1 +1,0 @@
-"""Kernels: the catalog of named kernels, parsing, and description from the weights."""

@@ -1,1 +1,0 @@
-"""Operations on windows of pixels that are no convolution: `filter --op`."""
