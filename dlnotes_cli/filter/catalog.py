@@ -115,6 +115,13 @@ _GAUSSIAN: dict[str, tuple[Callable[[int, float], Matrix], float, str]] = {
 WITH_SIGMA = frozenset(_GAUSSIAN)
 WITH_SIZE = frozenset(_GAUSSIAN) | frozenset(_SIZED)
 NAMES = tuple(sorted({*_FIXED, *_MAGNITUDES, *_SIZED, *_GAUSSIAN}))
+_MEANT = {  # by names that are no kernels
+    **dict.fromkeys(("blur", "smooth", "smoothing", "lowpass", "low-pass"), "'gaussian'"),
+    **dict.fromkeys(("edge", "edges", "outline", "contour"), "'gradient'"),
+    **dict.fromkeys(("average", "mean"), "'box'"),
+    **dict.fromkeys(("denoise", "noise"), "'gaussian', or --op median"),
+    **{name: f"--op {name}" for name in ("median", "bilateral", "canny", "erode", "dilate")},
+}
 
 
 def named_kernel(name: str, *, size: int | None = None, sigma: float | None = None) -> Kernel:
@@ -170,6 +177,9 @@ def _parse_kernel(text: str, size: int | None, sigma: float | None, option: str)
         return Kernel(path.stem, parse_matrix(_COMMENT.sub("", _read(path)), path), f"from {path}")
     if not name or re.search(r"[;\[\n,\s]", name) or re.match("[-+.\\d\N{MINUS SIGN}]", name):
         return Kernel("custom", parse_matrix(text, option), "custom weights")
+    if name in _MEANT:
+        fix = f"did you mean {_MEANT[name]}? choose from {', '.join(NAMES)}"
+        raise InputError(option, f"unknown kernel '{text}'", fix)
     raise unknown_choice(option, text, NAMES, "kernel")
 
 

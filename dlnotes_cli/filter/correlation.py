@@ -3,6 +3,7 @@
 `--edges` names the border modes as the course does.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -39,20 +40,25 @@ def correlate(
     window = padded(values, kernel.shape, anchor(kernel.shape, convolve=convolve), border)
     height, width = (length - side + 1 for length, side in zip(window.shape, kernel.shape, strict=False))
     result = np.empty((height, width, values.shape[2]), dtype)
-    rows = max(_STRIP_VALUES // (width * values.shape[2]), 3 * len(kernel), 16)
 
-    def compute(start: int) -> None:
-        strip = window[start : start + rows + len(kernel) - 1].astype(np.float64)
+    def compute(rows: slice) -> None:
+        strip = window[rows.start : rows.stop + len(kernel) - 1].astype(np.float64)
         if factors is None:
             sums = cv2.filter2D(strip, -1, kernel, anchor=(0, 0))
         else:
             column, row = map(np.array, factors)
             sums = cv2.sepFilter2D(strip, -1, row, column, anchor=(0, 0))
-        result[start : start + rows] = sums.reshape(strip.shape)[: len(strip) - len(kernel) + 1, :width]
+        result[rows] = sums.reshape(strip.shape)[: len(strip) - len(kernel) + 1, :width]
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(compute, range(0, height, rows)))
+    in_strips(compute, result.shape, threads, least=3 * len(kernel))
     return result
+
+
+def in_strips(work: Callable[[slice], None], shape: tuple[int, ...], threads: int, least: int = 16) -> None:
+    """Call `work` for the rows of an image (H, W, C), strip by strip, in threads; a strip has `least` rows or more."""
+    rows = max(_STRIP_VALUES // (shape[1] * shape[2]), least)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, (slice(start, start + rows) for start in range(0, shape[0], rows))))
 
 
 def anchor(size: tuple[int, ...], *, convolve: bool) -> tuple[int, int]:

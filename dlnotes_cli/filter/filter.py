@@ -161,7 +161,7 @@ def _filter_image(
             response = _respond(source, image, chain, threads)
             for file in outputs:
                 if i in file.chains:
-                    images[i] = _written(image, response, config, file.format)
+                    images[i] = _written(image, response, config, file.format, threads)
                     results[i] = _result(source, image, chain, response, file)
             if config.sheet is not None:
                 from dlnotes_cli.filter.sheet import rows_of
@@ -190,11 +190,11 @@ def _respond(source: FilterInput, image: LoadedImage, chain: KernelChain, thread
         raise InputError(source.path, f"{error.where}: {error.what}", error.fix) from error
 
 
-def _written(image: LoadedImage, response: Response, config: FilterConfig, format_: str) -> LoadedImage:
+def _written(image: LoadedImage, response: Response, config: FilterConfig, format_: str, threads: int) -> LoadedImage:
     """The response as a file of a format has it, with the alpha of its pixels; of a window, that at its middle."""
     dtype = depth_for(format_, image.values.dtype, response.bound * 255 / image.white)
     mode = config.result or (None if format_ == "NPY" else "clip")
-    values = intensities(response.values, dtype, image.white, mode, config.threshold)
+    values = intensities(response.values, dtype, image.white, mode, config.threshold, threads=threads)
     (top, left), (height, width, _) = response.offset, values.shape
     middle, step = ((config.pooling_size or 1) - 1) // 2, config.resolved_stride
     alpha = image.alpha
@@ -216,6 +216,9 @@ def _result(
 def _side_by_side(images: Sequence[LoadedImage]) -> LoadedImage:
     """Images from left to right; below one that is shorter than the others, the result is black and transparent."""
     height = max(len(image.values) for image in images)
+
+    if len(images) == 1:
+        return images[0]
 
     def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate([np.pad(one, [(0, height - len(one)), *[(0, 0)] * (one.ndim - 1)]) for one in parts], 1)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.filter.correlation import anchor, correlate
+from dlnotes_cli.filter.correlation import anchor, correlate, in_strips
 from dlnotes_cli.filter.kernel import Kernel
 from dlnotes_cli.filter.operations import FilterOperation
 from dlnotes_cli.filter.options import FilterConfig
@@ -49,7 +49,8 @@ class Response:
     @property
     def clipped(self) -> tuple[float, float]:
         """The fractions of the values below 0 and above white."""
-        return float(np.mean(self.values < 0)), float(np.mean(self.values > self.white))
+        below, above = (np.count_nonzero(outside) for outside in (self.values < 0, self.values > self.white))
+        return below / self.values.size, above / self.values.size
 
 
 def parse_chains(config: FilterConfig) -> tuple[tuple[Kernel, ...], list[KernelChain]]:
@@ -119,7 +120,7 @@ def _layer(values: NDArray[Any], config: FilterConfig) -> NDArray[Any]:
 
 def intensities(
     response: NDArray[Any], dtype: Any, white: float, mode: ResultMode | None, threshold: float | None = None,
-    limits: tuple[float, float] | None = None,
+    limits: tuple[float, float] | None = None, threads: int = 1,
 ) -> NDArray[Any]:  # fmt: skip
     """Values as `--result` and `--threshold` map them: integers from 0 to their largest, or floats with a white of 255.
 
@@ -128,21 +129,29 @@ def intensities(
     `raw` keep the values. A `threshold`, in units of a white of 255, then makes every value black or white. `limits`
     are the smallest and the largest value, by default of the response.
     """
-    values = response.astype(np.result_type(response, np.float32))
-    low, high = limits or (float(values.min()), float(values.max()))
-    if mode == "abs":
-        np.abs(values, out=values)
-    elif mode == "rescale":
-        values -= low
-        values *= white / ((high - low) or 1.0)
-    elif mode == "signed":
-        values *= white / 2 / (max(-low, high) or 1.0)
-        values += white / 2
-    if mode not in {None, "raw"}:
-        np.clip(values, 0, white, out=values)
-    if threshold is not None:
-        values = np.where(values > threshold * white / 255, white, 0).astype(values.dtype)
-    if np.issubdtype(dtype, np.floating):
-        return (values * (255 / white)).astype(dtype)
-    largest = np.iinfo(dtype).max
-    return np.rint(values * (largest / white)).clip(0, largest).astype(dtype)
+    low, high = limits or (0.0, 0.0)
+    if limits is None and mode in {"rescale", "signed"}:
+        low, high = float(response.min()), float(response.max())
+    is_float = np.issubdtype(dtype, np.floating)
+    largest = 255 if is_float else np.iinfo(dtype).max
+    mapped = np.empty(response.shape, dtype)
+
+    def map_rows(rows: slice) -> None:
+        values: Any = response[rows].astype(np.result_type(response, np.float32))
+        if mode == "abs":
+            np.abs(values, out=values)
+        elif mode == "rescale":
+            values -= low
+            values *= white / ((high - low) or 1.0)
+        elif mode == "signed":
+            values *= white / 2 / (max(-low, high) or 1.0)
+            values += white / 2
+        if mode not in {None, "raw"}:
+            np.clip(values, 0, white, out=values)
+        if threshold is not None:
+            values = np.where(values > threshold * white / 255, white, 0).astype(values.dtype)
+        values *= largest / white
+        mapped[rows] = values if is_float else np.rint(values).clip(0, largest)
+
+    in_strips(map_rows, response.shape, threads)
+    return mapped

@@ -182,9 +182,17 @@ def test_equal_names_are_numbered_and_case_is_ignored() -> None:
     assert names == ["custom", "custom-2", "sobel-x", "sobel-x-2", "custom-3"]
 
 
-@pytest.mark.parametrize("name", ["sobelx", "sobel_x", "edge"])
-def test_an_unknown_name_suggests_the_nearest(name: str) -> None:
-    with pytest.raises(InputError, match=f"--kernel: unknown kernel '{name}'; .*choose from box, emboss"):
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("sobelx", "'sobel-x'"), ("gausian", "'gaussian'"), ("blur", "'gaussian'"), ("Smooth", "'gaussian'"),
+        ("edge", "'gradient'"), ("edges", "'gradient'"), ("denoise", "'gaussian', or --op median"),
+        ("median", "--op median"), ("average", "'box'"),
+    ],
+)  # fmt: skip
+def test_an_unknown_name_suggests_the_nearest_or_what_it_means(name: str, meant: str) -> None:
+    expected = rf"--kernel: unknown kernel '{name}'; did you mean {meant}\? choose from box, emboss"
+    with pytest.raises(InputError, match=expected):
         parse(name)
 
 

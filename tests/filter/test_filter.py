@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from builders import Command, make_images
+from drawn import has_white_margin, texts
 from PIL import Image
 from scipy import ndimage
 
+from dlnotes_cli.data.images.image_io import LoadedImage
+from dlnotes_cli.filter.sheet import SheetRow, draw_sheet
+
 if TYPE_CHECKING:
-    from dlnotes_cli.filter.sheet import SheetRow
+    from matplotlib.figure import Figure
 
 SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 CAMERA = "120 140 120; 225 220 205; 255 250 230"
@@ -210,6 +214,8 @@ def test_transparency_is_kept_and_cropped(home: Path, dlnotes: Command) -> None:
     image.save(home / "transparent.png")
     dlnotes("filter", "transparent.png", "--edges", "crop", "--kernel", "box", "--kernel-size", 4, "--out", "x.png")
     assert np.array_equal(pixels(home / "x.png")[..., 3], alpha[2:-1, 2:-1])
+    dlnotes("filter", "transparent.png", "--pool", "max", "--kernel-size", 3, "--out", "pooled.png")
+    assert np.array_equal(pixels(home / "pooled.png")[..., 3], alpha[1::3, 1:-1:3])  # of the middle of each window
     outcome = dlnotes("filter", "transparent.png", "--kernel", "box", "--out", "x.jpg")
     assert "transparent.png: transparency is dropped, JPEG has none" in outcome.err
     assert pixels(home / "x.jpg").shape == (30, 40, 3)
@@ -277,14 +283,52 @@ def test_explain_describes_the_kernel(home: Path, dlnotes: Command) -> None:
     assert outcome.out.splitlines()[-1].startswith("x.png  sobel-x")
 
 
-@pytest.mark.parametrize("spectrum", [(), ("--spectrum",)])
-def test_sheet_is_the_only_file_without_out(spectrum: tuple[str, ...], home: Path, dlnotes: Command) -> None:
-    command = ("filter", "photo.png", "--kernel", "sobel-x", "--kernel", "gradient", "--sheet", "sheet.png", *spectrum)
-    outcome = dlnotes(*command)
+@pytest.mark.parametrize(
+    ("options", "count", "also"),
+    [
+        ((), 5, ()),
+        (("--spectrum",), 5, ("vertical frequency", "magnitude (dB, 0 = largest of the original)")),
+        (("--result", "signed"), 2, ("sobel-x, signed",)),
+        (("--result", "raw", "--edges", "crop"), 1, ("sobel-x, red, raw",)),
+    ],
+)  # fmt: skip
+def test_a_sheet_shows_the_original_once_and_is_the_only_file_without_out(
+    options: tuple[str, ...], count: int, also: tuple[str, ...], home: Path, dlnotes: Command, figures: "list[Figure]"
+) -> None:
+    kernels = ["sobel-x", "gradient", "-2 1; 0 1", "box", "log"][:count]
+    command = ("filter", "photo.png", *(word for one in kernels for word in ("--kernel", one)), *options)
+    outcome = dlnotes(*command, "--sheet", "sheet.png")
     assert (outcome.code, outcome.out) == (0, "sheet.png\n")
-    width = pixels(home / "sheet.png").shape[1]
-    assert width > (1300 if not spectrum else 2000)
     assert sorted(path.name for path in home.iterdir()) == ["photo.png", "sheet.png"]
+    assert has_white_margin((home / "sheet.png").read_bytes())
+    drawn = texts(figures[-1])
+    titles = [axes.get_title() for axes in figures[-1].axes if axes.get_visible()]
+    assert titles.count("original") == 1
+    assert titles.count("spectrum of the original") == ("--spectrum" in options)
+    assert {"sobel-x, sum 0", "-2", *also} <= set(drawn)
+    assert ("gradient, matrix 2, sum 0" in titles) == (count > 1)
+    boxes = [axes.get_tightbbox() for axes in figures[-1].axes if axes.get_visible()]
+    for i, box in enumerate(boxes):
+        assert box is not None
+        assert not any(box.overlaps(other) for other in boxes[:i] if other is not None)
+
+
+@pytest.mark.parametrize(("low", "high", "limits"), [(-500, 2040, (-500, 2040)), (0, 3, (0, 3)), (0, 0, (0, 1))])
+def test_raw_values_have_a_scale_with_white_at_zero(
+    low: int, high: int, limits: tuple[int, int], figures: "list[Figure]"
+) -> None:
+    values = np.zeros((20, 30), np.float32)
+    values[:, :10], values[:, 20:] = low, high
+    gray = LoadedImage(np.zeros((20, 30, 1), np.uint8))
+    draw_sheet(gray, [SheetRow("k, raw", "", [], values, ())])
+    *_, shown, bar = figures[-1].axes
+    image = shown.get_images()[0]
+    assert image.get_clim() == (-(high or 1), high or 1)
+    first, zero, last = (image.to_rgba(np.array([[value]]))[0, 0] for value in (low, 0, high))
+    assert zero[:3].min() > 0.95
+    assert low == 0 or first[2] > first[0] + 0.1  # blue
+    assert high == 0 or last[0] > last[2] + 0.2  # red
+    assert bar.get_ylim() == limits
 
 
 def test_a_signed_result_is_stretched_on_the_sheet_and_not_in_the_file(
@@ -292,7 +336,7 @@ def test_a_signed_result_is_stretched_on_the_sheet_and_not_in_the_file(
 ) -> None:
     rows: list[SheetRow] = []
 
-    def draw(_: object, drawn: "list[SheetRow]") -> bytes:
+    def draw(_: object, drawn: list[SheetRow]) -> bytes:
         rows.extend(drawn)
         return b""
 
@@ -316,7 +360,7 @@ def test_raw_keeps_the_numbers_and_the_sheet_has_a_row_for_each_channel(
 ) -> None:
     rows: list[SheetRow] = []
 
-    def draw(_: object, drawn: "list[SheetRow]") -> bytes:
+    def draw(_: object, drawn: list[SheetRow]) -> bytes:
         rows.extend(drawn)
         return b""
 
