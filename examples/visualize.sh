@@ -7,6 +7,6 @@ mkdir -p "$out"
 dlnotes visualize layers
 dlnotes visualize filters --sheet "$out/filters.png" --overwrite -q
 dlnotes visualize activations --layer relu2 --sheet "$out/activations.png" --overwrite -q
-dlnotes visualize maximize --unit cat,ship --steps 32 --sheet "$out/maximize.png" --overwrite -q
+dlnotes visualize maximize --unit cat,ship --sheet "$out/maximize.png" --overwrite -q
 dlnotes visualize neighbors --sheet "$out/neighbors.png" --overwrite -q
-dlnotes visualize dream --octaves 2 --steps 3 --out "$out/dream.png" --overwrite -q
+dlnotes visualize dream --out "$out/dream.png" --overwrite -q

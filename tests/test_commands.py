@@ -157,7 +157,7 @@ DOCUMENTS = {  # command lines, which are run once
     "visualize dream": "--octaves 1 --steps 1 --out {folder}/dream.png",
     "visualize patches": "--top 1 --sheet {folder}/patches.png",
     "visualize neighbors": "--sheet {folder}/neighbors.png",
-    "visualize embedding": "--sheet {folder}/embedding.png",
+    "visualize embedding": "--method pca --sheet {folder}/embedding.png",
     "char-rnn sample": "{text} --length 3",
     "char-rnn score": "{text} {text}/config.json",
     "series forecast": "{series} --horizon 3",

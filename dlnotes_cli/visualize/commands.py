@@ -69,7 +69,7 @@ def activations(config: ActivationsConfig) -> None:
     panel=_PANEL,
     task="visualize.maximize:maximize -> MaximizeResult",
     examples=(
-        "dlnotes visualize maximize --unit cat,ship --steps 32",
+        "dlnotes visualize maximize --unit cat,ship",
         "dlnotes visualize maximize small --layer relu3 --unit 1,2 --sheet units.png",
     ),
 )
@@ -88,8 +88,8 @@ def maximize(config: MaximizeConfig) -> None:
     panel=_PANEL,
     task="visualize.dream:dream -> DreamResult",
     examples=(
-        "dlnotes visualize dream --octaves 2 --steps 3",
-        "dlnotes visualize dream --layer relu4 --octaves 2 --steps 3 --out relu4.jpg",
+        "dlnotes visualize dream",
+        "dlnotes visualize dream --layer relu2 --octaves 3 --out relu2.jpg",
     ),
 )
 def dream(config: DreamConfig) -> None:
@@ -144,7 +144,7 @@ def neighbors(config: NeighborsConfig) -> None:
     task="visualize.embedding:embed -> EmbeddingResult",
     examples=(
         "dlnotes visualize embedding",
-        "dlnotes visualize embedding --data digits --layer relu4 --sheet map.png",
+        "dlnotes visualize embedding --layer relu4 --method pca --sheet map.png",
     ),
 )
 def embedding(config: EmbeddingConfig) -> None:

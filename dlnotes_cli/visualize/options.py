@@ -250,7 +250,7 @@ class EmbeddingConfig(Config):
     max_pixels: int = common.MAX_PIXELS_OPTION
     layer: str | None = FEATURE_LAYER
     method: Literal["pca", "tsne", "umap"] = option(
-        "pca", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel="Model"
+        "tsne", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel="Model"
     )
     weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("embedding.png", "Scatter plot to write.")

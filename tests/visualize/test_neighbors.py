@@ -71,7 +71,17 @@ def test_an_image_is_its_own_nearest_neighbor_and_features_are_cached(tmp_path: 
 
 
 def test_an_embedding_has_the_coordinates_of_scikit_learn(tmp_path: Path, dlnotes: Command, digits_run: Path) -> None:
-    words = ("--sheet", tmp_path / "map.png", "--csv", tmp_path / "map.csv", "--out", tmp_path / "map.npz", "--json")
+    words = (
+        "--method",
+        "pca",
+        "--sheet",
+        tmp_path / "map.png",
+        "--csv",
+        tmp_path / "map.csv",
+        "--out",
+        tmp_path / "map.npz",
+        "--json",
+    )
     outcome = dlnotes("visualize", "embedding", digits_run, *words)
     assert outcome.code == 0, outcome.err
     document = json.loads(outcome.out)
