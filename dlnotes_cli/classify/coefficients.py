@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlnotes_cli.data.preprocessing import TablePreprocessing
-from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.classifier import AnyClassifier
 from dlnotes_cli.inference.onnx_file import is_onnx
 from dlnotes_cli.shell.show import Table
 
@@ -38,7 +38,7 @@ class Coefficients:
         return Table(("input", *columns), rows, numeric=columns)
 
 
-def coefficients_of(classifier: Classifier) -> Coefficients | None:
+def coefficients_of(classifier: AnyClassifier) -> Coefficients | None:
     """The weights of a linear classifier of a table; None for any other."""
     preprocessing = classifier.preprocessing
     if not isinstance(preprocessing, TablePreprocessing) or is_onnx(classifier.path):

@@ -10,11 +10,10 @@ from dlnotes_cli.classify.evaluation_options import EvaluateConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.load import load_for_model
-from dlnotes_cli.data.options import EMBEDDED_TEXTS, NAMED_SETS
 from dlnotes_cli.data.paths import check_not_input, kind_of
 from dlnotes_cli.data.texts.labeled import TextColumns, load_texts_for_model, texts_kind
 from dlnotes_cli.device import RuntimeInfo
-from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.classifier import AnyClassifier, Classifier
 from dlnotes_cli.inference.opening import open_any_classifier
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, in_json_as, inlined, named
@@ -23,7 +22,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table, csv_file, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
-from dlnotes_cli.training.evaluation_plots import ImageReader, draw_evaluation, image_reader
+from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.metrics import ClassScores, Evaluation, Metrics
 from dlnotes_cli.training.model_metadata import (
     ChosenSplit,
@@ -127,44 +126,40 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     """
     check_outputs(config)
     classifier = open_any_classifier(config, as_trained=True)
-    is_of_texts = not isinstance(classifier, Classifier)
-    data = config.data or training_data(classifier.metadata, texts_kind if is_of_texts else kind_of)
-    is_named = data == EMBEDDED_TEXTS if is_of_texts else data in NAMED_SETS
+    data = _checked_data(config, classifier)
+    dataset, split = load_split(config, classifier, data)
+    top = tuple(k for k in sorted(set(config.top)) if 1 < k < len(classifier.classes))
+    with StopRequest() as stop:
+        evaluation = classifier.evaluate(dataset, split, top, stop.poll, keep_predictions=config.out is not None)
+    plots: tuple[Path, ...] = ()
     if config.out is not None:
-        check_outside_data("--out", config.out, None if is_named else user_path(data))
-    if (path := csv_file(config)) is not None:
-        inputs = _input_files(data, of_texts=is_of_texts)
-        check_not_input("--csv", path, [*run_files(classifier.path), *inputs])
+        files.make_folder("--out", config.out)
+        images = image_reader(dataset.samples, split.indices) if isinstance(dataset, DataSet) else None
+        named = (dataset.name, split.name)
+        plots = tuple(draw_evaluation(config.out, evaluation, classifier.classes, images, named))
+    return EvaluateResult(
+        str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime,
+        getattr(dataset, "bad_files", ()), plots, config.tta, coefficients_of(classifier),
+    )  # fmt: skip
+
+
+def load_split(config: EvaluateConfig, classifier: AnyClassifier, data: str) -> tuple[Any, ChosenSplit]:
+    """The data, preprocessed for a classifier, a DataSet or for texts a TextDataSet; and its split that is evaluated.
+
+    Raises InputError for options that have no effect.
+    """
     dataset: Any
     if isinstance(classifier, Classifier):
         for name, value in (("--text-column", config.text_column), ("--target", config.target)):
             if value is not None:
                 raise InputError(name, f"{classifier.path} reads no texts", f"drop {name}")
-        dataset, split = load_split(config, classifier, data)
-        images, bad_files = image_reader(dataset.samples, split.indices), dataset.bad_files
+        dataset = load_for_model(
+            data, config, classifier.preprocessing, classifier.classes, threads=config.threads or default_threads(),
+            raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata),
+        )  # fmt: skip
     else:
         columns = TextColumns(config.text_column, config.target)
-        texts = load_texts_for_model(data, columns, classifier.preprocessing, classifier.classes)
-        dataset = split_as_in_training(data, texts, classifier.metadata)
-        split, images, bad_files = choose_split(dataset, config.split), None, ()
-    classes = classifier.classes
-    top = tuple(k for k in sorted(set(config.top)) if 1 < k < len(classes))
-    with StopRequest() as stop:
-        evaluation = classifier.evaluate(dataset, split, top, stop.poll, keep_predictions=config.out is not None)
-    plots = _draw_plots(config.out, evaluation, classes, images, (dataset.name, split.name))
-    coefficients = coefficients_of(classifier) if isinstance(classifier, Classifier) else None
-    return EvaluateResult(
-        str(classifier.path), data, split.name, classes, evaluation, classifier.runtime, bad_files, plots, config.tta,
-        coefficients,
-    )  # fmt: skip
-
-
-def load_split(config: EvaluateConfig, classifier: Classifier, data: str) -> tuple[DataSet, ChosenSplit]:
-    """The data, preprocessed for a classifier of images or tables, and its split that is evaluated."""
-    dataset = load_for_model(
-        data, config, classifier.preprocessing, classifier.classes, threads=config.threads or default_threads(),
-        raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata),
-    )  # fmt: skip
+        dataset = load_texts_for_model(data, columns, classifier.preprocessing, classifier.classes)
     dataset = split_as_in_training(data, dataset, classifier.metadata)
     return dataset, choose_split(dataset, config.split)
 
@@ -177,20 +172,18 @@ def check_outputs(config: EvaluateConfig) -> None:
         files.check_output_folder("--out", config.out, overwrite=config.overwrite)
 
 
-def _input_files(data: str, *, of_texts: bool) -> tuple[Path, ...]:
-    """The table, or the texts or images of the folder, that `--data` names."""
-    kind = texts_kind(data) if of_texts else kind_of(data)
-    if kind == "folder":
-        return list_folder(user_path(data), "texts" if of_texts else "images").files
-    return (user_path(data),) if kind == "table" else ()
-
-
-def _draw_plots(
-    folder: Path | None, evaluation: Evaluation, classes: tuple[str, ...], images: ImageReader | None,
-    split: tuple[str, str],
-) -> tuple[Path, ...]:  # fmt: skip
-    """The paths of the plots, drawn into a new folder; none without a folder."""
-    if folder is None:
-        return ()
-    files.make_folder("--out", folder)
-    return tuple(draw_evaluation(folder, evaluation, classes, images, split))
+def _checked_data(config: EvaluateConfig, classifier: AnyClassifier) -> str:
+    """What `--data` names, or the training data. Raises InputError for an output among its files."""
+    reads_texts = not isinstance(classifier, Classifier)
+    kind_of_data = texts_kind if reads_texts else kind_of
+    data = config.data or training_data(classifier.metadata, kind_of_data)
+    kind = kind_of_data(data)
+    root = None if kind == "named" else user_path(data)
+    if config.out is not None:
+        check_outside_data("--out", config.out, root)
+    if (path := csv_file(config)) is not None:
+        inputs = [*run_files(classifier.path), *([] if root is None else [root])]
+        if root is not None and kind == "folder":
+            inputs += list_folder(root, "texts" if reads_texts else "images").files
+        check_not_input("--csv", path, inputs)
+    return data

@@ -3,9 +3,10 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessin
 from dlnotes_cli.data.table import read_table, select_rows
 from dlnotes_cli.data.texts.files import text_files
 from dlnotes_cli.data.texts.inputs import NamedText, named_text, read_texts, text_paths
-from dlnotes_cli.inference.classifier import Classifier
+from dlnotes_cli.inference.classifier import AnyClassifier, Classifier
 from dlnotes_cli.inference.opening import open_any_classifier
 from dlnotes_cli.inference.predictions import Prediction, WordContributions, predict_samples
 from dlnotes_cli.plots.images import MOST_BARS, MOST_SHEET_IMAGES, ClassBars, draw_class_bars
@@ -30,16 +31,12 @@ from dlnotes_cli.shell.errors import DlnotesError, InputError
 from dlnotes_cli.shell.show import Table, check_outputs, csv_file, csv_text
 from dlnotes_cli.training.run_folder import run_files
 
-if TYPE_CHECKING:
-    from dlnotes_cli.inference.text_classifier import TextClassifier
-
-_STDIN = Path("-")  # compared by identity, as ./- is a file
+_STDIN = "-"
 _STRONGEST = 5  # words that an explanation lists on each side
 _CHUNK = 256  # images or texts that are read and classified together
 
 
-@dataclass(frozen=True)
-class _Batch:
+class _Batch(NamedTuple):
     """Some items, and what was read of them."""
 
     items: Sequence[str]
@@ -57,18 +54,19 @@ class Predictor:
         """Load the model and list the paths. Raises InputError for an invalid model file, output or path."""
         check_outputs(config)
         self._config = config
+        self._stdin = b""  # the image on standard input
         self._shown: list[ClassBars] = []  # the first predictions, for `--sheet`
         self.classifier = open_any_classifier(config)
+        self._preprocessing = self.classifier.preprocessing
         _check_options(config, self.classifier)
         listed = read_list(config.files_from) if config.files_from else []
-        self._stdin = b""
-        self._texts: list[str | Path] = []
+        self._sources: list[Any]  # paths, - for standard input, and texts themselves
         if isinstance(self.classifier, Classifier):
-            self.paths = self._listed_paths([*config.paths, *listed])
+            self._sources = self._listed_paths([*config.paths, *listed])
         else:
-            self._texts = [*text_paths(config.paths), *(path for name in listed for path in text_files(name))]
-            self.paths = [source for source in self._texts if isinstance(source, Path)]
-        inputs = [*run_files(self.classifier.path), *(path for path in self.paths if path is not _STDIN)]
+            self._sources = [*text_paths(config.paths), *(path for name in listed for path in text_files(name))]
+        self.paths = [source for source in self._sources if isinstance(source, Path)]
+        inputs = [*run_files(self.classifier.path), *self.paths]
         inputs += [files.user_path(config.files_from)] if config.files_from else []
         outputs = {"--csv": csv_file(config), "--sheet": config.sheet, "--explain-html": config.explain_html}
         for option, path in outputs.items():
@@ -80,7 +78,7 @@ class Predictor:
 
         Raises InputError at the end if none was readable.
         """
-        if not self.paths and not self._texts:
+        if not self._sources:
             raise InputError("PATH", "no input given", "name files, folders or patterns, or pass --files-from")
         count, faults = 0, list[str]()
         for batch in self._batches():
@@ -99,14 +97,14 @@ class Predictor:
         The item of an image in memory is its position. For a model of texts, text stands for itself. Raises InputError
         for an image that cannot be read, for a text that is empty, and for a model that reads tables.
         """
-        preprocessing = self.classifier.preprocessing
-        if isinstance(preprocessing, TablePreprocessing):
+        if isinstance(self._preprocessing, TablePreprocessing):
             raise InputError("predict", "the model reads tables, not images", "name CSV files in the Config's paths")
         predictions: list[Prediction] = []
         for start in range(0, len(images), _CHUNK):
             chunk = images[start : start + _CHUNK]
-            if isinstance(preprocessing, ImagePreprocessing):
-                batch = self._images_in_memory(chunk, start, preprocessing)
+            if isinstance(self._preprocessing, ImagePreprocessing):
+                items, samples = zip(*map(self._image_in_memory, range(start, start + _CHUNK), chunk), strict=True)
+                batch = _Batch(items, np.stack(samples), {})
             else:
                 batch = self._text_batch([_text_in_memory(item) for item in chunk])
             predictions += self._predict(batch)
@@ -125,70 +123,60 @@ class Predictor:
             files.write_text(config.explain_html, explanations_html(predictions))
         return PredictResult(self.classifier.path, predictions, config.sheet, config, len(self.classifier.classes))
 
-    def _listed_paths(self, named: list[str]) -> list[Path]:
+    def _listed_paths(self, named: list[str]) -> list[Any]:
         """The images or tables to classify; an image on standard input in its place between files."""
-        reads_tables = isinstance(self.classifier.preprocessing, TablePreprocessing)
-        if "-" in self._config.paths and not reads_tables:
+        reads_tables = isinstance(self._preprocessing, TablePreprocessing)
+        if _STDIN in self._config.paths and not reads_tables:
             self._stdin = read_image_from_stdin(self._config.paths, "dlnotes predict MODEL -")
-        if not self._stdin:
-            return expand_paths(named, tables=reads_tables) if named else []
-        each = ([_STDIN] if name == "-" else expand_paths([name], tables=False) for name in named)
-        return [path for paths in each for path in paths]
+        sources: list[Any] = []
+        for name in named:
+            is_stdin = bool(self._stdin) and name == _STDIN
+            sources += [name] if is_stdin else expand_paths([name], tables=reads_tables)
+        return sources
 
     def _batches(self) -> Iterator[_Batch]:
         """The images or texts in batches, or the rows of one table after the other."""
-        classifier = self.classifier
-        if not isinstance(classifier, Classifier):
-            texts = read_texts(self._texts, self._config.text_column, classifier.preprocessing)
+        if isinstance(self._preprocessing, TablePreprocessing):
+            yield from map(self._row_batch, self.paths)
+        elif isinstance(self._preprocessing, ImagePreprocessing):
+            for start in range(0, len(self._sources), _CHUNK):
+                yield self._image_batch(self._sources[start : start + _CHUNK])
+        else:
+            texts = read_texts(self._sources, self._config.text_column, self._preprocessing)
             while chunk := list(islice(texts, _CHUNK)):
                 yield self._text_batch(chunk)
-        elif isinstance(classifier.preprocessing, TablePreprocessing):
-            for path in self.paths:
-                yield self._row_batch(path, classifier, classifier.preprocessing)
-        else:
-            for start in range(0, len(self.paths), _CHUNK):
-                yield self._image_batch(self.paths[start : start + _CHUNK], classifier.preprocessing)
 
-    def _image_batch(self, paths: Sequence[Path], preprocessing: ImagePreprocessing) -> _Batch:
-        config, shape = self._config, preprocessing.image_shape
+    def _image_batch(self, sources: Sequence[Any]) -> _Batch:
+        config, shape = self._config, self._preprocessing.image_shape
 
-        def decode(path: Path) -> NDArray[np.uint8]:
-            if path is _STDIN:
-                return decode_stream(path, io.BytesIO(self._stdin), shape, config.max_pixels)[0]
-            return decode_image(path, shape, config.max_pixels)
+        def decode(source: Any) -> NDArray[np.uint8]:
+            if isinstance(source, str):
+                return decode_stream(Path(source), io.BytesIO(self._stdin), shape, config.max_pixels)[0]
+            return decode_image(source, shape, config.max_pixels)
 
-        decoded = decode_all(paths, decode, threads=config.threads or default_threads(), skip_bad=config.skip_bad)
+        decoded = decode_all(sources, decode, threads=config.threads or default_threads(), skip_bad=config.skip_bad)
         images = [image for image in decoded if not isinstance(image, DlnotesError)]
         errors = {i: error for i, error in enumerate(decoded) if isinstance(error, DlnotesError)}
-        return _Batch([str(path) for path in paths], np.array(images), errors)
+        return _Batch([str(source) for source in sources], np.array(images), errors)
 
-    def _images_in_memory(
-        self, images: Sequence[str | Path | Image.Image | NDArray[Any]], start: int, preprocessing: ImagePreprocessing
-    ) -> _Batch:
-        """Images of which the first one has the position `start`."""
-        items, samples = [], []
-        for position, image in enumerate(images, start):
-            is_file = isinstance(image, str | Path)
-            items.append(str(image) if is_file else str(position))
-            if isinstance(image, str | Path):
-                path, most = files.user_path(image), self._config.max_pixels
-                samples.append(decode_image(path, preprocessing.image_shape, most))
-            else:
-                samples.append(decode_memory(f"image {position}", image, preprocessing.image_shape))
-        return _Batch(items, np.stack(samples), {})
+    def _image_in_memory(self, position: int, image: str | Path | Image.Image | NDArray[Any]) -> tuple[str, Any]:
+        """The item and the pixels of an image that is in memory, or in a file."""
+        shape = self._preprocessing.image_shape
+        if isinstance(image, str | Path):
+            return str(image), decode_image(files.user_path(image), shape, self._config.max_pixels)
+        return str(position), decode_memory(f"image {position}", image, shape)
 
-    def _row_batch(self, path: Path, classifier: Classifier, preprocessing: TablePreprocessing) -> _Batch:
-        table = read_table(path)
+    def _row_batch(self, path: Path) -> _Batch:
+        classifier: Any = self.classifier
+        table, encode = read_table(path), partial(classifier.encode, preprocessing=self._preprocessing)
         errors: dict[int, DlnotesError] = {}
-        if self._config.skip_bad:
-            for row in range(len(table.rows)):
-                try:
-                    classifier.encode(select_rows(table, [row]), preprocessing)
-                except InputError as error:
-                    errors[row] = error
+        for row in range(len(table.rows) if self._config.skip_bad else 0):
+            try:
+                encode(select_rows(table, [row]))
+            except InputError as error:
+                errors[row] = error
         readable = select_rows(table, [row for row in range(len(table.rows)) if row not in errors])
-        items = [f"{path}:{line}" for line in table.lines]
-        return _Batch(items, classifier.encode(readable, preprocessing), errors)
+        return _Batch([f"{path}:{line}" for line in table.lines], encode(readable), errors)
 
     def _text_batch(self, texts: Sequence[NamedText]) -> _Batch:
         errors = {i: text.error for i, text in enumerate(texts) if text.error is not None}
@@ -221,17 +209,17 @@ class Predictor:
         return replace(prediction, explanation=explain_text(classifier, text, position))
 
 
-def _check_options(config: PredictConfig, classifier: "Classifier | TextClassifier") -> None:
+def _check_options(config: PredictConfig, classifier: AnyClassifier) -> None:
     """Raise InputError for an option that has no effect on this kind of model."""
     if config.sheet is not None and not isinstance(classifier.preprocessing, ImagePreprocessing):
         kind = "tables" if isinstance(classifier.preprocessing, TablePreprocessing) else "texts"
         raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
-    for option, is_set, fix in (
+    for option, value, fix in (
         ("--explain", config.explain, "use dlnotes explain for images"),
         ("--explain-html", config.explain_html, "use dlnotes explain for images"),
         ("--text-column", config.text_column, "drop it"),
     ):
-        if is_set and isinstance(classifier, Classifier):
+        if value and isinstance(classifier, Classifier):
             raise InputError(option, f"{classifier.path} reads no texts", fix)
 
 
@@ -281,8 +269,11 @@ class PredictResult:
         """The predictions, with `--explain` also what the words contributed."""
         if self.config.jsonl or self.config.csv is not None:
             return
-        columns, rows = ("item", "class", "probability", "runner-up"), [_row(each) for each in self.predictions]
-        yield Table(columns, rows, numeric=("probability",), is_result=True)
+        rows = []
+        for each in self.predictions:
+            first, *others = [(name, f"{value:.4f}") for name, value in each.top] or [("not read", "-")]
+            rows.append((each.item, *first, ", ".join(map(" ".join, others))))
+        yield Table(("item", "class", "probability", "runner-up"), rows, numeric=("probability",), is_result=True)
         explained = [p.explanation for p in self.predictions if p.explanation is not None and self.config.explain]
         for number, words in enumerate(explained):
             yield from [""] if number else []
@@ -291,13 +282,6 @@ class PredictResult:
     def csv(self) -> str:
         """A CSV table with a row for each prediction."""
         return predictions_csv(self.predictions, min(self.config.top, self.classes))
-
-
-def _row(prediction: Prediction) -> tuple[str, ...]:
-    if not prediction.top:
-        return prediction.item, "not read", "-", ""
-    (name, probability), *others = prediction.top
-    return prediction.item, name, f"{probability:.4f}", ", ".join(f"{other} {p:.4f}" for other, p in others)
 
 
 def _word_lines(words: WordContributions) -> Iterator[str]:

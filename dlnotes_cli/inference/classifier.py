@@ -1,69 +1,97 @@
-"""What a command needs of a trained classifier, from a model file or from an ONNX file, and its evaluation."""
+"""What commands need of a trained classifier, whatever file it comes from, and its evaluation."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import DataSet
+from dlnotes_cli.data.images.augment_parser import is_flippable
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, Preprocessing, TablePreprocessing
 from dlnotes_cli.data.table import Table
 from dlnotes_cli.data.table_columns import encode, encode_raw
+from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.metrics import Evaluation, Predictions, inference_batch_size
+from dlnotes_cli.training.metrics import Evaluation, Predictions, inference_batch_size, softmax
 from dlnotes_cli.training.model_metadata import ChosenSplit, Metadata
-
-SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 in float32 has an infinite logarithm
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classifier(ABC):
+class AnyClassifier(ABC):
     """A trained classifier, with its preprocessing, on the device where it runs."""
-
-    reads_raw_rows: ClassVar[bool]  # whether its samples of a table are not standardized
 
     path: Path
     classes: tuple[str, ...]  # in the order of the outputs
-    preprocessing: Preprocessing
+    preprocessing: Any
     metadata: Metadata  # of the file; empty for a file of another program
     runtime: RuntimeInfo
+
+    @abstractmethod
+    def compute(self, samples: Any) -> NDArray[np.floating]:
+        """Probabilities (N, classes) of N samples, which may not be finite."""
+
+    def probabilities(self, samples: Any) -> NDArray[np.floating]:
+        """Probabilities (N, classes) of N samples. Raises InputError where they are not finite."""
+        values = self.compute(samples)
+        if not np.isfinite(values).all():
+            fix = "train the model again with a lower --lr, or use fp32"
+            raise InputError(self.path, "its outputs are not finite for this input", fix)
+        return values
+
+    def evaluate(
+        self, dataset: DataSet | TextDataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
+        keep_predictions: bool,
+    ) -> Evaluation:  # fmt: skip
+        """The evaluation on a split of a data set, as `evaluate_probabilities`."""
+        samples = dataset.samples if isinstance(dataset, DataSet) else np.array(dataset.texts, object)
+        return evaluate_probabilities(
+            lambda indices: self.probabilities(samples[indices]), dataset.labels, split.indices,
+            classes=len(self.classes), batch=inference_batch_size(samples.shape[1:]), top=top, poll=poll,
+            keep_predictions=keep_predictions,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier(AnyClassifier):
+    """A classifier of images or of the rows of tables: its samples are arrays."""
+
+    reads_raw_rows: ClassVar[bool] = False  # whether its samples of a table are not standardized
+
+    preprocessing: Preprocessing
+    tta: bool = False  # test-time augmentation
+
+    def __post_init__(self) -> None:
+        if self.tta and not isinstance(self.preprocessing, ImagePreprocessing):
+            what = "the model reads tables, and only images can be shifted and mirrored"
+            raise InputError("--tta", what, "drop --tta")
 
     def encode(self, table: Table, preprocessing: TablePreprocessing) -> NDArray[np.floating]:
         """The rows of a table as samples (N, F). Raises InputError naming line and column of an invalid cell."""
         return encode_raw(table, preprocessing) if self.reads_raw_rows else encode(table, preprocessing)
 
-    @abstractmethod
-    def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Probabilities (N, classes) of samples (N, ...). Raises InputError where they are not finite."""
+    def probabilities(self, samples: NDArray[np.generic]) -> NDArray[np.floating]:
+        """Probabilities (N, classes) of samples (N, ...), with `tta` of images (N, C, H, W) and their variants.
 
-    def evaluate(
-        self, dataset: DataSet, split: ChosenSplit, top: tuple[int, ...], poll: Callable[[], None], *,
-        keep_predictions: bool,
-    ) -> Evaluation:  # fmt: skip
-        """The evaluation on a split of a data set; `poll` is called before each batch.
-
-        `top` are the k for which samples are counted whose class is among the k most probable. With
-        `keep_predictions` the evaluation has the prediction for each sample. Raises InputError where outputs or loss
-        are not finite.
+        As in airbench (Jordan 2024, arXiv:2404.00498), the image has weight 1/2, and the image shifted by one pixel up
+        and left and the one shifted down and right 1/4 each; each is averaged with its mirror image, unless that has
+        another meaning, as of digits. Logits are averaged, not probabilities: a confident variant then counts for more.
+        Logarithms of probabilities differ from logits by a constant per variant, which has no effect on the softmax.
         """
-        return evaluate_probabilities(
-            lambda indices: self.probabilities(dataset.samples[indices]), dataset.labels, split.indices,
-            classes=len(self.classes), batch=inference_batch_size(dataset.samples.shape[1:]), top=top, poll=poll,
-            keep_predictions=keep_predictions,
-        )  # fmt: skip
-
-
-def check_tta(preprocessing: Preprocessing, *, is_set: bool) -> None:
-    """Refuse `--tta` for a model that reads tables. Raises InputError."""
-    if is_set and not isinstance(preprocessing, ImagePreprocessing):
-        what = "the model reads tables, and only images can be shifted and mirrored"
-        raise InputError("--tta", what, "drop --tta")
+        if not self.tta:
+            return super().probabilities(samples)
+        height, width = samples.shape[2:]
+        padded = np.pad(samples, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+        views = [(0.5, samples), (0.25, padded[..., :height, :width]), (0.25, padded[..., 2:, 2:])]
+        if is_flippable(self.classes):
+            views = [(weight / 2, each) for weight, view in views for each in (view, view[..., ::-1])]
+        plain = super().probabilities
+        return softmax(np.sum([weight * _log(plain(view.copy())) for weight, view in views], axis=0))
 
 
 def evaluate_probabilities(
@@ -79,7 +107,7 @@ def evaluate_probabilities(
 ) -> Evaluation:
     """The evaluation on the samples at `indices`, whose probabilities (n, classes) `answer` returns, batch by batch.
 
-    Probabilities below the smallest float32 count as that. `top` are the k for which samples are counted whose class
+    A probability of 0 counts as the smallest one of its type. `top` are the k for which samples are counted whose class
     is among the k most probable; `poll` is called before each batch. With `keep_predictions` the evaluation has the
     prediction for each sample.
     """
@@ -91,10 +119,10 @@ def evaluate_probabilities(
         poll()
         rows = slice(start, start + batch)
         probabilities = answer(indices[rows])
-        true = probabilities[np.arange(len(probabilities)), of_split[rows]]
-        losses.append(-np.log(np.maximum(true, SMALLEST), dtype=np.float64).sum())
+        losses.append(-_log(probabilities[np.arange(len(probabilities)), of_split[rows]]).sum())
         for k in top:
-            within_top[k] += int((_most_probable(probabilities, k) == of_split[rows, None]).sum())
+            most_probable = np.argpartition(probabilities, -k, axis=1)[:, -k:]
+            within_top[k] += int((most_probable == of_split[rows, None]).sum())
         predicted[rows], largest[rows] = probabilities.argmax(1), probabilities.max(1)
     loss = math.fsum(losses) / len(indices) if len(indices) else math.nan
     confusion = np.zeros((classes, classes), np.int64)
@@ -103,6 +131,7 @@ def evaluate_probabilities(
     return Evaluation(loss, confusion, within_top, predictions)
 
 
-def _most_probable(probabilities: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """The k most probable classes of each sample, (N, k), in no order."""
-    return np.argpartition(probabilities, -k, axis=1)[:, -k:]
+def _log(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Logarithms in float64; that of 0, which is infinite, is that of the smallest number of its type."""
+    smallest = np.finfo(probabilities.dtype).tiny
+    return np.asarray(np.log(np.maximum(probabilities, smallest), dtype=np.float64))

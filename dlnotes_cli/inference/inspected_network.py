@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
@@ -17,7 +17,9 @@ from torch.func import functional_call
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import Runtime, RuntimeInfo
+from dlnotes_cli.networks.module_trace import trace_module
 from dlnotes_cli.shapes.layer import format_shape
+from dlnotes_cli.shapes.receptive_field import ReceptiveField
 from dlnotes_cli.shell.codec import INLINE
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 
@@ -59,8 +61,7 @@ class NamedLayer:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
 
-@dataclass(frozen=True)
-class LayerTable:
+class LayerTable(NamedTuple):
     """The layers in the order in which they end; `aliases` are names of containers that return a layer's output."""
 
     layers: tuple[NamedLayer, ...]
@@ -74,22 +75,23 @@ def tabulate_layers(network: nn.Module, names: dict[nn.Module, str], shape: tupl
     not return one tensor with a row for each sample.
     """
     ended: list[tuple[nn.Module, object]] = []
-    handles = [module.register_forward_hook(partial(_note, ended)) for module in names]
-    try:
+    with ExitStack() as hooks:
+        for module in names:
+            hooks.enter_context(module.register_forward_hook(lambda *call: ended.append((call[0], call[2]))))
         _run_on_meta(network, shape)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return _table(ended, names)
-
-
-def accepts(network: nn.Module, shape: tuple[int, ...]) -> bool:
-    """Whether a network reads samples of a shape; nothing is computed with values."""
-    try:
-        _run_on_meta(network, shape)
-    except (RuntimeError, ValueError, AssertionError, ZeroDivisionError):
-        return False
-    return True
+    runs = Counter(module for module, _ in ended)
+    layers: list[NamedLayer] = []
+    aliases: dict[str, str] = {}
+    last: object = None
+    for module, outputs in ended:
+        if runs[module] > 1 or not isinstance(outputs, Tensor) or isinstance(module, _WITHOUT_EFFECT):
+            continue
+        if outputs is last:  # a container, which returns what its last layer does
+            aliases[names[module]] = layers[-1].name
+        elif outputs.shape[:1] == (_PROBE,):
+            layers.append(NamedLayer(names[module], module, tuple(outputs.shape[1:])))
+            last = outputs
+    return LayerTable(tuple(layers), aliases)
 
 
 def numbered_names(network: nn.Module) -> dict[nn.Module, str]:
@@ -111,7 +113,7 @@ def path_names(network: nn.Module, prefix: str = "") -> dict[nn.Module, str]:
     return {module: name.removeprefix(prefix) for name, module in network.named_modules() if name not in around}
 
 
-def on_meta(network: nn.Module) -> Callable[[Tensor], Any]:
+def _on_meta(network: nn.Module) -> Callable[[Tensor], Any]:
     """The network as a function of a tensor on the meta device, which computes shapes and no values."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     copies = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
@@ -121,27 +123,7 @@ def on_meta(network: nn.Module) -> Callable[[Tensor], Any]:
 @torch.no_grad()
 def _run_on_meta(network: nn.Module, shape: tuple[int, ...]) -> None:
     """Run a network with shapes and no values. Raises whatever the network raises for this shape."""
-    on_meta(network)(torch.empty(_PROBE, *shape, device="meta"))
-
-
-def _note(ended: list[tuple[nn.Module, object]], module: nn.Module, _inputs: object, outputs: object) -> None:
-    ended.append((module, outputs))
-
-
-def _table(ended: list[tuple[nn.Module, object]], names: dict[nn.Module, str]) -> LayerTable:
-    runs = Counter(module for module, _ in ended)
-    layers: list[NamedLayer] = []
-    aliases: dict[str, str] = {}
-    last: object = None
-    for module, outputs in ended:
-        if runs[module] > 1 or not isinstance(outputs, Tensor) or isinstance(module, _WITHOUT_EFFECT):
-            continue
-        if outputs is last:  # a container, which returns what its last layer does
-            aliases[names[module]] = layers[-1].name
-        elif outputs.shape[:1] == (_PROBE,):
-            layers.append(NamedLayer(names[module], module, tuple(outputs.shape[1:])))
-            last = outputs
-    return LayerTable(tuple(layers), aliases)
+    _on_meta(network)(torch.empty(_PROBE, *shape, device="meta"))
 
 
 _SIGNED = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)  # layers with outputs of both signs
@@ -189,7 +171,7 @@ class InspectedNetwork:
 
     def prepare(self, samples: Tensor) -> Tensor:
         """Normalized images on the device, from pixels 0..255, uint8 or float (N, C, H, W); differentiable."""
-        x = self.normalizer(samples.to(self.runtime.device))
+        x = self.normalized(samples)
         if self.input_size is not None and x.shape[2:] != (self.input_size, self.input_size):
             x = F.interpolate(x, (self.input_size, self.input_size), mode="bilinear", antialias=True)
         return self._laid_out(x)
@@ -203,7 +185,11 @@ class InspectedNetwork:
 
     def accepts(self, height: int, width: int) -> bool:
         """Whether the network reads images of this size without resizing them."""
-        return accepts(self.network, (self.input_shape[0], height, width))
+        try:
+            _run_on_meta(self.network, (self.input_shape[0], height, width))
+        except (RuntimeError, ValueError, AssertionError, ZeroDivisionError):
+            return False
+        return True
 
     @cached_property
     def normalizer(self) -> Normalizer:
@@ -285,27 +271,40 @@ class InspectedNetwork:
         require a gradient, and the backward pass ends there.
         """
         outputs: dict[str, Tensor] = {}
-        store = partial(_store, outputs, detached=detached)
-        handles = [layer.module.register_forward_hook(partial(store, layer.name)) for layer in layers]
-        try:
+
+        def store(name: str, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+            outputs[name] = output.detach().requires_grad_() if detached else output
+            return outputs[name].clone()
+
+        with ExitStack() as hooks:
+            for layer in layers:
+                hooks.enter_context(layer.module.register_forward_hook(partial(store, layer.name)))
             yield outputs
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def activations(self, x: Tensor, layers: Sequence[NamedLayer]) -> dict[str, Tensor]:
         """Outputs (N, ...) of layers by name; the forward pass of `x` ends after the last of them."""
+
+        def end(*_: object) -> None:
+            raise _EndReachedError
+
         last = max(layers, key=self.layers.index)
-        with self.capture(layers) as outputs:
-            handle = last.module.register_forward_hook(_end)  # after the hook that stores its output
-            try:
-                with self.runtime.autocast():
-                    self.network(x)
-            except _EndReachedError:
-                pass
-            finally:
-                handle.remove()
+        with (
+            self.capture(layers) as outputs,
+            last.module.register_forward_hook(end),  # after the hook that stores the output
+            self.runtime.autocast(),
+            suppress(_EndReachedError),
+        ):
+            self.network(x)
         return outputs
+
+
+def receptive_fields(network: InspectedNetwork) -> dict[str, ReceptiveField]:
+    """The field of each layer by name, in pixels of the network's input; layers where it is unknown are left out.
+
+    Operations whose rule is not known, such as attention, make the field of what follows unknown.
+    """
+    fields = trace_module(network.network, [network.input_shape], _on_meta(network.network)).fields
+    return {layer.name: one for layer in network.layers if (one := fields.get(layer.module)) and one.size is not None}
 
 
 def check_spatial(layer: NamedLayer, option: str = "--layer") -> None:
@@ -313,14 +312,3 @@ def check_spatial(layer: NamedLayer, option: str = "--layer") -> None:
     if not layer.is_spatial:
         what = f"the output of {layer.name} is {format_shape(layer.shape)}, which has no positions"
         raise InputError(option, what, "name a convolution, see dlnotes visualize layers")
-
-
-def _store(
-    outputs: dict[str, Tensor], name: str, _module: nn.Module, _inputs: object, output: Tensor, *, detached: bool
-) -> Tensor:
-    outputs[name] = output.detach().requires_grad_() if detached else output
-    return outputs[name].clone()
-
-
-def _end(_module: nn.Module, _inputs: object, _output: object) -> None:
-    raise _EndReachedError

@@ -8,16 +8,16 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dlnotes_cli.data.folder import DecodeSettings
+from dlnotes_cli.data.images import transforms
 from dlnotes_cli.data.images.decode import Geometry, decode_chunks, decode_placed
 from dlnotes_cli.data.images.image_io import read_image
 from dlnotes_cli.data.paths import expand_paths
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.device import Runtime, choose_runtime
+from dlnotes_cli.device import RuntimeOptions, choose_runtime
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, numbered_names, path_names
 from dlnotes_cli.networks import backbones
 from dlnotes_cli.networks.backbones import TransferModel
@@ -28,14 +28,15 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.training.model_file import EMBEDDED_MODEL, TrainedModel, load_classifier
+from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_classifier
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 
 _DIGEST_DIGITS = 12  # of a SHA-256: enough to tell weights apart in the cache
 _BACKBONE_PREFIX = "backbone."
+_BLUR_REACH = 3  # standard deviations
 
 
-class _NetworkOptions(Protocol):
+class _NetworkOptions(RuntimeOptions, Protocol):
     """The options of a command that opens a network."""
 
     @property
@@ -46,12 +47,6 @@ class _NetworkOptions(Protocol):
     def offline(self) -> bool: ...
     @property
     def seed(self) -> int: ...
-    @property
-    def threads(self) -> int | None: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def precision(self) -> str: ...
 
 
 class _Backbone(nn.Module):
@@ -76,17 +71,42 @@ def open_network(options: _NetworkOptions) -> InspectedNetwork:
     weights or device.
     """
     if options.model in BACKBONES:
-        return _open_torchvision(options)
+        weights = find_weights(options.model, options.weights or "default", offline=options.offline, seed=options.seed)
+        network, classes = _load_torchvision(options, weights)
+        preprocessing = weights.preprocessing(weights.expected.size, "crop")
+        return _inspected(options, network, ("backbone", weights.name, weights.digest), preprocessing, classes)
     if options.weights is not None:
         what = f"{options.model} has its own weights"
         raise InputError("--weights", what, "drop it, or name a torchvision network such as resnet18")
     path = EMBEDDED_MODEL if options.model == EMBEDDED_NAME else _model_path(options.model)
     model = load_classifier(path)
     if not isinstance(model.preprocessing, ImagePreprocessing):
-        raise InputError(
-            path, "the model reads tables, but this command needs a classifier of images", "use another model"
-        )
-    return _inspected(options, model, model.preprocessing)
+        what = "the model reads tables, but this command needs a classifier of images"
+        raise InputError(path, what, "use another model")
+    source = model.name, str(model.path), str(model.metadata["sha256"])[:_DIGEST_DIGITS]
+    size = model.metadata["configuration"]["size"] if isinstance(model.network, TransferModel) else None
+    return _inspected(options, model.network, source, model.preprocessing, model.classes, size)
+
+
+def _inspected(
+    options: _NetworkOptions, network: nn.Module, source: tuple[str, str, str], preprocessing: ImagePreprocessing,
+    classes: tuple[str, ...], input_size: int | None = None,
+) -> InspectedNetwork:  # fmt: skip
+    """A network on its device; `source` is its kind, the name of its weights and their digest."""
+    if isinstance(network, TransferModel):
+        network = _Backbone(network.backbone, network.head)
+    elif source[0] == "backbone":
+        network = _Backbone(network)
+    names = numbered_names(network) if source[0] == "cnn" else path_names(network, _BACKBONE_PREFIX)
+    for module in network.modules():
+        if hasattr(module, "inplace"):
+            setattr(module, "inplace", False)  # noqa: B010  # mypy takes it for a module
+    runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=False)
+    network = network.requires_grad_(requires_grad=False).eval().to(runtime.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
+    return InspectedNetwork(
+        options.model, *source, network, runtime, preprocessing, classes, input_size, names
+    )  # fmt: skip
 
 
 def _model_path(name: str) -> Path:
@@ -103,30 +123,6 @@ def _model_path(name: str) -> Path:
 
 _HOW_TO_NAME = f"name a run folder, a model file, a torchvision network or {EMBEDDED_NAME}"
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-
-
-def _inspected(options: _NetworkOptions, model: TrainedModel, preprocessing: ImagePreprocessing) -> InspectedNetwork:
-    network, size, is_numbered = model.network, None, model.name == "cnn"
-    if isinstance(network, TransferModel):
-        size = model.metadata["configuration"]["size"]
-        network = _Backbone(network.backbone, network.head)
-    names = numbered_names(network) if is_numbered else path_names(network, _BACKBONE_PREFIX)
-    return InspectedNetwork(
-        options.model, model.name, str(model.path), str(model.metadata["sha256"])[:_DIGEST_DIGITS],
-        _frozen(network, runtime := _runtime(options)), runtime, preprocessing, model.classes, size, names,
-    )  # fmt: skip
-
-
-def _open_torchvision(options: _NetworkOptions) -> InspectedNetwork:
-    weights = find_weights(options.model, options.weights or "default", offline=options.offline, seed=options.seed)
-    network, classes = _load_torchvision(options, weights)
-    preprocessing = weights.preprocessing(weights.expected.size, "crop")
-    whole = _Backbone(network)
-    names = path_names(whole, _BACKBONE_PREFIX)
-    return InspectedNetwork(
-        options.model, "backbone", weights.name, weights.digest, _frozen(whole, runtime := _runtime(options)), runtime,
-        preprocessing, classes, names=names,
-    )  # fmt: skip
 
 
 def _load_torchvision(options: _NetworkOptions, weights: PretrainedWeights) -> tuple[nn.Module, tuple[str, ...]]:
@@ -146,20 +142,6 @@ def _load_torchvision(options: _NetworkOptions, weights: PretrainedWeights) -> t
     if misfit:
         raise InputError(weights.name, misfit, f"use weights of {name}, or name another MODEL")
     return network, imagenet if outputs == len(imagenet) else tuple(f"class {i}" for i in range(outputs))
-
-
-def _runtime(options: _NetworkOptions) -> Runtime:
-    return choose_runtime(options.device, options.precision, options.threads, bf16_pays=False)
-
-
-def _frozen(network: nn.Module, runtime: Runtime) -> nn.Module:
-    """The network on its device, without gradients of parameters and without layers in place."""
-    for module in network.modules():
-        if hasattr(module, "inplace"):
-            setattr(module, "inplace", False)  # noqa: B010  # as above
-    network = network.requires_grad_(requires_grad=False).eval().to(runtime.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
-    return network
 
 
 @dataclass(frozen=True)
@@ -216,10 +198,6 @@ def upright_pixels(path: Path, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Images (N, C, H, W) averaged with a Gaussian window of so many pixels; beyond the border is their reflection."""
-    channels, radius = images.shape[1], min(ceil(3 * sigma), min(images.shape[2:]) - 1)
-    at = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
-    window = torch.exp(-0.5 * (at / sigma) ** 2)
-    window = (window / window.sum()).view(1, 1, -1, 1).expand(channels, 1, -1, 1)
-    padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
-    return F.conv2d(F.conv2d(padded, window, groups=channels), window.mT, groups=channels)
+    """Images (N, C, H, W) blurred with a standard deviation in pixels; beyond the border is their reflection."""
+    sigmas = torch.full((len(images),), sigma, device=images.device)
+    return transforms.blurred(images, sigmas, ceil(_BLUR_REACH * sigma))

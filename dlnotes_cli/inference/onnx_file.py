@@ -33,14 +33,25 @@ _STATED_CHECKSUM = re.compile(rb'"file_sha256": "([0-9a-f]{64})"')
 _MARKS = (b"\x07dlnotes", b'"exported_by": "dlnotes', b'"model_sha256": "', b'"file_sha256": "')  # \x07: seven letters
 _SILENT = 4  # severity from which ONNX Runtime logs: fatal errors, as it raises the others
 _MOST_SHOWN = 160  # characters of a message of ONNX Runtime
-_NO_MODEL = ("Protobuf parsing failed", "does not have a graph", "Missing model IR version", "must have opset")
-_UNKNOWN_OPERATOR = (
-    "is not a registered function/op",
-    "No opset import for domain",
-    "Could not find an implementation",
-)
 _NO_CAUSE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed: ?)?(Fatal error: )?")
-_EXTERNAL_DATA = ("external data", "External data", "external_data", "cannot get file size")
+_REFUSALS = (  # marks in messages of ONNX Runtime, what is wrong, in which {} is the message, and how to fix it
+    (
+        ("Protobuf parsing failed", "does not have a graph", "Missing model IR version", "must have opset"),
+        "is damaged, or is not an ONNX file",
+        "name the .onnx file of a model, or export it again",
+    ),
+    (
+        ("external data", "External data", "external_data", "cannot get file size"),
+        "its weights are in another file, which is missing or cannot be read",
+        "put the data file of the model next to it, under the name that it had when the model was saved",
+    ),
+    (
+        ("is not a registered function/op", "No opset import for domain", "Could not find an implementation"),
+        "has an operator that ONNX Runtime does not know ({})",
+        "export it with standard operators, or upgrade onnxruntime",
+    ),
+    (("",), "ONNX Runtime does not accept it ({})", EXPORT_AGAIN),
+)
 
 States = tuple[NDArray[np.float32], ...]  # h (layers, N, hidden), and for an LSTM c of the same shape
 
@@ -203,25 +214,19 @@ def _is_whole(path: Path) -> bool:
     """Whether dlnotes wrote a file. Raises InputError if it did, and the file is damaged, or it cannot be read."""
     check_regular(path)
     try:
-        with path.open("rb") as stream:
-            if not path.stat().st_size:
-                raise InputError(path, "is empty", EXPORT_AGAIN)
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                is_ours = any(content.find(mark) >= 0 for mark in _MARKS)
-                fault = _fault(content) if is_ours else ""
+        if not path.stat().st_size:
+            raise InputError(path, "is empty", EXPORT_AGAIN)
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if not any(content.find(mark) >= 0 for mark in _MARKS):
+                return False
+            stated = _STATED_CHECKSUM.search(content)
+            is_right = stated is not None and stated[1] == _digest(content, *stated.span(1))
     except OSError as error:
         raise unreadable(path, error, "name the .onnx file of a model") from error
-    if fault:
-        raise InputError(path, fault, EXPORT_AGAIN)
-    return is_ours
-
-
-def _fault(content: Any) -> str:
-    """What is wrong with the bytes of an exported file; empty for nothing."""
-    stated = _STATED_CHECKSUM.search(content)
-    if stated is None:
-        return "is damaged: it has no checksum"
-    return "" if stated[1] == _digest(content, *stated.span(1)) else "is damaged: checksum differs"
+    if not is_right:
+        what = "it has no checksum" if stated is None else "checksum differs"
+        raise InputError(path, f"is damaged: {what}", EXPORT_AGAIN)
+    return True
 
 
 def _digest(content: Any, start: int, stop: int) -> bytes:
@@ -239,17 +244,8 @@ def _tensor_type(tensor: Any) -> TensorType:
 
 def _refused(path: Path, message: str) -> InputError:
     """The error for a graph that ONNX Runtime does not accept."""
-    if any(mark in message for mark in _NO_MODEL):
-        return InputError(
-            path, "is damaged, or is not an ONNX file", "name the .onnx file of a model, or export it again"
-        )
-    if any(mark in message for mark in _EXTERNAL_DATA):
-        fix = "put the data file of the model next to it, under the name that it had when the model was saved"
-        return InputError(path, "its weights are in another file, which is missing or cannot be read", fix)
-    if any(mark in message for mark in _UNKNOWN_OPERATOR):
-        what = f"has an operator that ONNX Runtime does not know ({_first_line(message)})"
-        return InputError(path, what, "export it with standard operators, or upgrade onnxruntime")
-    return InputError(path, f"ONNX Runtime does not accept it ({_first_line(message)})", EXPORT_AGAIN)
+    what, fix = next((what, fix) for marks, what, fix in _REFUSALS if any(mark in message for mark in marks))
+    return InputError(path, what.format(_first_line(message)), fix)
 
 
 def _first_line(message: object) -> str:

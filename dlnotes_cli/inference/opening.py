@@ -4,19 +4,15 @@ Importing torch takes most of the time of a short command.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from dlnotes_cli.inference.classifier import Classifier, check_tta
-from dlnotes_cli.inference.onnx_file import check_runtime_of_onnx, is_onnx, open_graph
+from dlnotes_cli.inference.classifier import AnyClassifier, Classifier
+from dlnotes_cli.inference.onnx_file import is_onnx
 from dlnotes_cli.inference.options import ClassifierOptions, check_no_foreign_options
-from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 
-if TYPE_CHECKING:
-    from dlnotes_cli.inference.text_classifier import TextClassifier
 
-
-def open_any_classifier(options: ClassifierOptions, *, as_trained: bool = False) -> "Classifier | TextClassifier":
+def open_any_classifier(options: ClassifierOptions, *, as_trained: bool = False) -> AnyClassifier:
     """The classifier that the options name, in evaluation mode.
 
     `--precision auto` is fp32, so that a sample has the same answer in every batch; if `as_trained`, it is that of the
@@ -24,7 +20,9 @@ def open_any_classifier(options: ClassifierOptions, *, as_trained: bool = False)
     not apply to it.
     """
     if is_onnx(options.model):
-        return _open_onnx(options)
+        from dlnotes_cli.inference.onnx_classifier import open_onnx_classifier
+
+        return open_onnx_classifier(options)
     check_no_foreign_options(options)
     if options.precision == "auto" and not as_trained:
         options = replace(cast("Any", options), precision="fp32")
@@ -48,22 +46,3 @@ def open_classifier(options: ClassifierOptions, *, as_trained: bool = False) -> 
         what = "holds a classifier of texts, and this command needs one of images or tables"
         raise InputError(classifier.path, what, "use predict or evaluate")
     return classifier
-
-
-def _open_onnx(options: ClassifierOptions) -> Classifier:
-    """The classifier in an ONNX file, exported by dlnotes or by another program, on the CPU."""
-    from dlnotes_cli.inference.foreign_onnx import foreign_classifier
-    from dlnotes_cli.inference.onnx_classifier import OnnxClassifier, exported_classifier
-
-    if options.arch is not None:
-        raise InputError("--arch", "an ONNX file has its own network", "drop --arch")
-    graph = open_graph(options.model, options.threads or default_threads())
-    classifier: OnnxClassifier
-    if graph.is_ours:
-        check_no_foreign_options(options, "an ONNX file")
-        classifier = exported_classifier(graph)
-    else:
-        classifier = foreign_classifier(graph, options)
-    check_runtime_of_onnx(options, str(classifier.metadata.get("dtype", "float32")))
-    check_tta(classifier.preprocessing, is_set=options.tta)
-    return replace(classifier, tta=options.tta)

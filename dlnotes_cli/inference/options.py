@@ -37,8 +37,8 @@ PRECISION = replace(common.PRECISION, help="fp32, bf16 or fp16 (mixed precision;
 TOP = option(3, "Number of classes to report per prediction.", panel="Output", within="[1, 1e6]")
 
 
-class ForeignModelOptions(Protocol):
-    """What an ONNX file of another program does not say about its input and classes."""
+class ClassifierOptions(RuntimeOptions, Protocol):
+    """A trained classifier, and how it runs."""
 
     @property
     def model(self) -> Path:
@@ -46,19 +46,15 @@ class ForeignModelOptions(Protocol):
 
     @property
     def size(self) -> int | None:
-        """Pixels per side."""
+        """Pixels per side of the input of an ONNX file of another program."""
 
     @property
     def normalize(self) -> PixelScaling | None:
-        """The scaling of pixels."""
+        """The scaling of its pixels."""
 
     @property
     def classes(self) -> Path | None:
-        """The file of class names."""
-
-
-class ClassifierOptions(ForeignModelOptions, RuntimeOptions, Protocol):
-    """A trained classifier, and how it runs."""
+        """The file of its class names."""
 
     @property
     def arch(self) -> CourseArch | None:
@@ -69,7 +65,7 @@ class ClassifierOptions(ForeignModelOptions, RuntimeOptions, Protocol):
         """Whether images are augmented."""
 
 
-def check_no_foreign_options(options: ForeignModelOptions, what: str = "a model file") -> None:
+def check_no_foreign_options(options: ClassifierOptions, what: str = "a model file") -> None:
     """Refuse the options about files of other programs for a file of dlnotes. Raises InputError."""
     for name in ("size", "normalize", "classes"):
         if getattr(options, name) is not None:

@@ -3,23 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dlnotes_cli.inference.classifier import AnyClassifier
 from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, in_json_as, named
-
-
-class GivesProbabilities(Protocol):
-    """A classifier of samples of any kind."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the outputs."""
-
-    def probabilities(self, samples: Any, /) -> NDArray[np.floating]:
-        """Probabilities (N, classes) of N samples. Raises InputError where they are not finite."""
 
 
 class WordContribution(NamedTuple):
@@ -95,7 +85,7 @@ class Prediction:
 
 
 def predict_samples(
-    classifier: GivesProbabilities, items: Sequence[str], samples: NDArray[np.generic] | Sequence[str], top: int
+    classifier: AnyClassifier, items: Sequence[str], samples: NDArray[np.generic] | Sequence[str], top: int
 ) -> list[Prediction]:
     """The predictions for samples (N, ...) or N texts, one for each item, with the `top` most probable classes.
 

@@ -8,37 +8,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing, TfidfPreprocessing
+from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import encode_texts, normalized, tokenizer_from_json, words_of
 from dlnotes_cli.inference.predictions import WordContribution, WordContributions
-from dlnotes_cli.inference.text_classifier import LinearTextClassifier, TextClassifier, TokenClassifier
+from dlnotes_cli.inference.text_classifier import LinearTextClassifier, TokenClassifier
 from dlnotes_cli.networks.text_rnn import TextRnn
 
 
-def explain_text(classifier: TextClassifier, text: str, label: int) -> WordContributions:
+def explain_text(classifier: LinearTextClassifier | TokenClassifier, text: str, label: int) -> WordContributions:
     """The contributions of the words of a text to the class with index `label`."""
     if isinstance(classifier, LinearTextClassifier):
         return _of_linear(classifier, text, label)
-    if isinstance(classifier, TokenClassifier):
-        return _of_network(classifier, text, label)
-    raise TypeError(type(classifier).__name__)
+    return _of_network(classifier, text, label)
 
 
 def _of_linear(classifier: LinearTextClassifier, text: str, label: int) -> WordContributions:
     """Weights times TF-IDF. An n-gram shares its contribution among its words, and that among its occurrences."""
     row, sign = (label, 1.0) if len(classifier.weights) > 1 else (0, 1.0 if label else -1.0)
-    features = classifier.features([text])
-    dense = features.toarray()[0] * classifier.weights[row] * sign
-    bias = sign * float(classifier.network.bias[row].detach())
-    preprocessing, words = classifier.preprocessing, words_of(text)
-    if not isinstance(preprocessing, TfidfPreprocessing):
-        raise TypeError("a linear model reads n-grams")
-    terms = [*preprocessing.words, *preprocessing.characters]
-    used = np.flatnonzero(features.toarray()[0])
-    boundary = len(preprocessing.words)
+    features = classifier.features([text]).toarray()[0]
+    dense, bias = features * classifier.weights[row] * sign, sign * float(classifier.bias[row])
+    terms = [*classifier.preprocessing.words, *classifier.preprocessing.characters]
+    boundary, used = len(classifier.preprocessing.words), np.flatnonzero(features)
     of_words = {terms[i]: float(dense[i]) for i in used if i < boundary}
     of_characters = {terms[i]: float(dense[i]) for i in used if i >= boundary}
-    ngrams_of = classifier.tfidf.characters.build_analyzer()
+    words, ngrams_of = words_of(text), classifier.tfidf.characters.build_analyzer()
     shares = _shared(words, of_words, of_characters, [list(ngrams_of(word)) for word in words])
     contributions = tuple(map(WordContribution, words, shares.tolist()))
     return WordContributions(classifier.classes[label], contributions, float(dense.sum()) + bias, bias)
@@ -62,14 +55,11 @@ def _shared(
 
 def _of_network(classifier: TokenClassifier, text: str, label: int) -> WordContributions:
     """Gradient times embedding of each token, summed over the tokens of a word."""
-    preprocessing = classifier.preprocessing
-    if not isinstance(preprocessing, SequencePreprocessing):
-        raise TypeError("a network reads tokens")
-    tokens = encode_texts([text], preprocessing)
+    tokens = encode_texts([text], classifier.preprocessing)
     values, logit = gradient_times_embedding(classifier.cpu_network, tokens.batch(np.zeros(1, np.int64)), label)
     count = int(tokens.lengths[0])
     own = values[len(values) - count :]  # without padding
-    words, positions = _words_of_tokens(text, preprocessing)
+    words, positions = _words_of_tokens(text, classifier.preprocessing)
     read, unread = positions[:count], len(set(positions[count:]) - set(positions[:count]))
     contributions = np.zeros(len(words))
     np.add.at(contributions, read, own)

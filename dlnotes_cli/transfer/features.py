@@ -1,7 +1,7 @@
 """The features of images: the outputs of a frozen backbone, computed once and cached."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -24,42 +24,30 @@ from dlnotes_cli.training.metrics import Evaluation
 from dlnotes_cli.training.projection import drawn_points, project
 
 
-@dataclass(frozen=True)
-class View:
-    """A version of the images: view 0 is the images themselves, view N their augmentation as in epoch N of training."""
-
-    number: int
-    operations: tuple[Operation, ...] = ()
-    seed: int = 0
-
-    def __str__(self) -> str:
-        """A suffix for the name of a cache entry; empty for view 0."""
-        if not self.number:
-            return ""
-        augmentation = f"{','.join(map(str, self.operations))} {self.seed}"
-        return f"-view{self.number}-{hashlib.sha256(augmentation.encode()).hexdigest()[:8]}"
-
-
 @torch.no_grad()
 def feature_extraction(
-    network: TransferModel, name: str, preprocessing: ImagePreprocessing, runtime: Runtime, view: View = View(0)
-) -> FeatureExtractor:
+    network: TransferModel, name: str, preprocessing: ImagePreprocessing, runtime: Runtime,
+    operations: Sequence[Operation] = (), seed: int = 0, view: int = 0,
+) -> FeatureExtractor:  # fmt: skip
     """The computation of features (n, F) from pixels (n, C, H, W), for the cache.
 
-    `name` identifies backbone and weights. The augmentation of an image depends on its content and not on its index,
-    so that it stays the same when other images are added or removed.
+    `name` identifies backbone and weights. View 0 is the images themselves, view N their augmentation by `operations`
+    as in epoch N of training. The augmentation of an image depends on its content and not on its index, so that it
+    stays the same when other images are added or removed.
     """
     network = network.to(runtime.device).eval()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which its stubs do not know
-    normalizer, augmenter = Normalizer(preprocessing, runtime.device), Augmenter(view.operations, view.seed)
+    normalizer, augmenter = Normalizer(preprocessing, runtime.device), Augmenter(tuple(operations), seed)
 
     def features(samples: Tensor, seeds: Tensor) -> Tensor:
-        if view.number:
-            samples = augmenter(samples, seeds, view.number)
+        if view:
+            samples = augmenter(samples, seeds, view)
         with runtime.autocast():
             return network.features(normalizer(samples))
 
-    return cached_features(f"{name}-{preprocessing.image_shape}", network.width, features, runtime, suffix=str(view))
+    augmentation = f"{','.join(map(str, operations))} {seed}"
+    suffix = f"-view{view}-{hashlib.sha256(augmentation.encode()).hexdigest()[:8]}" if view else ""
+    return cached_features(f"{name}-{preprocessing.image_shape}", network.width, features, runtime, suffix=suffix)
 
 
 def export_features(path: Path, dataset: DataSet) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from dlnotes_cli.data.dataset import DataSet
-from dlnotes_cli.networks.backbones import BackboneConfig, TransferModel, named_blocks
+from dlnotes_cli.networks.backbones import BackboneConfig, TransferModel
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import StoppedError
 from dlnotes_cli.shell.stopping import StopRequest
@@ -20,7 +20,6 @@ from dlnotes_cli.transfer.head_search import FittedHead
 from dlnotes_cli.transfer.options import FROZEN, FineTuneRecipe, TransferConfig
 from dlnotes_cli.transfer.plan import TransferPlan
 from dlnotes_cli.transfer.results import TransferResult
-from dlnotes_cli.transfer.unfreezing import count_blocks, lr_factors, summarize_layers, unfreeze, unfrozen_blocks
 
 
 def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe, processes: Processes) -> TransferResult:
@@ -65,25 +64,23 @@ class FineTuneTask(ClassifierTask[TransferResult]):
         """Load the pretrained weights and the fitted head, and freeze the blocks that `--fine-tune` excludes."""
         if not isinstance(network, TransferModel):
             raise TypeError("a network of another kind than `model_name`")
-        fine_tune = self.options.fine_tune
         self._plan.load_weights(network)
         if self._fitted is not None:
             network.head.load_state_dict(self._fitted.head.state_dict())
-        unfreeze(network, count_blocks(fine_tune))
-        trained = [layer for layer in summarize_layers(network, fine_tune) if layer.trains]
+        self._plan.unfreeze(network)
+        trained = [layer for layer in self._plan.layers(network) if layer.trains]
         names = ", ".join(layer.name for layer in trained)
         output.status("training", f"{names}, {sum(layer.parameters for layer in trained):,} parameters")
 
     def lr_factors(self) -> dict[str, float]:
         """Factors on the learning rate by parameter name: lower for earlier blocks."""
-        return lr_factors(self.network)
+        return self._plan.lr_factors(self.network)
 
     def start_epoch(self, epoch: int, epochs: int | None) -> None:
         """Unfreeze the blocks that train in an epoch, and freeze the others."""
         super().start_epoch(epoch, epochs)
-        count = count_blocks(self.options.fine_tune, len(list(named_blocks(self.network.backbone))))
         at_once = self.options.compile  # as PyTorch would compile the network again for each block, eight times at most
-        unfreeze(self.network, unfrozen_blocks(count, epoch, None if at_once else epochs))
+        self._plan.unfreeze(self.network, epoch, None if at_once else epochs)
 
     def extra_fields(self, progress: RunProgress) -> dict[str, Any]:
         """The fields of a classifier, and those that describe the backbone, its weights and its layers."""

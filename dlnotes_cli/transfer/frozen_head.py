@@ -2,13 +2,13 @@
 
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.folder import FeatureExtractor
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.load import load_view, named_images
@@ -25,7 +25,7 @@ from dlnotes_cli.training.recipes import with_recipe
 from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import Evaluated, Poll
-from dlnotes_cli.transfer.features import View, draw_map, export_features, feature_extraction
+from dlnotes_cli.transfer.features import draw_map, export_features, feature_extraction
 from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_head
 from dlnotes_cli.transfer.options import FrozenRecipe, TransferConfig
 from dlnotes_cli.transfer.plan import TransferPlan
@@ -57,19 +57,18 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         weights = class_weights_of(options)
         self.network = network = plan.build()
 
-        def extractor(view: View) -> FeatureExtractor:
-            name = f"{plan.backbone}-{plan.weights.digest}"
-            return feature_extraction(network, name, plan.preprocessing, self.runtime, view)
-
+        extractor = partial(
+            feature_extraction, network, f"{plan.backbone}-{plan.weights.digest}", plan.preprocessing, self.runtime
+        )
         settings = plan.decode_settings(poll)
-        dataset = plan.load(settings, extractor(View(0)))
+        dataset = plan.load(settings, extractor())
         self.describe(dataset)
         self.monitor = Monitor("loss")
         self.network_config = plan.network_config(len(dataset.classes))
         self._class_weights = weights_in_order(weights, dataset.classes)
         operations = parse_augment(recipe.augment, dataset.preprocessing.shape, flippable=is_flippable(dataset.classes))
         self._views = [
-            load_view(options, dataset, plan.preprocessing, settings, extractor(View(number, operations, options.seed)))
+            load_view(options, dataset, plan.preprocessing, settings, extractor(operations, options.seed, number))
             for number in range(1, options.views)
         ]
         if not all(np.isfinite(features).all() for features in (dataset.samples, *self._views)):
@@ -85,9 +84,9 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
             self._class_weights,
         )  # fmt: skip
         decays = WEIGHT_DECAYS if recipe.weight_decay is None else (recipe.weight_decay,)
-        search = HeadSearch(self.dataset, self._views, head, decays, self.runtime, poll)
-        fitted = search.by_cross_validation(options.folds, options.seed) if options.folds else search.by_validation()
-        self.fitted, self.network.head = fitted, fitted.head
+        search = HeadSearch(self.dataset, self._views, head, decays, self.runtime.device, poll)
+        self.fitted = fitted = search.run(options.folds, options.seed)
+        self.network.head = fitted.head
         samples = len(self.dataset.splits["train"]) + sum(map(len, self._views))
         train_s = time.monotonic() - started
         return RunProgress(
@@ -100,7 +99,7 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         options, dataset = self.options, self.dataset
         split = "test" if "test" in dataset.splits else "val"
         indices = dataset.splits[split]
-        evaluation = evaluate_head(self.fitted.head, dataset, indices, self.runtime)
+        evaluation = evaluate_head(self.fitted.head, dataset, indices, self.runtime.device)
         plots = [self.draw_curves(folder, progress, over="weight_decay")]
         images, named = (lambda shown: self._pixels(indices[shown])), (dataset.name, split)
         plots += draw_evaluation(folder.path, evaluation, dataset.classes, images, named)

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dlnotes_cli.data.batches import Split
 from dlnotes_cli.data.dataset import DataSet, stratified_folds
-from dlnotes_cli.device import Runtime
-from dlnotes_cli.training.evaluation import evaluate
+from dlnotes_cli.inference.classifier import evaluate_probabilities
 from dlnotes_cli.training.head_fit import HeadFit, HeadOptions, fit_heads
-from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.metrics import Evaluation, inference_batch_size
 from dlnotes_cli.training.results import HistoryEntry
 from dlnotes_cli.training.task import Poll
 from dlnotes_cli.transfer.results import FoldSummary
@@ -51,45 +50,45 @@ class HeadSearch:
     views: list[NDArray[np.float32]]  # features (n, F) of the augmented training split, in its order
     options: HeadOptions
     decays: tuple[float, ...]
-    runtime: Runtime
+    device: torch.device
     poll: Poll
 
-    def by_validation(self) -> FittedHead:
-        """Choose the weight decay by the validation split."""
+    def run(self, folds: int | None, seed: int) -> FittedHead:
+        """Choose the weight decay by the validation split, or by `folds`; then a head is fitted to both splits."""
         train, val = (self.dataset.splits[split] for split in ("train", "val"))
-        fits = self._fit_and_score(train, val)
-        history = _history([fits], len(train))
-        best = _lowest_loss(history)
-        return FittedHead(fits[best][0].head, history, best)
-
-    def by_cross_validation(self, count: int, seed: int) -> FittedHead:
-        """Choose the weight decay by `count` folds, then fit a head to all samples."""
-        samples = np.sort(np.concatenate([self.dataset.splits["train"], self.dataset.splits["val"]]))
-        folds = stratified_folds(samples, self.dataset.labels, count, seed)
-        scored = [self._fit_and_score(np.setdiff1d(samples, held_out), held_out) for held_out in folds]
+        samples, parts = train, [(train, val)]
+        if folds is not None:
+            samples = np.sort(np.concatenate([train, val]))
+            parts = [
+                (np.setdiff1d(samples, held_out), held_out)
+                for held_out in stratified_folds(samples, self.dataset.labels, folds, seed)
+            ]
+        scored = [self._fit_and_score(*part) for part in parts]
         history = _history(scored, len(samples))
-        best = _lowest_loss(history)
+        best = int(np.argmin([entry.validation.loss for entry in history]))
+        if folds is None:
+            return FittedHead(scored[0][best][0].head, history, best)
         decays = self.decays[best : best + 1] if self.options.hidden else self.decays[: best + 1]
         *_, final = self._fits(samples, decays)  # a linear head starts from the fits before it, as in the folds
         accuracies = [of_fold[best][2].accuracy for of_fold in scored]
         mean, std = float(np.mean(accuracies)), float(np.std(accuracies, ddof=1))
-        return FittedHead(final.head, history, best, FoldSummary(count, accuracies, mean, std))
+        return FittedHead(final.head, history, best, FoldSummary(folds, accuracies, mean, std))
 
     def _fit_and_score(self, train: NDArray[np.int64], held_out: NDArray[np.int64]) -> list[ScoredFit]:
         """For each weight decay, the fit to some samples, with its evaluation on them and on the held-out samples."""
-
-        def score(fit: HeadFit, indices: NDArray[np.int64]) -> Evaluation:
-            return evaluate_head(fit.head, self.dataset, indices, self.runtime)
-
-        return [(fit, score(fit, train), score(fit, held_out)) for fit in self._fits(train, self.decays)]
+        evaluated = partial(evaluate_head, dataset=self.dataset, device=self.device)
+        return [
+            (fit, evaluated(fit.head, indices=train), evaluated(fit.head, indices=held_out))
+            for fit in self._fits(train, self.decays)
+        ]
 
     def _fits(self, indices: NDArray[np.int64], decays: tuple[float, ...]) -> Iterator[HeadFit]:
         """Fits to some samples of the training and validation splits, and to the views of those that have views."""
-        dataset, train, device = self.dataset, self.dataset.splits["train"], self.runtime.device
+        dataset, train = self.dataset, self.dataset.splits["train"]
         has_sample = np.isin(train, indices)
         features = np.concatenate([dataset.samples[indices], *(view[has_sample] for view in self.views)])
         labels = dataset.labels[np.concatenate([indices, *[train[has_sample]] * len(self.views)])]
-        x, y = torch.from_numpy(features).to(device), torch.from_numpy(labels).to(device)
+        x, y = torch.from_numpy(features).to(self.device), torch.from_numpy(labels).to(self.device)
         return fit_heads(x, y, self.options, decays, self.poll)
 
 
@@ -106,26 +105,23 @@ def _history(scored: Sequence[Sequence[ScoredFit]], samples: int) -> list[HeadEn
     return history
 
 
-def _lowest_loss(history: list[HeadEntry]) -> int:
-    """The index of the entry with the lowest validation loss."""
-    return int(np.argmin([entry.validation.loss for entry in history]))
-
-
 def _pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
     """Several evaluations as one, over the samples of all of them."""
-    samples = sum(evaluation.samples for evaluation in evaluations)
-    loss = sum(evaluation.loss * evaluation.samples for evaluation in evaluations) / samples
-    return Evaluation(loss, np.sum([evaluation.confusion for evaluation in evaluations], axis=0))
+    loss = np.average([each.loss for each in evaluations], weights=[each.samples for each in evaluations])
+    return Evaluation(float(loss), np.sum([each.confusion for each in evaluations], axis=0))
 
 
-def evaluate_head(head: nn.Sequential, dataset: DataSet, indices: NDArray[np.int64], runtime: Runtime) -> Evaluation:
+@torch.no_grad()
+def evaluate_head(
+    head: nn.Sequential, dataset: DataSet, indices: NDArray[np.int64], device: torch.device
+) -> Evaluation:
     """The evaluation of a head on the features of some samples, always in fp32, with its predictions."""
-    in_fp32 = Runtime(runtime.device, "fp32", runtime.threads)
-    split = Split(
-        torch.from_numpy(np.asarray(dataset.samples[indices])).to(runtime.device),
-        torch.from_numpy(dataset.labels[indices]).to(runtime.device),
-        torch.arange(len(indices), device=runtime.device),
-    )
-    return evaluate(
-        head, split, lambda features: features, in_fp32, classes=len(dataset.classes), keep_predictions=True
+
+    def answer(rows: NDArray[np.int64]) -> NDArray[np.floating]:
+        features = torch.from_numpy(np.asarray(dataset.samples[rows])).to(device)
+        return np.asarray(head(features).cpu().double().softmax(1).numpy())
+
+    batch = inference_batch_size(dataset.samples.shape[1:])
+    return evaluate_probabilities(
+        answer, dataset.labels, indices, classes=len(dataset.classes), batch=batch, keep_predictions=True
     )

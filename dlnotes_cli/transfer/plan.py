@@ -1,5 +1,6 @@
-"""The plan of a transfer: options, pretrained weights, and the preprocessing that they expect."""
+"""The plan of a transfer: pretrained weights, their preprocessing, and the layers that are trained."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,9 @@ from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor
 from dlnotes_cli.data.load import load_preprocessed
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.networks.backbones import BackboneConfig, TransferModel, build_backbone, build_head, load_backbone
+from dlnotes_cli.networks import backbones
+from dlnotes_cli.networks.backbones import BackboneConfig, TransferModel, build_backbone, named_blocks
+from dlnotes_cli.networks.registry import count_parameters
 from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
@@ -18,9 +21,19 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 from dlnotes_cli.training.task import Poll
 from dlnotes_cli.transfer.options import FineTuneRecipe, FrozenRecipe, TransferConfig
-from dlnotes_cli.transfer.unfreezing import summarize_layers
 
+_LAST_FACTOR, _FIRST_FACTOR = 0.1, 0.01  # on the learning rate, of the last and the first block
 _FEW_SAMPLES = 5  # of a class: with fewer, results depend on chance
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """A block of the backbone, or the head."""
+
+    name: str
+    parameters: int
+    trains: bool
+    lr_factor: float | None  # None: frozen
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class TransferPlan:
         tensors = self.weights.read()
         if tensors is None:
             return
-        misfit = load_backbone(network, self.backbone, tensors)
+        misfit = backbones.load_backbone(network, self.backbone, tensors)
         if misfit:
             fix = f"use the weights of {self.backbone}, or another --backbone"
             raise InputError(self.weights.name, misfit, fix)
@@ -65,7 +78,7 @@ class TransferPlan:
             network = build_backbone(self.network_config(1))
         self.load_weights(network)
         with torch.random.fork_rng(devices=[]):
-            network.head = build_head(network.width, self.options.hidden, 1)
+            network.head = backbones.build_head(network.width, self.options.hidden, 1)
         return network
 
     def load(self, settings: DecodeSettings, extractor: FeatureExtractor | None = None) -> DataSet:
@@ -86,8 +99,49 @@ class TransferPlan:
             "weights": self.weights.name,
             "pretrained": self.weights.file is not None,
             "fine_tune": self.options.fine_tune,
-            "layers": tuple(summarize_layers(network, self.options.fine_tune)),
+            "layers": tuple(self.layers(network)),
         }
+
+    def layers(self, network: TransferModel) -> list[LayerSummary]:
+        """Each block of the backbone, then the head, as `--fine-tune` trains them."""
+        blocks = list(named_blocks(network.backbone))
+        first = len(blocks) - self._trained_blocks(len(blocks))
+        layers = [
+            LayerSummary(name, count_parameters(block), i >= first, factor if i >= first else None)
+            for i, ((name, block), factor) in enumerate(zip(blocks, _lr_factors(len(blocks)), strict=True))
+        ]
+        return [*layers, LayerSummary("head", count_parameters(network.head), trains=True, lr_factor=1.0)]
+
+    def lr_factors(self, network: TransferModel) -> dict[str, float]:
+        """Learning-rate factors of the backbone by parameter name; the head has none."""
+        blocks = list(named_blocks(network.backbone))
+        factors = {name: _FIRST_FACTOR for name, _ in network.named_parameters() if name.startswith("backbone.")}
+        for (name, block), factor in zip(blocks, _lr_factors(len(blocks)), strict=True):
+            factors |= {f"backbone.{name}.{inner}": factor for inner, _ in block.named_parameters()}
+        return factors
+
+    def unfreeze(self, network: TransferModel, epoch: int = 1, epochs: int | None = None) -> None:
+        """Unfreeze the last blocks of the backbone that train in an epoch, counted from 1, and freeze the others.
+
+        Over the first half of `epochs` their number grows evenly; with None all are unfrozen at once.
+        """
+        blocks = [block for _, block in named_blocks(network.backbone)]
+        count = self._trained_blocks(len(blocks))
+        if epochs is not None:
+            count = min(count, math.ceil(count * epoch / max(1, epochs // 2)))
+        network.backbone.requires_grad_(count >= len(blocks))
+        for block in blocks[len(blocks) - count :]:
+            block.requires_grad_(True)
+
+    def _trained_blocks(self, available: int) -> int:
+        """The number of blocks that `--fine-tune` trains: none without it, N (`last-N`), or all."""
+        fine_tune = self.options.fine_tune or "last-0"
+        return available if fine_tune == "all" else min(int(fine_tune.removeprefix("last-")), available)
+
+
+def _lr_factors(count: int) -> list[float]:
+    """The learning-rate factors of so many blocks: from the first to the last evenly spaced on a logarithmic scale."""
+    return [round(float(factor), 4) for factor in np.geomspace(_LAST_FACTOR, _FIRST_FACTOR, count)[::-1]]
 
 
 def make_plan(options: TransferConfig, recipe: FrozenRecipe | FineTuneRecipe) -> TransferPlan:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dlnotes_cli.shell.show import Table
 from dlnotes_cli.training.results import ClassifierResult
-from dlnotes_cli.transfer.unfreezing import LayerSummary
+from dlnotes_cli.transfer.plan import LayerSummary
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def transfer(options: TransferConfig) -> TransferResult:
     together; UnfinishedError on divergence or a full disk; StoppedError after a signal, with the run saved.
     """
     _check_options(options)
+    _check_outputs(options)
     with process_group(options) as processes:
         options = _with_available_backbone(options)
         recipe = options.resolved()
@@ -119,22 +120,30 @@ def _backbone_info(name: str) -> BackboneInfo:
 
 
 def _check_options(options: TransferConfig) -> None:
-    """Validate the options before weights are downloaded. Raises InputError."""
+    """Validate the options before weights are downloaded. Raises InputError.
+
+    torchvision is only loaded for names of networks that are not in `BACKBONES`.
+    """
     check_images(options, "a pretrained network")
-    _check_backbone(options.backbone)
-    _check_unused(options)
+    backbone = options.backbone or EMBEDDED_NAME
+    if backbone not in {EMBEDDED_NAME, *BACKBONES} and backbone not in (names := backbones.backbone_names()):
+        raise unknown_choice(
+            "--backbone", backbone, (EMBEDDED_NAME, *names), kind="network", see="see dlnotes transfer --list"
+        )
+    if options.dropout and not options.hidden:
+        raise InputError("--dropout", "has no effect on a head without hidden layers", "add --hidden 256, or drop it")
+    if options.val_split == 0 and options.recipe == "best" and not options.folds:
+        what = "0 leaves no sample to choose the head's weight decay by"
+        raise InputError("--val-split", what, "raise it, or use --recipe notes")
+    if options.is_frozen and options.resume is None and options.augment is not None:
+        if options.views == 1:
+            raise InputError("--augment", "has no effect on a frozen backbone without --views", "add --views 4")
+        size = options.size or _TYPICAL_SIZE
+        if not parse_augment(options.augment, (3, size, size), flippable=True):
+            what = f"--augment {options.augment} leaves every view the same"
+            raise InputError("--views", what, "use another --augment")
     if options.min_accuracy is not None:
         require_test_split(options.min_accuracy, options.data, has_test_split=has_test_split(options))
-    _check_outputs(options)
-
-
-def _check_backbone(backbone: str | None) -> None:
-    """Refuse an unknown backbone; torchvision is only loaded for names that are not in `BACKBONES`."""
-    if backbone in {None, EMBEDDED_NAME} or backbone in BACKBONES:
-        return
-    names = (EMBEDDED_NAME, *backbones.backbone_names())
-    if backbone not in names:
-        raise unknown_choice("--backbone", backbone, names, kind="network", see="see dlnotes transfer --list")
 
 
 def _check_outputs(options: TransferConfig) -> None:
@@ -144,20 +153,3 @@ def _check_outputs(options: TransferConfig) -> None:
         if path is not None:
             check_outside_data(where, path, options.data_folder)
             files.check_output_file(where, path, overwrite=options.overwrite or options.resume is not None)
-
-
-def _check_unused(options: TransferConfig) -> None:
-    """Refuse options that have no effect."""
-    if options.dropout and not options.hidden:
-        raise InputError("--dropout", "has no effect on a head without hidden layers", "add --hidden 256, or drop it")
-    if options.val_split == 0 and options.recipe == "best" and not options.folds:
-        what = "0 leaves no sample to choose the head's weight decay by"
-        raise InputError("--val-split", what, "raise it, or use --recipe notes")
-    if not options.is_frozen or options.resume is not None or options.augment is None:
-        return
-    size = options.size or _TYPICAL_SIZE
-    operations = parse_augment(options.augment, (3, size, size), flippable=True)
-    if options.views == 1:
-        raise InputError("--augment", "has no effect on a frozen backbone without --views", "add --views 4")
-    if not operations:
-        raise InputError("--views", f"--augment {options.augment} leaves every view the same", "use another --augment")

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.images.image_io import sample_image
-from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, NetworkInfo, receptive_fields
 from dlnotes_cli.inference.inspection import open_network
-from dlnotes_cli.inference.receptive_fields import receptive_fields
 from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shell.codec import INLINE
 from dlnotes_cli.shell.errors import InputError

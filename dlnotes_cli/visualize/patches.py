@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from dlnotes_cli.data.images.decode import Region
-from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer
+from dlnotes_cli.inference.inspected_network import InspectedNetwork, NamedLayer, receptive_fields
 from dlnotes_cli.inference.inspection import open_network
-from dlnotes_cli.inference.receptive_fields import receptive_fields
 from dlnotes_cli.plots.sheet import Panel, Pixels, Section, Sheet, gray_to_rgb, short_number
 from dlnotes_cli.shapes.layer import format_shape
 from dlnotes_cli.shapes.receptive_field import AxisField, ReceptiveField

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF  # noqa: N812  # torchvision's own abbreviation
 
-from dlnotes_cli.classify.shifts import parse_shifts
+from dlnotes_cli.classify.shift_test import parse_shifts
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.data.dataset import SplitRule, complete_splits
 from dlnotes_cli.shell.errors import InputError
@@ -88,9 +88,8 @@ def test_noise_has_the_standard_deviation_that_is_asked_for() -> None:
     (kind,) = parse_shifts("noise:0.2")
     assert kind.amounts == (0.0, 0.04, 0.08, 0.12, 0.16, 0.2)
     gray = np.full((20, 3, 30, 30), 128, np.uint8)
-    (noisy,) = kind.variants(gray, 0.1, 0)
+    noisy, twice = (kind.variants(amount)[0](gray) for amount in (0.1, 0.2))
     assert float(noisy.astype(float).std()) == pytest.approx(25.5, rel=0.02)
-    (twice,) = kind.variants(gray, 0.2, 0)
     noise, double = noisy.astype(float) - 128, twice.astype(float) - 128
     assert float(np.abs(double - 2 * noise)[np.abs(double) < 120].max()) <= 1.5  # the same noise, twice as large
 

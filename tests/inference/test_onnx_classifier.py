@@ -1,24 +1,16 @@
 """A model file and the ONNX file that was exported from it answer the same."""
 
 import json
-import math
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from builders import Command
-from torch import nn
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.inference.classifier import evaluate_probabilities
-from dlnotes_cli.inference.onnx_classifier import load_onnx_classifier, tta_probabilities
-from dlnotes_cli.inference.torch_classifier import TtaNetwork
 
 
 @pytest.fixture(scope="module")
@@ -121,43 +113,3 @@ def test_torch_is_not_imported(images_onnx: Path, images_run: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("mirror", [False, True])
-def test_tta_averages_as_in_torch(*, mirror: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 3 * 5, 6)).eval()
-    images = torch.randint(0, 256, (4, 3, 5, 7), dtype=torch.uint8, generator=generator)
-    calls = []
-
-    def probabilities(samples: Any) -> Any:
-        calls.append(len(samples))
-        return network(torch.from_numpy(samples.copy()).float() / 255).softmax(1).detach().numpy()
-
-    with torch.no_grad():
-        expected = TtaNetwork(network, mirror=mirror)(images.float() / 255).softmax(1).numpy()
-    np.testing.assert_allclose(tta_probabilities(probabilities, images.numpy(), mirror=mirror), expected, atol=1e-6)
-    assert calls == [4] * (6 if mirror else 3)
-
-
-def test_the_loss_of_an_impossible_class_is_finite() -> None:
-    def evaluate(*indices: int) -> Any:
-        certain = np.tile(np.array([1, 0], np.float32), (len(indices), 1))
-        labels = np.array([0, 0, 1, 1])
-        return evaluate_probabilities(lambda _: certain, labels, np.array(indices, np.int64), classes=2, batch=9)
-
-    evaluation = evaluate(0, 1, 3)
-    assert evaluation.loss == pytest.approx(-math.log(float(np.finfo(np.float32).tiny)) / 3)
-    assert evaluation.confusion.tolist() == [[2, 0], [1, 0]]
-    assert math.isnan(evaluate().loss)
-
-
-def test_digits_are_not_mirrored(digits_run: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    classifier = replace(load_onnx_classifier(exported(digits_run, tmp_path / "digits.onnx"), 1), tta=True)
-    images = np.random.default_rng(0).integers(0, 256, (2, 1, 8, 8), np.uint8)
-    for classes, mirror in ((tuple("0123456789"), False), (tuple("abcdefghij"), True)):
-        found = replace(classifier, classes=classes).probabilities(images)
-        expected = tta_probabilities(classifier.plain_probabilities, images, mirror=mirror)
-        np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -12,8 +12,8 @@ from dlnotes_cli.shell.codec import from_json, to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.results import ClassifierData, ClassifierResult, ModelSummary, Timing, TrainingResult
+from dlnotes_cli.transfer.plan import LayerSummary
 from dlnotes_cli.transfer.results import FoldSummary, FrozenResult
-from dlnotes_cli.transfer.unfreezing import LayerSummary
 
 COMMON: dict[str, Any] = {
     "command": "train", "version": "1", "seed": 3, "device": "cpu", "precision": "fp32", "threads": 2,

@@ -6,11 +6,9 @@ import torch
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.head_fit import HeadOptions
 from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch
 
-CPU = Runtime(torch.device("cpu"), "fp32", 1)
 COUNT = 80
 
 
@@ -26,9 +24,14 @@ def search_head(
     dataset = DataSet("noise", features, labels, ("a", "b"), splits, preprocessing=preprocessing)
     others = [features[splits["train"]] + 0.01 * generator.normal(size=(COUNT // 2, 300)) for _ in range(views)]
     search = HeadSearch(
-        dataset, [view.astype(np.float32) for view in others], HeadOptions(2, hidden), (0.1, 0.01), CPU, lambda: None
+        dataset,
+        [view.astype(np.float32) for view in others],
+        HeadOptions(2, hidden),
+        (0.1, 0.01),
+        torch.device("cpu"),
+        lambda: None,
     )
-    return (search.by_cross_validation(folds, 0) if folds else search.by_validation()), dataset
+    return search.run(folds, 0), dataset
 
 
 @pytest.mark.parametrize(("views", "folds", "hidden"), [(0, None, ()), (2, 4, ()), (2, None, (8,))])

@@ -42,7 +42,7 @@ def average_pool(
 
 def test_the_receptive_fields_of_branches_are_those_of_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """A constant network of positive weights has a gradient wherever its units look."""
-    from dlnotes_cli.inference.receptive_fields import receptive_fields
+    from dlnotes_cli.inference.inspected_network import receptive_fields
 
     network = open_network(LayersConfig(model="squeezenet1_1", weights="none", quiet=True))
     fields = receptive_fields(network)
