@@ -1,14 +1,12 @@
 """`dlnotes loss`, `trace`, `perceptron` and `descend`."""
 
-from dlnotes_cli.lessons.loss.options import LossConfig
-from dlnotes_cli.lessons.options import DescendConfig, PerceptronConfig
-from dlnotes_cli.lessons.trace.options import TraceConfig
+from dlnotes_cli.lessons.options import DescendConfig, LossConfig, PerceptronConfig, TraceConfig
 from dlnotes_cli.shell.binding import command
 
 
 @command(
     panel="Calculate",
-    task="lessons.loss.loss:calculate_loss -> LossResult",
+    task="lessons.loss:calculate_loss -> LossResult",
     examples=(
         'dlnotes loss --scores "2 1 0" --true 0',
         'dlnotes loss --probabilities ".8 .7 .1" --true "1 1 0" --explain',

@@ -110,7 +110,7 @@ def descend(config: DescendConfig) -> DescendResult:
 def evaluate(formula: Formula, points: Tensor) -> Tensor:
     """The values (N,) of a formula at points (N, D)."""
     values = {name: points[:, i] for i, name in enumerate(formula.variables)}
-    result: Tensor = formula(lambda value: torch.tensor(value, dtype=torch.float64), torch, values)
+    result: Tensor = formula.evaluate(torch, values)
     return result.expand(len(points))
 
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from dlnotes_cli.lessons.descend import DescendResult, Run, evaluate
+from dlnotes_cli.lessons.drawings import frame_lengths
 from dlnotes_cli.lessons.surfaces import Bounds, Surface
 from dlnotes_cli.plots.figure import COLORS, gif, new_figure, png
 from dlnotes_cli.plots.names import plain
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _CELLS = 201  # of the grid on which a surface is drawn, along each axis
 _LEVELS = 24
-_MOST_FRAMES = 60
 _MOST_INSIDE = 4  # names of a legend that leave room for the curves
 _FRAME_S = 0.1
 _TYPESET = {"**2": "²", "**3": "³", "**4": "⁴", "*": "·"}  # of formulas
@@ -34,8 +34,7 @@ def draw(result: DescendResult) -> bytes:
 def animate(result: DescendResult) -> bytes:
     """An animation in which the paths grow."""
     longest = max(len(run.points) for run in result.runs)
-    counts = sorted(set(np.linspace(1, longest, min(longest, _MOST_FRAMES)).round().astype(int).tolist()))
-    return gif((_figure(result, count) for count in counts), _FRAME_S)
+    return gif((_figure(result, count) for count in frame_lengths(longest)), _FRAME_S)
 
 
 def _figure(result: DescendResult, count: int) -> "Figure":

@@ -1,7 +1,5 @@
 """The drawings of a lesson: which files its options name, and how they are written."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -9,18 +7,15 @@ from typing import Any, TypeVar
 
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import HIDDEN, in_json
-from dlnotes_cli.shell.show import Table
+
+_MOST_FRAMES = 60
 
 
 @dataclass(frozen=True)
-class Plotted(ABC):
+class Plotted:
     """A result that `--plot` draws."""
 
     config: Any = field(metadata=HIDDEN)
-
-    @abstractmethod
-    def table(self) -> Iterable[Table | str]:
-        """What is printed."""
 
     @property
     @in_json
@@ -52,7 +47,13 @@ Drawable = TypeVar("Drawable", bound=Plotted)
 
 def drawn(result: Drawable, module: str) -> Drawable:
     """The result, after writing what `draw` and `animate` of a module of lessons make of it, loaded only if needed."""
-    for path, function in ((result.plot, "draw"), (getattr(result, "animation", None), "animate")):
-        if path is not None:
-            files.atomic_write(path, getattr(import_module(f"dlnotes_cli.lessons.{module}"), function)(result))
+    for path in result.paths:
+        function = "draw" if path is result.plot else "animate"
+        files.atomic_write(path, getattr(import_module(f"dlnotes_cli.lessons.{module}"), function)(result))
     return result
+
+
+def frame_lengths(length: int) -> list[int]:
+    """How much of a path of this length each frame of an animation shows."""
+    count = min(length, _MOST_FRAMES)
+    return sorted({round(1 + i * (length - 1) / max(count - 1, 1)) for i in range(count)})

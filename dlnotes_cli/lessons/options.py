@@ -1,4 +1,4 @@
-"""The options of `dlnotes perceptron` and `dlnotes descend`."""
+"""The options of `dlnotes loss`, `trace`, `perceptron` and `descend`."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +13,19 @@ from dlnotes_cli.shell.parse import items, numbers
 if TYPE_CHECKING:
     from dlnotes_cli.lessons.surfaces import Surface
 
+LossName = Literal["cross-entropy", "nll", "bce", "mse", "mae", "huber", "hinge"]
+Reduction = Literal["mean", "sum", "none"]
+TraceLossName = Literal["sum", "mean", "mse", "mae", "huber", "bce", "cross-entropy"]
+UseGate = Literal["pytorch", "notes"]
+ACTIVATIONS = {  # name to module of torch.nn
+    "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "leaky-relu": "LeakyReLU", "elu": "ELU", "gelu": "GELU",
+    "silu": "SiLU", "softplus": "Softplus",
+}  # fmt: skip
 Gate = Literal["and", "or", "not", "xor", "nand", "nor"]
 PredictionRule = Literal["step", "sigmoid"]
 RacingOptimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
 OPTIMIZERS: tuple[str, ...] = get_args(RacingOptimizer)
+_SOURCE = "ROWS|CSV|-"
 _LARGEST = "[-1e6, 1e6]"
 _DEFAULT_LR: dict[PredictionRule, float] = {"step": 0.1, "sigmoid": 0.01}
 _XOR_PROOF = (
@@ -39,8 +48,147 @@ def weights(text: str) -> tuple[float, ...]:
     return words[text.strip()] if text.strip() in words else numbers(text)
 
 
+EXPLAIN = option(False, "Print remarks, such as where the course is imprecise.", panel="Output")
 PLOT = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png", ends_in=".png")
 ANIMATE = option(None, "Animate the training as a GIF.", panel="Output", metavar="FILE.gif", ends_in=".gif")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig(Config):
+    """Every option of `loss`."""
+
+    command: ClassVar[str] = "loss"
+
+    scores: str | None = option(
+        None, 'Scores (logits) or predictions, a row for each sample: "2 1 0; 0 3 1", a CSV file, or -.',
+        panel="Data", metavar=_SOURCE,
+    )  # fmt: skip
+    probabilities: str | None = option(
+        None, "Probabilities in place of --scores; without --true, those of the observed outcomes.",
+        panel="Data", metavar=_SOURCE, conflicts=("scores",),
+    )  # fmt: skip
+    true: str | None = option(
+        None, "Targets: the class of each row, from 0, one target for each score, or a column of the CSV file.",
+        panel="Data", metavar="ROWS|COLUMN",
+    )  # fmt: skip
+    loss: LossName | None = option(
+        None, "cross-entropy, nll (of log-probabilities), bce (binary), mse, mae, huber (delta 1) or hinge.",
+        panel="Model", needs=("true",), shown_default="cross-entropy; bce for one target per probability",
+    )  # fmt: skip
+    temperature: float | None = option(
+        None, "Divide the scores by X before softmax or sigmoid.", panel="Model", within="[1e-6, 1e6]",
+        shown_default="1",
+    )  # fmt: skip
+    reduction: Reduction = option("mean", "Reduce the losses to their mean, sum, or none", panel="Model")
+    label_smoothing: float | None = option(
+        None, "Cross-entropy: share of the target spread evenly over the classes.", panel="Training", within="[0, 1]",
+        shown_default="0",
+    )  # fmt: skip
+    class_weights: tuple[float, ...] | None = option(
+        None, "Cross-entropy and nll: weight of each class.", panel="Training", parse=numbers, within="[0, 1e9]",
+        metavar="X,X,…",
+    )  # fmt: skip
+    explain: bool = option(False, "Print each formula with its numbers, for the first row.", panel="Output")
+    plot: Path | None = option(
+        None, "Draw scores, probabilities and gradients of the first rows as bars.", panel="Output",
+        metavar="FILE.png", ends_in=".png",
+    )  # fmt: skip
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+
+    def __post_init__(self) -> None:
+        """Validate each option, then that there are numbers."""
+        super().__post_init__()
+        if self.scores is None and self.probabilities is None:
+            raise InputError("--scores", "no numbers", 'add --scores "2 1 0" or --probabilities ".8 .7 .1"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceConfig(Config):
+    """Every option of `trace`."""
+
+    command: ClassVar[str] = "trace"
+
+    layers: tuple[str, ...] = option(
+        (), "Layers in the notation of conv-shape, a file of them, or a char-rnn run folder (with --text).",
+        panel="Model", is_argument=True, metavar="LAYERS|MODEL",
+    )  # fmt: skip
+    input: str | None = option(
+        None, 'Numbers such as "1 2; 3 4" (rows are samples, steps or an image), or a shape such as 1x3 to draw.',
+        panel="Data", metavar="NUMBERS|SHAPE",
+    )  # fmt: skip
+    target: str | None = option(
+        None, "Numbers to compare the output with; one for each sample with --loss cross-entropy: its class.",
+        panel="Data", metavar="NUMBERS", unused_with=("loss=sum|mean",),
+    )  # fmt: skip
+    text: str | None = option(
+        None, "With a char-rnn run: text to feed through the network; draw its gates.", panel="Data"
+    )
+    weights: str = option(
+        "init:0", "ones, init:SEED (PyTorch's), seed:SEED (normal, as the notebook), a JSON file, or a run.",
+        panel="Model", metavar="WEIGHTS",
+    )  # fmt: skip
+    state: str | None = option(
+        None, "Hidden state (short-term memory) before the first step.", panel="Model", metavar="NUMBERS",
+        shown_default="zeros",
+    )  # fmt: skip
+    memory: str | None = option(
+        None, "LSTM: cell state (long-term memory) before the first step.", panel="Model", metavar="NUMBERS",
+        shown_default="zeros",
+    )  # fmt: skip
+    peephole: bool = option(
+        False, "LSTM: the gates i, f and o also read the previous cell state (peephole connections).", panel="Model"
+    )
+    use_gate: UseGate = option(
+        "pytorch", "LSTM: the hidden state is o tanh(c) (pytorch) or o tanh(W f c_old + b) (notes, the use gate).",
+        panel="Model",
+    )  # fmt: skip
+    activation: tuple[str, ...] = option(
+        (), "Without layers: functions to draw with their derivatives; with layers: to replace theirs by.",
+        panel="Model", parse=items, metavar="NAME,NAME,…", choices=tuple(ACTIVATIONS),
+    )  # fmt: skip
+    loss: TraceLossName | None = option(
+        None, "What to differentiate: sum or mean of the output, or mse, mae, huber, bce or cross-entropy.",
+        panel="Training", shown_default="sum; --target: mse",
+    )  # fmt: skip
+    mode: Literal["train", "eval"] = option(
+        "eval", "Mode of dropout and batch normalization, train or eval.", panel="Training"
+    )
+    lr: float | None = option(
+        None, "Update the weights by gradient descent with this learning rate.", panel="Training", within="(0, 1e6]"
+    )
+    steps: int | None = option(
+        None, "With --lr: number of updates.", panel="Training", within="[1, 100000]", shown_default="1", needs=("lr",)
+    )
+    check: bool = option(False, "Compare the gradients with finite differences.", panel="Output")
+    units: int | None = option(
+        None, "With --text: units to show.", panel="Output", within="[1, 100]", shown_default="12", needs=("text",)
+    )
+    explain: bool = EXPLAIN
+    plot: Path | None = option(
+        None, "Draw the network with its numbers, the gates of a cell, and the norm of the gradient at each layer.",
+        panel="Output", metavar="FILE.png", ends_in=".png",
+    )  # fmt: skip
+    overwrite: bool = common.OVERWRITE
+    json: bool = common.JSON
+    quiet: bool = common.QUIET
+    verbose: bool = common.VERBOSE
+    seed: int = common.SEED
+
+    def __post_init__(self) -> None:
+        """Validate each option, then that there are layers, and a target for a loss that compares with it."""
+        super().__post_init__()
+        if not self.layers and not self.activation:
+            raise InputError("LAYERS", "no layers", 'add layers such as "Linear(3, 2); Sigmoid()", or --activation')
+        if self.target is None and self.loss not in {None, "sum", "mean"}:
+            raise InputError("--target", f"missing: {self.loss} compares with it", "add --target")
+
+    @property
+    def chosen_loss(self) -> TraceLossName:
+        """The loss, by default that of the target or the sum of the output."""
+        return self.loss or ("sum" if self.target is None else "mse")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +242,7 @@ class PerceptronConfig(Config):
         panel="Training", parse=weights, within=_LARGEST, metavar="W,W,B", shown_default="random; --gate: zeros",
         unused_with=("line",),
     )  # fmt: skip
+    explain: bool = EXPLAIN
     plot: Path | None = PLOT
     animate: Path | None = ANIMATE
     overwrite: bool = common.OVERWRITE

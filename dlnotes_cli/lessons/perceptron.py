@@ -91,11 +91,6 @@ class PerceptronResult(Animated):
     margin: float | None
 
     @property
-    def lines(self) -> tuple[Epoch, ...]:
-        """The line after each epoch, from the start."""
-        return self.epochs
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What a student should know about this run."""
         return (_NOT_SEPARATED,) if self.rule == "step" and self.errors else ()
@@ -140,15 +135,11 @@ class LineResult(Animated):
     right_after: int | None
 
     @property
-    def lines(self) -> tuple[Step, ...]:
-        """The line after each step, from the first one."""
-        return self.steps
-
-    @property
     def notes(self) -> tuple[str, ...]:
-        """Where the course stops too early."""
-        is_course = (self.steps[0].weights, self.steps[0].bias, self.point) == ((3.0, 4.0), -10.0, (4.0, 5.0))
-        return (_COURSE_STOPS_EARLY,) if is_course and self.label == 0 else ()
+        """With `--explain`, where the course stops too early."""
+        first = self.steps[0]
+        is_course = (first.weights, first.bias, self.point, self.label) == ((3.0, 4.0), -10.0, (4.0, 5.0), 0)
+        return (_COURSE_STOPS_EARLY,) if self.config.explain and is_course else ()
 
     def table(self) -> Iterator[Table | str]:
         """A row for each step, and when the point was on its side."""
@@ -192,8 +183,7 @@ def _margin(points: LabeledPoints, line: Line) -> float | None:
     weights = np.array(line.weights)
     if not weights.any():
         return None
-    scores = points.x @ weights + line.bias
-    scores[_on_the_line(scores, points.x, weights, line.bias)] = 0.0
+    scores = _scores(points.x, weights, line.bias)
     return float(np.where(points.y == 1, scores, -scores).min() / np.linalg.norm(weights)) + 0.0
 
 
@@ -229,7 +219,7 @@ def _initial(config: PerceptronConfig, inputs: int) -> tuple[Vector, float]:
 
 def _updated(weights: Vector, bias: float, x: Vector, y: int, config: PerceptronConfig) -> tuple[Vector, float]:
     """The line after one point: lr (y - output) times its coordinates is added to the weights, and to the bias."""
-    score = _score(x, weights, bias)
+    score = float(_scores(x, weights, bias))
     with np.errstate(over="ignore"):
         output = float(score >= 0) if config.rule == "step" else float(1 / (1 + np.exp(-score)))
     change = config.learning_rate * (y - output)
@@ -237,34 +227,32 @@ def _updated(weights: Vector, bias: float, x: Vector, y: int, config: Perceptron
 
 
 def _measured(epoch: int, points: LabeledPoints, weights: Vector, bias: float) -> Epoch:
-    scores = points.x @ weights + bias
-    wrong = (_on_the_line(scores, points.x, weights, bias) | (scores >= 0)) != (points.y == 1)
+    scores = _scores(points.x, weights, bias)
     loss = float(np.mean(np.logaddexp(0, np.where(points.y == 1, -scores, scores))))  # - ln of the right sigmoid
-    errors = int(wrong.sum())
+    errors = int(((scores >= 0) != (points.y == 1)).sum())
     return Epoch(tuple(weights.tolist()), float(bias), epoch, errors, 1 - errors / len(points.y), loss)
 
 
-def _score(x: Vector, weights: Vector, bias: float) -> float:
-    """The score of a point; 0 on the line, where rounding would choose a side: 0.1 + 0.2 - 0.3 is above 0."""
-    score = float(np.dot(x, weights)) + bias
-    return 0.0 if _on_the_line(np.array(score), x, weights, bias) else score
+def _scores(x: Vector, weights: Vector, bias: float) -> Vector:
+    """The scores of points (N, D), or of one (D,); 0 on the line, where rounding would choose a side.
 
-
-def _on_the_line(scores: Vector, x: Vector, weights: Vector, bias: float) -> NDArray[np.bool_]:
-    """Which scores differ from 0 by no more than the rounding of their terms."""
-    return np.asarray(np.abs(scores) <= _ROUNDING * (np.abs(x) @ np.abs(weights) + abs(bias)))
+    In floating point 0.1 + 0.2 - 0.3 is above 0.
+    """
+    scores = x @ weights + bias
+    return np.where(np.abs(scores) <= _ROUNDING * (np.abs(x) @ np.abs(weights) + abs(bias)), 0.0, scores)
 
 
 def _move_line(config: PerceptronConfig, weights: Vector, bias: float, x: Vector) -> LineResult:
     """Move the line towards the point, `config.steps` times or until the point is on its side."""
-    label = int(config.label or 0)
-    steps = [Step(tuple(weights.tolist()), bias, 0, _score(x, weights, bias))]
-    limit = config.steps or _MOST_STEPS
-    while len(steps) <= limit and (config.steps is not None or (steps[-1].score >= 0) != bool(label)):
+    label, limit, steps = int(config.label or 0), config.steps or _MOST_STEPS, list[Step]()
+    while len(steps) <= limit:
+        steps.append(Step(tuple(weights.tolist()), bias, len(steps), float(_scores(x, weights, bias))))
+        if config.steps is None and (steps[-1].score >= 0) == bool(label):
+            break
         weights, bias = _updated(weights, bias, x, label, config)
-        steps.append(Step(tuple(weights.tolist()), bias, len(steps), _score(x, weights, bias)))
-    if config.steps is None and len(steps) > limit:
-        raise UnfinishedError("--lr", f"the point is still wrong after {limit:,} updates", "use a larger --lr")
+    else:
+        if config.steps is None:
+            raise UnfinishedError("--lr", f"the point is still wrong after {limit:,} updates", "use a larger --lr")
     right_after = next((step.step for step in steps if (step.score >= 0) == bool(label)), None)
     line = Line(steps[-1].weights, steps[-1].bias)
     return LineResult(

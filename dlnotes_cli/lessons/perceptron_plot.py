@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlnotes_cli.lessons.drawings import frame_lengths
 from dlnotes_cli.lessons.perceptron import Epoch, LabeledPoints, Line, LineResult, PerceptronResult
 from dlnotes_cli.plots.figure import COLORS, gif, new_figure, png
 from dlnotes_cli.plots.names import plain, shortened
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PLANE = 2  # coordinates that can be drawn
-_MOST_LINES, _MOST_FRAMES, _MOST_MARKERS = 40, 60, 15
+_MOST_LINES, _MOST_MARKERS = 40, 15
 _FRAME_S, _SLOWEST_FRAME_S = 0.15, 1.0
 _SHORTEST_S = 5.0  # of an animation, unless it has very few frames
 _NAME_COLUMNS = 14
@@ -26,20 +27,23 @@ _BLUE, _ORANGE, *_ = COLORS
 
 def draw(result: PerceptronResult | LineResult) -> bytes:
     """The lines of all epochs or steps, the later ones darker, and the curve of the errors."""
-    return png(_figure(result, len(result.lines)))
+    return png(_figure(result, len(_lines(result))))
 
 
 def animate(result: PerceptronResult | LineResult) -> bytes:
     """An animation that adds the epochs or steps one by one."""
-    count = len(result.lines)
-    counts = sorted(set(np.linspace(1, count, min(count, _MOST_FRAMES)).round().astype(int).tolist()))
+    count = len(_lines(result))
     seconds = max(_FRAME_S, min(_SLOWEST_FRAME_S, _SHORTEST_S / count))
-    return gif((_figure(result, shown) for shown in counts), seconds)
+    return gif((_figure(result, shown) for shown in frame_lengths(count)), seconds)
+
+
+def _lines(result: PerceptronResult | LineResult) -> Sequence[Line]:
+    return result.steps if isinstance(result, LineResult) else result.epochs
 
 
 def _figure(result: PerceptronResult | LineResult, count: int) -> "Figure":
     """The first `count` lines; that of the best of these epochs is emphasized where it is kept, else the last one."""
-    lines: Sequence[Line] = result.lines[:count]
+    lines = _lines(result)[:count]
     if isinstance(result, LineResult):
         points = LabeledPoints(np.array([result.point]), np.array([result.label]), ("x1", "x2"), ("0", "1"))
         kept = lines[-1]
@@ -75,9 +79,7 @@ def _draw_plane(axes: "Axes", points: LabeledPoints, lines: Sequence[Line], kept
         w = np.array(line.weights)
         if w.any():
             foot = -line.bias / (w @ w) * w  # the point of the line nearest to the origin
-            axes.axline(
-                tuple(foot), tuple(foot + np.array([-w[1], w[0]])), color=color, alpha=strength, linewidth=width
-            )
+            axes.axline(foot, (foot[0] - w[1], foot[1] + w[0]), color=color, alpha=strength, linewidth=width)
     for label, color, marker in ((0, _ORANGE, "o"), (1, _BLUE, "x")):
         chosen = points.x[points.y == label]
         name = plain(shortened(points.classes[label], _NAME_COLUMNS))

@@ -30,32 +30,19 @@ _TOO_LARGE = 1e300  # a number of a formula
 _FIX = f"use x, y, numbers, pi, e, + - * / **, and {', '.join(FUNCTIONS)}"
 
 
+Evaluated = Callable[[Any, Mapping[str, Any]], Any]  # of the module torch and the values of the variables
+
+
 @dataclass(frozen=True)
 class Formula:
-    """A formula that contains nothing but arithmetic; `variables` are x, or x and y."""
+    """A formula that contains nothing but arithmetic; `variables` are x, or x and y.
+
+    `evaluate` gets the module torch, which is not loaded here.
+    """
 
     text: str
-    tree: ast.expr
+    evaluate: Evaluated
     variables: tuple[str, ...]
-
-    def __call__(self, constant: Callable[[float], Any], functions: Any, values: Mapping[str, Any]) -> Any:
-        """The value for numbers or arrays; `constant` wraps a number, `functions` has sin, cos and so on."""
-
-        def value(node: ast.expr) -> Any:
-            match node:
-                case ast.Constant(int() | float() as number):
-                    return constant(float(number))
-                case ast.Name(name):
-                    return values[name] if name in values else constant(_CONSTANTS[name])
-                case ast.BinOp(left, kind, right):
-                    return _OPERATORS[type(kind)](value(left), value(right))
-                case ast.UnaryOp(kind, operand):
-                    return _OPERATORS[type(kind)](value(operand))
-                case ast.Call(ast.Name(name), [argument]):
-                    return getattr(functions, name)(value(argument))
-            raise TypeError(ast.dump(node))  # which `parse_formula` refuses
-
-        return value(self.tree)
 
 
 def parse_formula(text: str, where: str) -> Formula:
@@ -68,30 +55,36 @@ def parse_formula(text: str, where: str) -> Formula:
         raise InputError(where, f"is longer than {_MOST_CHARACTERS} characters", "use a shorter formula")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-        names = set(_checked(tree, where))
+        evaluate = _compiled(tree, where)
     except (SyntaxError, ValueError) as error:
         what = error.msg if isinstance(error, SyntaxError) else str(error)
         raise InputError(where, f"'{text}' is not a formula ({what})", _FIX) from error
     except (RecursionError, MemoryError) as error:
         raise InputError(where, "is nested too deeply", "use a simpler formula") from error
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & {*VARIABLES}
     if not names:
         raise InputError(where, f"'{text}' is constant", "use x, or x and y")
-    return Formula(text.strip(), tree, VARIABLES if "y" in names else VARIABLES[:1])
+    return Formula(text.strip(), evaluate, VARIABLES if "y" in names else VARIABLES[:1])
 
 
-def _checked(node: ast.expr, where: str) -> list[str]:
-    """The variables in a node. Raises InputError for a node that is not arithmetic of finite numbers."""
+def _compiled(node: ast.expr, where: str) -> Evaluated:
+    """The function of a node. Raises InputError for a node that is not arithmetic of finite numbers."""
     match node:
         case ast.Constant(int() | float() as number) if not isinstance(number, bool) and abs(number) < _TOO_LARGE:
-            return []
-        case ast.Name(name) if name in _CONSTANTS or name in VARIABLES:
-            return [] if name in _CONSTANTS else [name]
+            return lambda torch, _: torch.tensor(float(number), dtype=torch.float64)
+        case ast.Name(name) if name in _CONSTANTS:
+            return lambda torch, _: torch.tensor(_CONSTANTS[name], dtype=torch.float64)
+        case ast.Name(name) if name in VARIABLES:
+            return lambda _, values: values[name]
         case ast.BinOp(left, kind, right) if type(kind) in _OPERATORS:
-            return _checked(left, where) + _checked(right, where)
+            first, second = _compiled(left, where), _compiled(right, where)
+            return lambda *given: _OPERATORS[type(kind)](first(*given), second(*given))
         case ast.UnaryOp(kind, operand) if type(kind) in _OPERATORS:
-            return _checked(operand, where)
+            inner = _compiled(operand, where)
+            return lambda *given: _OPERATORS[type(kind)](inner(*given))
         case ast.Call(ast.Name(name), [argument], []) if name in FUNCTIONS:
-            return _checked(argument, where)
+            of = _compiled(argument, where)
+            return lambda torch, values: getattr(torch, name)(of(torch, values))
     raise InputError(where, f"'{ast.unparse(node)[:60]}' is not arithmetic of x and y", _FIX)
 
 

@@ -1,12 +1,11 @@
-"""The course's own arithmetic: notes on a report where the course is imprecise or wrong, and Gram-matrix sizes."""
+"""Notes on a report: what students misread in recurrent layers, and with `--explain` where the course is imprecise."""
 
 from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
-from dlnotes_cli.shapes.layer import Shape, format_shape
+from dlnotes_cli.shapes.layer import Shape
 from dlnotes_cli.shapes.sliding_window import SlidingWindow
-from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
     from dlnotes_cli.shapes.tracing import TracedLayer
@@ -20,8 +19,8 @@ _QUIZ_LAYERS = (  # lesson 5, Q5: type, output shape and parameters of each laye
 )
 
 
-def course_notes(shape: Shape, traced: Sequence["TracedLayer"], *, is_code: bool) -> Iterator[str]:
-    """Yield each note that applies to layers and their input, once; code says itself what recurrent layers pass on."""
+def course_notes(shape: Shape, traced: Sequence["TracedLayer"]) -> Iterator[str]:
+    """Yield each note on the course that applies to layers and their input, once."""
     layers = tuple((one.layer.name, one.output, one.info.parameters) for one in traced)
     if shape == _QUIZ_INPUT and layers == _QUIZ_LAYERS:
         yield (
@@ -32,40 +31,24 @@ def course_notes(shape: Shape, traced: Sequence["TracedLayer"], *, is_code: bool
     for rule in (_rounding, _unread_values):
         texts = ((position, one.layer.text, rule(one)) for position, one in enumerate(traced, 1))
         yield from next(([f"layer {position}, {name}: {text}"] for position, name, text in texts if text), [])
-    recurrent = next((position for position, one in enumerate(traced, 1) if one.info.states), 0)
-    if recurrent:
-        one = traced[recurrent - 1]
-        name = f"layer {recurrent}, {one.layer.text}"
+
+
+def recurrent_notes(traced: Sequence["TracedLayer"], *, is_code: bool) -> Iterator[str]:
+    """Yield what PyTorch does with the input and the output of the first recurrent layer; code says the latter."""
+    position = next((position for position, one in enumerate(traced, 1) if one.info.states), 0)
+    if position:
+        one = traced[position - 1]
         if len(one.input) == 1:
-            yield f"{name}: the input has no time steps, so PyTorch reads the batch as one sequence"
-        if recurrent < len(traced) and not is_code:
-            yield f"{name}: the next layer gets its output; in nn.Sequential it would get the state as well and fail"
-
-
-def rounding_note(window: SlidingWindow) -> str:
-    """What the course's formula gives where it is not a whole number, else ""."""
-    if window.ceil_mode or window.max_offset % window.stride == 0:
-        return ""
-    exact = f"({window.numerator}) / {window.stride} + 1 = {window.max_offset / window.stride + 1:g}"
-    return f"the course's formula has no floor: {exact}; sizes are rounded down, to {window.output}"
-
-
-def gram_sizes(shape: Shape) -> tuple[Shape, Shape]:
-    """The sizes of a vectorized feature map, channels x positions, and of its Gram matrix, channels x channels.
-
-    Raises InputError for a shape that has no spatial size.
-
-    >>> gram_sizes((20, 8, 8))
-    ((20, 64), (20, 20))
-    """
-    if len(shape) < 2:  # noqa: PLR2004  # channels and a spatial size
-        raise InputError("--gram", f"{format_shape(shape)} has no spatial size to vectorize", "use a shape CxHxW")
-    return (shape[0], prod(shape[1:])), (shape[0], shape[0])
+            what = "the input has no time steps, so PyTorch reads the batch as one sequence"
+            yield f"layer {position}, {one.layer.text}: {what}"
+        if position < len(traced) and not is_code:
+            what = "the next layer gets its output; in nn.Sequential it would get the state as well and fail"
+            yield f"layer {position}, {one.layer.text}: {what}"
 
 
 def _rounding(traced: "TracedLayer") -> str:
-    windows = (window for window in traced.windows if isinstance(window, SlidingWindow))
-    return next(filter(None, map(rounding_note, windows)), "")
+    notes = (window.course_note for window in traced.windows if isinstance(window, SlidingWindow))
+    return next(filter(None, notes), "")
 
 
 def _unread_values(traced: "TracedLayer") -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype
-from dlnotes_cli.shapes.course import course_notes
+from dlnotes_cli.shapes.course import course_notes, recurrent_notes
 from dlnotes_cli.shapes.layer import INPUT, Layer, Shape, format_shape
 from dlnotes_cli.shapes.parsing.layer_list import LayerList, parse_list
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
@@ -64,7 +64,7 @@ class NetworkReport:
     batch: int
     dtype: Dtype
     optimizer: AssumedOptimizer
-    is_code: bool = field(metadata=HIDDEN)  # code, where PyTorch passes on what it says
+    notes: tuple[str, ...] = field(metadata=HIDDEN)
     more_inputs: tuple[Shape, ...] | None = field(metadata=OPTIONAL)  # besides `input`
     trainable: int | None = field(metadata=OPTIONAL)  # parameters with a gradient, where others have none
     unused: tuple[UnusedPart, ...] | None = field(metadata=OPTIONAL)  # counted all the same, as by torch
@@ -79,11 +79,6 @@ class NetworkReport:
     activation_bytes: int  # of all outputs of layers
     memory: Memory
     layers: tuple[LayerReport, ...]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the course says on such a stack imprecisely."""
-        return tuple(course_notes(self.input, self.traced, is_code=self.is_code))
 
     def table(self) -> Iterator[Table | str]:
         """The layers, the formulas of each if there are some, and the totals; nothing without layers."""
@@ -180,7 +175,7 @@ def network_report(
         batch=batch,
         dtype=dtype,
         optimizer=optimizer,
-        is_code=is_code,
+        notes=(*recurrent_notes(traced, is_code=is_code), *(course_notes(shapes[0], traced) if explain else ())),
         more_inputs=tuple(shapes[1:]) or None,
         trainable=trainable,
         unused=tuple(unused) or None,
@@ -225,10 +220,8 @@ def analyze(
         if layers.notes:  # what was read is not all that the network does
             raise InputError(error.where, error.what, layers.notes[0]) from error
         raise
-    is_code = layers.is_code
-    return network_report(
-        [tuple(shape)], traced, batch=batch, dtype=dtype, optimizer=optimizer, explain=explain, is_code=is_code
-    )
+    settings: Any = {"batch": batch, "dtype": dtype, "optimizer": optimizer, "explain": explain}
+    return network_report([tuple(shape)], traced, is_code=layers.is_code, **settings)
 
 
 def _largest_sum(input_bytes: int, outputs: list[int], traced: Sequence[TracedLayer]) -> int:

@@ -70,6 +70,14 @@ class SlidingWindow(NamedTuple):
         return f"{self.input_size} - {kernel} + {padding}"
 
     @property
+    def course_note(self) -> str:
+        """What the course's formula gives where it is not a whole number, else ""."""
+        if self.ceil_mode or self.max_offset % self.stride == 0:
+            return ""
+        exact = f"({self.numerator}) / {self.stride} + 1 = {self.max_offset / self.stride + 1:g}"
+        return f"the course's formula has no floor: {exact}; sizes are rounded down, to {self.output}"
+
+    @property
     def field(self) -> AxisField:
         """The input positions that each output position reads."""
         return AxisField((-self.pad_before,), (self.effective_kernel - 1 - self.pad_before,), self.stride)

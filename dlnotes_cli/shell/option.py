@@ -106,7 +106,7 @@ class Option:
     is_argument: bool = False
     implied: str = ""  # the value of the option where none follows it on a command line
     choices: Collection[str] = ()  # the names that are allowed, where the type of the field is no `Literal`
-    ends_in: str = ""  # how the name of a file to write ends, such as `.png`
+    ends_in: str = ""  # how the name of a file to write ends: `.png`, or one of `.svg|.png`
     conflicts: tuple[str, ...] = ()  # rules that may not hold where this option is set
     needs: tuple[str, ...] = ()  # rules of which one must hold where this option is set
     unused_with: tuple[str, ...] = ()  # rules with which this option has no effect
@@ -317,8 +317,8 @@ def _validated(value: Any, hint: Any, described: Option, where: str) -> Any:
         if described.within is not None and item not in described.within:
             typed = value.strip() if isinstance(value, str) and not isinstance(converted, tuple) else item
             raise InputError(where, f"{typed} is out of range", f"give {described.within.wanted}")
-    if described.ends_in and converted.suffix.lower() != described.ends_in:
-        ending = described.ends_in
+    if described.ends_in and converted.suffix.lower() not in described.ends_in.split("|"):
+        ending = described.ends_in.replace("|", " or ")
         raise InputError(where, f"{converted} does not end in {ending}", f"give the name of a {ending} file")
     return converted
 

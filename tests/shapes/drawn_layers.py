@@ -1,10 +1,11 @@
 """Hypothesis strategies: calls of every layer type as text, and input shapes that mostly fit them."""
 
+from inspect import Parameter
 from typing import Any
 
 from hypothesis import strategies as st
 
-from dlnotes_cli.shapes.rules.arguments import Parameter, parameters
+from dlnotes_cli.shapes.rules.arguments import parameters
 from dlnotes_cli.shapes.rules.layer_types import layer_types
 
 Shape = tuple[int, ...]
@@ -66,7 +67,7 @@ def argument(parameter: Parameter, name: str, shape: Shape) -> st.SearchStrategy
         "proj_size": st.integers(0, 3),
         **dict.fromkeys(("dim", "start_dim", "end_dim"), st.integers(-3, 4)),
     }
-    kind = parameter.kind
+    kind = parameter.annotation
     if parameter.name == "padding":
         return paddings(name, rank)
     if parameter.name in choices:
@@ -102,12 +103,12 @@ def layers(
     name = draw(names)
     shape = draw(shapes(name) if sample is None else sample)
     known = [one for one in parameters(layer_types()[name].declaration) if one.name not in {"device", "dtype"}]
-    positions = draw(st.integers(0, sum(not one.is_keyword_only for one in known)))
-    if any(one.is_keyword_only for one in known):
+    positions = draw(st.integers(0, sum(one.kind is not Parameter.KEYWORD_ONLY for one in known)))
+    if any(one.kind is Parameter.KEYWORD_ONLY for one in known):
         positions = min(positions, 1)  # device and dtype come before it
     arguments = []
     for index, one in enumerate(known):
-        if not one.is_required and index >= positions and draw(st.integers(0, 9)) > 3:
+        if one.default is not Parameter.empty and index >= positions and draw(st.integers(0, 9)) > 3:
             continue
         invalid = [*INVALID_SCALARS, *([(1,), (1, 2, 3, 4)] if one.name in SIZES else [])]
         value = draw(st.sampled_from(invalid) if draw(st.integers(0, 59)) == 0 else argument(one, name, shape))

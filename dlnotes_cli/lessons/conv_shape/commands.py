@@ -14,10 +14,10 @@ from dlnotes_cli.shell.option import choices_of
     task="lessons.conv_shape.conv_shape:conv_shape",
     also=(
         "lessons.conv_shape.stack:StackResult -> StackResult",
-        "lessons.conv_shape.comparison:ComparisonResult -> ComparisonResult",
-        "lessons.conv_shape.results:SolveResult -> SolveResult",
-        "lessons.conv_shape.results:FormulaResult -> FormulaResult",
-        "lessons.conv_shape.results:GramResult -> GramResult",
+        "lessons.conv_shape.stack:ComparisonResult -> ComparisonResult",
+        "lessons.conv_shape.conv_shape:SolveResult -> SolveResult",
+        "lessons.conv_shape.conv_shape:FormulaResult -> FormulaResult",
+        "lessons.conv_shape.stack:GramResult -> GramResult",
     ),
     examples=(
         'dlnotes conv-shape --input 3x130x130 "Conv2d(3, 10, 3)" "MaxPool2d(4, 4)"',

@@ -4,34 +4,92 @@ Each kind of question is imported where it is asked: one filter needs no parser,
 sixth of the time of `conv-shape -W 130 -F 3`.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
-from dlnotes_cli.lessons.conv_shape.results import ConvShapeResult, FormulaResult, SolveResult
 from dlnotes_cli.shapes.choices import Hyperparameter
-from dlnotes_cli.shapes.course import rounding_note
 from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
+from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, named
 from dlnotes_cli.shell.errors import InputError
 
 if TYPE_CHECKING:
+    from dlnotes_cli.lessons.conv_shape.stack import ComparisonResult, GramResult, StackResult
     from dlnotes_cli.shapes.solver import Axis
 
 _MOST_SOLUTIONS = 10_000  # in the output
 
 
-def conv_shape(config: ConvShapeConfig) -> ConvShapeResult:
-    """Analyze a stack of layers or calculate one filter; raises InputError where PyTorch would raise an error."""
-    if config.compare:
-        from dlnotes_cli.lessons.conv_shape.comparison import compare_networks
+@dataclass(frozen=True, kw_only=True)
+class FormulaResult:
+    """The course's two formulas: the output size from W, F, S, P, and the parameters from K, F, D; either or both."""
 
-        return compare_networks(config)
+    kernel: int
+    width: int | None = field(default=None, metadata=OPTIONAL)
+    stride: int | None = field(default=None, metadata=OPTIONAL)
+    padding: int | None = field(default=None, metadata=OPTIONAL)
+    output: int | None = field(default=None, metadata=OPTIONAL)
+    filters: int | None = field(default=None, metadata=OPTIONAL)
+    depth: int | None = field(default=None, metadata=OPTIONAL)
+    parameters: int | None = field(default=None, metadata=OPTIONAL)
+    formulas: dict[str, str] | None = field(metadata=OPTIONAL)
+    notes: tuple[str, ...] = field(metadata=HIDDEN)
+
+    def table(self) -> Iterator[str]:
+        """Yield the results, as formulas if there are some."""
+        if self.formulas is not None:
+            yield from self.formulas.values()
+            return
+        if self.output is not None:
+            yield str(self.output)
+        if self.parameters is not None:
+            yield f"{self.parameters} parameters"
+
+
+@dataclass(frozen=True)
+class SolveResult:
+    """The values of one hyperparameter that give a target size, from `lowest` to `highest`, or without a limit.
+
+    `values` are the first of all solutions.
+    """
+
+    unknown: Hyperparameter = field(metadata=named("solve"))
+    target: int = field(metadata=named("want"))
+    lowest: int
+    highest: int | None
+    values: tuple[int, ...] = field(metadata=named("solutions"))
+    formulas: tuple[str, ...] = field(metadata=HIDDEN)  # with --explain
+
+    @property
+    def notes(self) -> list[str]:
+        """That there are more solutions than are shown."""
+        if self.highest is None:
+            return ["every larger value is a solution too"]
+        return [f"every larger value up to {self.highest} is a solution too"] * (self.highest > self.values[-1])
+
+    def table(self) -> Iterator[str]:
+        """Yield the values, each with its formula if there are some."""
+        if self.formulas:
+            yield from (f"{value}: {formula}" for value, formula in zip(self.values, self.formulas, strict=True))
+        else:
+            yield from map(str, self.values)
+
+
+def conv_shape(config: ConvShapeConfig) -> "FormulaResult | SolveResult | StackResult | GramResult | ComparisonResult":
+    """Analyze a stack of layers or calculate one filter; raises InputError where PyTorch would raise an error."""
+    is_matrix = config.gram and not config.has_stack
+    if config.csv is not None and (config.solve is not None or config.letters or is_matrix):
+        raise InputError("--csv", "writes a row for each layer, and there is no layer", "use --json")
     if config.solve is not None:
         return _solve_size(config, config.solve)
     if config.letters:
         return _calculate_filter(config)
-    from dlnotes_cli.lessons.conv_shape.stack import analyze_stack, matrix_sizes
+    from dlnotes_cli.lessons.conv_shape.stack import analyze_stack, compare_networks, matrix_sizes
 
-    return matrix_sizes(config) if config.gram and not config.has_stack else analyze_stack(config)
+    if config.compare:
+        return compare_networks(config)
+    return matrix_sizes(config) if is_matrix else analyze_stack(config)
 
 
 def _calculate_filter(config: ConvShapeConfig) -> FormulaResult:
@@ -43,10 +101,15 @@ def _calculate_filter(config: ConvShapeConfig) -> FormulaResult:
     formulas: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     if config.width is not None:
-        window = _window(config.width, kernel, config)
-        values |= {"width": config.width, "stride": window.stride, "padding": window.pad_before}
-        values["output"], formulas["size"] = window.output, window.formula
-        notes = tuple(filter(None, [rounding_note(window)]))
+        padding = config.padding or 0
+        window = SlidingWindow(config.width, kernel, config.stride or 1, padding, padding)
+        if window.output < 1:
+            size = config.width + 2 * padding
+            what = f"a filter of {kernel} does not fit into {size} (padding included): {window.formula}"
+            raise InputError("-F", what, "use a smaller filter or more padding")
+        values |= {"width": config.width, "stride": window.stride, "padding": padding, "output": window.output}
+        formulas["size"] = window.formula
+        notes = (window.course_note,) if config.explain and window.course_note else ()
     if filters and depth:  # K*F*F*D weights and K biases
         total = filters * (kernel * kernel * depth + 1)
         values |= {"filters": filters, "depth": depth, "parameters": total}
@@ -54,15 +117,6 @@ def _calculate_filter(config: ConvShapeConfig) -> FormulaResult:
     if not formulas:
         raise InputError(config.letters[0], "is not enough for a formula", "add -W and -F, or -F, -K and -D")
     return FormulaResult(kernel=kernel, **values, formulas=formulas if config.explain else None, notes=notes)
-
-
-def _window(width: int, kernel: int, config: ConvShapeConfig) -> SlidingWindow:
-    padding = config.padding or 0
-    window = SlidingWindow(width, kernel, config.stride or 1, padding, padding)
-    if window.output < 1:
-        what = f"a filter of {kernel} does not fit into {width + 2 * padding} (padding included): {window.formula}"
-        raise InputError("-F", what, "use a smaller filter or more padding")
-    return window
 
 
 def _solve_size(config: ConvShapeConfig, unknown: Hyperparameter) -> SolveResult:
@@ -73,12 +127,7 @@ def _solve_size(config: ConvShapeConfig, unknown: Hyperparameter) -> SolveResult
     solutions = solve(unknown, target, axes)
     values = tuple(solutions.first(_MOST_SOLUTIONS))
     formulas = tuple(axes[0].with_value(unknown, value).formula for value in values) if config.explain else ()
-    notes: tuple[str, ...] = ()
-    if solutions.highest is None:
-        notes = ("every larger value is a solution too",)
-    elif solutions.highest > values[-1]:
-        notes = (f"every larger value up to {solutions.highest} is a solution too",)
-    return SolveResult(unknown, target, solutions.lowest, solutions.highest, values, formulas, notes=notes)
+    return SolveResult(unknown, target, solutions.lowest, solutions.highest, values, formulas)
 
 
 def _axes(config: ConvShapeConfig) -> "tuple[Axis, ...]":

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dlnotes_cli.lessons.trace.cells import KINDS, Cell
-from dlnotes_cli.lessons.trace.options import ACTIVATIONS, TraceConfig
+from dlnotes_cli.lessons.options import ACTIVATIONS, TraceConfig, UseGate
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer
 from dlnotes_cli.shapes.parsing.layer_list import Source, is_file_name, read_source
 from dlnotes_cli.shapes.tracing import trace as trace_shapes
@@ -19,16 +18,16 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import read_file, user_path
 from dlnotes_cli.shell.parse import parse_channels
 
+Gates = dict[str, Tensor]  # by name, each (N, H)
+LABELS = {
+    "i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate", "c": "cell state", "h": "hidden state",
+    "r": "reset gate", "z": "update gate", "n": "candidate", "u": "use gate",
+}  # fmt: skip
+_RECURRENT = {"RNN", "LSTM", "GRU"}
 _MOST_NUMBERS = 1_000_000  # of an input, and of the weights
 _MAX_BYTES = 1 << 26  # of a JSON file
 _WEIGHTS_FIX = "use ones, init:SEED, seed:SEED, a .json file, or a run or model file"
 _IGNORED_ARGUMENTS = {"device", "dtype"}  # everything is float64, on the CPU
-_IMAGE, _CHANNELS, _SEQUENCE, _ROWS = "image", "channels", "sequence", "rows"
-_ELEMENTWISE = (
-    nn.Sigmoid, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.ReLU6, nn.SELU, nn.CELU,
-    nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Mish, nn.LogSigmoid, nn.Softsign, nn.Tanhshrink, nn.Identity,
-    nn.Hardshrink, nn.Softshrink, nn.Threshold,
-)  # fmt: skip
 
 
 class TracedNetwork(NamedTuple):
@@ -37,16 +36,6 @@ class TracedNetwork(NamedTuple):
     layers: tuple[Layer, ...]
     modules: nn.ModuleList
     input: Tensor
-
-    @property
-    def parameters(self) -> int:
-        """The number of parameters."""
-        return sum(parameter.numel() for parameter in self.modules.parameters())
-
-
-def is_elementwise(module: nn.Module) -> bool:
-    """Whether a layer maps each number on its own, so that its derivative has one number for each."""
-    return isinstance(module, _ELEMENTWISE)
 
 
 def read_layers(config: TraceConfig) -> tuple[Layer, ...]:
@@ -60,21 +49,19 @@ def read_layers(config: TraceConfig) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def with_activation(layers: Sequence[Layer], name: str) -> tuple[Layer, ...]:
-    """The layers with every activation replaced."""
-    known = set(ACTIVATIONS.values())
-    new = Layer(ACTIVATIONS[name], text=f"{ACTIVATIONS[name]}()")
-    return tuple(new if layer.name in known else layer for layer in layers)
+def build_network(config: TraceConfig, layers: tuple[Layer, ...], activation: str | None = None) -> TracedNetwork:
+    """Layers as modules with the weights of `config`, and the input; an `activation` replaces every other one.
 
-
-def build_network(config: TraceConfig, layers: tuple[Layer, ...]) -> TracedNetwork:
-    """The layers as modules with the weights of `config`, and the input. Raises InputError where they do not fit."""
+    Raises InputError where they do not fit.
+    """
+    if activation is not None:
+        new = Layer(ACTIVATIONS[activation], text=f"{ACTIVATIONS[activation]}()")
+        layers = tuple(new if layer.name in ACTIVATIONS.values() else layer for layer in layers)
     if config.input is None:
         raise InputError("--input", "missing", 'add numbers such as --input "1 2 3", or a shape such as 1x3')
-    layout = _layout(layers)
     shape = _shape(config.input)
     x = torch.empty(shape) if shape else torch.tensor(parse_channels(config.input, "--input"), dtype=torch.float64)
-    x = _arranged(x, layout, layers)
+    x = _arranged(x, layers)
     seed = re.fullmatch(r"(?:init|seed):(\d{1,15})", config.weights.strip())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seed[1]) if seed else 0)
@@ -88,44 +75,35 @@ def build_network(config: TraceConfig, layers: tuple[Layer, ...]) -> TracedNetwo
     return TracedNetwork(layers, modules.double(), x)
 
 
-def _layout(layers: Sequence[Layer]) -> str:
-    """What the rows of the input are, by the first layer that says it."""
-    for layer in layers:
-        if layer.name in KINDS.values():
-            return _SEQUENCE
-        if layer.name.endswith("2d"):
-            return _IMAGE
-        if layer.name.endswith("3d"):
-            raise InputError(f"'{layer.text}'", "is not followed by trace", "use layers of at most 2 spatial axes")
-        if layer.name in {"Linear", "BatchNorm1d", "Embedding"}:
-            break
-        if layer.name.endswith("1d") and layer.name != "Dropout1d":
-            return _CHANNELS
-    return _ROWS
-
-
 def _shape(text: str) -> tuple[int, ...]:
     """The shape that an input names; empty if it has numbers."""
     if not re.fullmatch(r"\s*\d{1,9}(\s*x\s*\d{1,9})+\s*", text):
         return ()
     shape = tuple(int(size) for size in text.split("x"))
-    numbers = prod(shape)
-    if not 0 < numbers <= _MOST_NUMBERS:
-        raise InputError("--input", f"{text} has {numbers:,} numbers", f"use 1 to {_MOST_NUMBERS:,}")
+    if not 0 < prod(shape) <= _MOST_NUMBERS:
+        raise InputError("--input", f"{text} has {prod(shape):,} numbers", f"use 1 to {_MOST_NUMBERS:,}")
     return shape
 
 
-def _arranged(x: Tensor, layout: str, layers: Sequence[Layer]) -> Tensor:
-    """The input with its batch first: (N, C, H, W), (N, C, L), (N, T, F) or (N, F)."""
-    rank = {_IMAGE: 4, _CHANNELS: 3, _SEQUENCE: 3, _ROWS: 2}[layout]
-    if layout != _IMAGE and x.ndim == 3 and len(x) == 1:  # noqa: PLR2004  # a matrix is a single channel
+def _arranged(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """The input with its batch first: (N, C, H, W), (N, C, L), (N, T, F) or (N, F), by the first layer that says it."""
+    rank, recurrent = 2, None
+    for layer in layers:
+        if layer.name.endswith("3d"):
+            raise InputError(f"'{layer.text}'", "is not followed by trace", "use layers of at most 2 spatial axes")
+        if layer.name in _RECURRENT:
+            rank, recurrent = 3, layer
+        elif layer.name.endswith(("1d", "2d")) and layer.name not in {"BatchNorm1d", "Dropout1d"}:
+            rank = int(layer.name[-2]) + 2
+        if rank > 2 or layer.name in {"Linear", "BatchNorm1d", "Embedding"}:  # noqa: PLR2004  # N, F
+            break
+    if rank < 4 and x.ndim == 3 and len(x) == 1:  # noqa: PLR2004  # a matrix is a single channel
         x = x[0]
-    if layout == _SEQUENCE and x.ndim == rank:
-        first = next(layer for layer in layers if layer.name in KINDS.values())
-        x = x if dict(first.keywords).get("batch_first") is True else x.transpose(0, 1)  # PyTorch's order of (T, N, F)
+    if recurrent and x.ndim == rank and dict(recurrent.keywords).get("batch_first") is not True:
+        x = x.transpose(0, 1)  # PyTorch's order is (T, N, F)
     if x.ndim == rank - 1:
         x = x[None]
-    if x.ndim != rank and not (layout == _ROWS and x.ndim > rank):
+    if x.ndim < rank or x.ndim > rank > 2:  # noqa: PLR2004
         sizes = "x".join(map(str, x.shape))
         raise InputError("--input", f"{sizes} does not fit the first layer", f"use {rank - 1} or {rank} sizes")
     return x
@@ -134,13 +112,63 @@ def _arranged(x: Tensor, layout: str, layers: Sequence[Layer]) -> Tensor:
 def _module(layer: Layer, config: TraceConfig) -> nn.Module:
     keywords: dict[str, Any] = {name: value for name, value in layer.keywords if name not in _IGNORED_ARGUMENTS}
     module: nn.Module = getattr(nn, layer.name)(*layer.positional, **keywords)
-    if not isinstance(module, nn.RNNBase):
-        return module
-    if module.num_layers > 1 or module.bidirectional or module.proj_size:
+    if isinstance(module, nn.RNNBase) and (module.num_layers > 1 or module.bidirectional or module.proj_size):
         what = "has several layers or directions, or a projection"
         raise InputError(f"'{layer.text}'", what, f"list one {layer.name} after the other")
-    is_lstm = isinstance(module, nn.LSTM)
-    return Cell(module, peephole=config.peephole and is_lstm, use_gate=config.use_gate if is_lstm else "pytorch")
+    if isinstance(module, nn.LSTM):
+        add_course_weights(module, peephole=config.peephole, use_gate=config.use_gate)
+    return module
+
+
+def add_course_weights(layer: nn.LSTM, *, peephole: bool, use_gate: UseGate) -> None:
+    """Add the weights of the notes' variants to an LSTM.
+
+    `peephole` adds weights by which the gates i, f, o see the old cell state (Gers and Schmidhuber 2000), as full
+    matrices, as the notes write them. `use_gate` notes replaces tanh(c) by u = tanh(W f c_old + b).
+    """
+    size, scale = layer.hidden_size, layer.hidden_size**-0.5
+    if peephole:
+        layer.weight_ch = nn.Parameter(torch.empty(3 * size, size).uniform_(-scale, scale))
+    if use_gate == "notes":
+        layer.weight_u = nn.Parameter(torch.empty(size, size).uniform_(-scale, scale))
+        layer.bias_u = nn.Parameter(torch.zeros(size))
+
+
+def unrolled(layer: nn.RNNBase, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, list[Gates]]:
+    """Hidden states (N, T, H) of one layer and direction, gate by gate, and the gates of each time step.
+
+    x is (N, T, F), the hidden state h and the cell state c before it, which only an LSTM uses, are (N, H).
+    """
+    steps: list[Gates] = []
+    for event in x.unbind(1):
+        steps.append(_step(layer, event, h, c))
+        h, c = steps[-1]["h"], steps[-1].get("c", c)
+    return torch.stack([gates["h"] for gates in steps], 1), steps
+
+
+def _step(layer: nn.RNNBase, event: Tensor, h: Tensor, c: Tensor) -> Gates:
+    weights, linear = dict(layer.named_parameters()), nn.functional.linear
+    of_event = linear(event, weights["weight_ih_l0"], weights.get("bias_ih_l0"))
+    of_state = linear(h, weights["weight_hh_l0"], weights.get("bias_hh_l0"))
+    if isinstance(layer, nn.RNN):
+        total = of_event + of_state
+        return {"h": total.relu() if layer.nonlinearity == "relu" else total.tanh()}
+    if isinstance(layer, nn.GRU):
+        (r, z, n), (r_state, z_state, n_state) = of_event.chunk(3, 1), of_state.chunk(3, 1)
+        r, z = torch.sigmoid(r + r_state), torch.sigmoid(z + z_state)
+        n = torch.tanh(n + r * n_state)
+        return {"r": r, "z": z, "n": n, "h": (1 - z) * n + z * h}
+    i, f, g, o = (of_event + of_state).chunk(4, 1)
+    if "weight_ch" in weights:
+        i_seen, f_seen, o_seen = linear(c, weights["weight_ch"]).chunk(3, 1)
+        i, f, o = i + i_seen, f + f_seen, o + o_seen
+    i, f, o, g = torch.sigmoid(i), torch.sigmoid(f), torch.sigmoid(o), torch.tanh(g)
+    new = f * c + i * g
+    gates = {"i": i, "f": f, "g": g, "o": o, "c": new}
+    if "weight_u" not in weights:
+        return gates | {"h": o * torch.tanh(new)}
+    u = torch.tanh(linear(f * c, weights["weight_u"], weights["bias_u"]))
+    return gates | {"u": u, "h": o * u}
 
 
 @torch.no_grad()
@@ -157,46 +185,37 @@ def _set_weights(config: TraceConfig, modules: nn.ModuleList, x: Tensor, *, is_d
     generator = torch.Generator().manual_seed(int(seed) if kind == "seed" else config.seed)
     if is_drawn:
         x = torch.randn(x.shape, generator=generator)
+    parameters = dict(modules.named_parameters())
     if kind == "seed":
-        _draw(modules, generator)
+        for name in sorted(parameters, key=lambda name: "bias" in name):  # a stable sort
+            parameter, module = parameters[name], modules[int(name.partition(".")[0])]
+            is_transposed = parameter.ndim == 2 and not isinstance(module, nn.Embedding)  # noqa: PLR2004  # a matrix
+            drawn = torch.randn(parameter.shape[::-1] if is_transposed else parameter.shape, generator=generator)
+            parameter.copy_(drawn.T if is_transposed else drawn)
     elif text == "ones":
-        for name, parameter in modules.named_parameters():
+        for name, parameter in parameters.items():
             parameter.fill_(0.0 if "bias" in name else 1.0)
     elif kind != "init":
-        _read(user_path(text), modules)
-    return x.double()
+        _read(user_path(text), parameters)
+    return x.double().contiguous()
 
 
-def _draw(modules: nn.ModuleList, generator: torch.Generator) -> None:
-    named = list(modules.named_parameters())
-    for wants_bias in (False, True):
-        for name, parameter in named:
-            if ("bias" in name) == wants_bias:
-                is_linear = parameter.ndim == 2 and not isinstance(modules[int(name.split(".")[0])], nn.Embedding)  # noqa: PLR2004
-                drawn = torch.randn(parameter.shape[::-1] if is_linear else parameter.shape, generator=generator)
-                parameter.copy_(drawn.T if is_linear else drawn)
-
-
-def _read(path: Path, modules: nn.ModuleList) -> None:
+def _read(path: Path, parameters: dict[str, nn.Parameter]) -> None:
     if path.suffix.lower() == ".json":
         tensors = _from_json(path)
     elif path.suffix.lower() == ".safetensors" or path.is_dir():
         from dlnotes_cli.training.model_file import load_classifier
 
-        names = (name for name, _ in modules.named_parameters())
-        stored = load_classifier(path).network
-        tensors = dict(zip(names, (p.detach() for p in stored.parameters()), strict=False))
+        tensors = dict(zip(parameters, load_classifier(path).network.parameters(), strict=False))
     else:
         what = "is not a weights file" if path.exists() else "is neither a name nor a weights file"
         raise InputError("--weights", f"{path} {what}", _WEIGHTS_FIX)
-    wanted = dict(modules.named_parameters())
-    for name in wanted.keys() | tensors.keys():
-        have, need = (tuple(t[name].shape) if name in t else None for t in (tensors, wanted))
+    for name in parameters.keys() | tensors.keys():
+        have, need = (tuple(named[name].shape) if name in named else None for named in (tensors, parameters))
         if have != need:
             what = f"{name}: shape {have or 'none'} in the file, {need or 'none'} in the layers"
             raise InputError(path, what, "correct the layers or the file")
-    for name, parameter in wanted.items():
-        parameter.copy_(tensors[name])
+        parameters[name].copy_(tensors[name])
 
 
 def _from_json(path: Path) -> dict[str, Tensor]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.lessons.drawings import Plotted
-from dlnotes_cli.lessons.trace.cells import LABELS
-from dlnotes_cli.lessons.trace.options import TraceConfig
+from dlnotes_cli.lessons.options import TraceConfig
+from dlnotes_cli.lessons.trace.network import LABELS
 from dlnotes_cli.shell.codec import HIDDEN, named, through
 from dlnotes_cli.shell.output import counted, number
 from dlnotes_cli.shell.show import Table

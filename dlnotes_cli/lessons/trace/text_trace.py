@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from dlnotes_cli.lessons.drawings import Plotted, drawn
-from dlnotes_cli.lessons.trace.options import TraceConfig
+from dlnotes_cli.lessons.options import TraceConfig
 from dlnotes_cli.shell.codec import HIDDEN
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table
 
-_QUOTES = '"“”„«»'  # an apostrophe is no quote
+_FEATURES = {"quotes": '"“”„«»', "line ends": "\n", "spaces": " "}  # by their characters; an apostrophe is no quote
 _LONGEST = 2000  # characters
 _MOST_UNITS = 12  # unless --units says otherwise
 
@@ -61,7 +61,7 @@ def trace_text(config: TraceConfig) -> TextTrace:
     from torch import nn
 
     from dlnotes_cli.data.texts.characters import Tokenizer, decode_tokens, without_surrogates
-    from dlnotes_cli.lessons.trace.cells import Cell
+    from dlnotes_cli.lessons.trace.network import unrolled
     from dlnotes_cli.networks.char_rnn import CharRnn
     from dlnotes_cli.training.model_file import load_language_model
 
@@ -87,7 +87,7 @@ def trace_text(config: TraceConfig) -> TextTrace:
         if not isinstance(layer, nn.RNNBase):
             raise TypeError(type(layer))
         zeros = torch.zeros(1, layer.hidden_size, dtype=torch.float64)
-        outputs, steps = Cell(layer).double()(x, (zeros, zeros))
+        outputs, steps = unrolled(layer, x, zeros, zeros)
         x = network.next_input(number, x, outputs)
         gates = {name: torch.cat([step[name] for step in steps]) for name in steps[0]}  # each (T, H)
         units += _units(number + 1, gates, features)
@@ -98,11 +98,10 @@ def trace_text(config: TraceConfig) -> TextTrace:
 
 def _features(text: str, count: int) -> dict[str, Tensor]:
     """Numbers (T,) for each character: whether it is inside quotes, a line end, or a space; 0 for a byte of one."""
-    is_quote = torch.tensor([c in _QUOTES for c in text[:count].ljust(count)])
-    features = {"quotes": is_quote.cumsum(0) % 2}
-    for name, wanted in (("line ends", "\n"), ("spaces", " ")):
-        features[name] = torch.tensor([text[i : i + 1] == wanted for i in range(count)])
-    return {name: values.double() for name, values in features.items()}
+    padded = text[:count].ljust(count, "\0")
+    features = {name: [c in wanted for c in padded] for name, wanted in _FEATURES.items()}
+    numbers = {name: torch.tensor(values).double() for name, values in features.items()}
+    return numbers | {"quotes": numbers["quotes"].cumsum(0) % 2}
 
 
 def _units(layer: int, gates: dict[str, Tensor], features: dict[str, Tensor]) -> list[Unit]:

@@ -1,6 +1,6 @@
 """`trace`: forward, backward, finite differences and gradient descent through a list of layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,28 +8,14 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.lessons.drawings import drawn
-from dlnotes_cli.lessons.trace.cells import Cell, Gates, StatePair
-from dlnotes_cli.lessons.trace.network import (
-    TracedNetwork,
-    build_network,
-    is_elementwise,
-    read_layers,
-    with_activation,
-)
-from dlnotes_cli.lessons.trace.options import ACTIVATIONS, TraceConfig
-from dlnotes_cli.lessons.trace.results import (
-    Check,
-    Comparison,
-    Curve,
-    CurvePoint,
-    Descent,
-    LayerTrace,
-    NamedTensor,
-    ParameterTrace,
-    TraceResult,
-    norm,
-)
+from dlnotes_cli.lessons.options import ACTIVATIONS, TraceConfig
+from dlnotes_cli.lessons.trace import results
+from dlnotes_cli.lessons.trace.network import Gates, TracedNetwork, build_network, read_layers, unrolled
+from dlnotes_cli.lessons.trace.results import NamedTensor, TraceResult, norm
 from dlnotes_cli.lessons.trace.text_trace import TextTrace, names_a_model, trace_text
+from dlnotes_cli.shapes.layer import Layer
+from dlnotes_cli.shapes.rules.features import elementwise
+from dlnotes_cli.shapes.rules.layer_types import layer_types
 from dlnotes_cli.shell.errors import InputError, UnfinishedError
 from dlnotes_cli.shell.output import counted, number
 from dlnotes_cli.shell.parse import parse_matrix
@@ -65,40 +51,39 @@ def trace(config: TraceConfig) -> TraceResult | TextTrace:
     if not config.layers:
         return drawn(TraceResult(config, config.mode, curves=tuple(map(_curve, config.activation))), "trace.plot")
     layers = read_layers(config)
-    if config.activation:
-        layers = with_activation(layers, config.activation[0])
-    network = build_network(config, layers)
+    network = build_network(config, layers, config.activation[0] if config.activation else None)
     _check_options(config, network)
-    passed, loss = _forward(config, network)
-    gradients = _backward(passed, loss, network)
-    comparisons = tuple(_compared(config, name) for name in config.activation if len(config.activation) > 1)
+    passed, loss, gradients = _backward(config, network)
+    comparisons = []
+    for activation in config.activation if len(config.activation) > 1 else ():
+        _, _, compared = _backward(config, build_network(config, layers, activation))
+        comparisons.append(results.Comparison(activation, tuple(map(norm, compared[1:]))))
+    parts = zip(network.layers, network.modules, passed, gradients[1:], strict=True)
     result = TraceResult(
         config,
         config.mode,
-        layers=tuple(
-            _layer(i, network.layers[i].text, network.modules[i], passed[i], gradients[i + 1])
-            for i in range(len(passed))
-        ),
-        parameters=network.parameters,
+        layers=tuple(_layer(i, *part) for i, part in enumerate(parts)),
+        parameters=sum(parameter.numel() for parameter in network.modules.parameters()),
         value=loss.item(),
         input=passed[0].input.detach(),
         input_gradient=gradients[0] if passed[0].input.requires_grad else None,
-        checks=_checks(config, network) if config.check else (),
+        checks=tuple(_checks(config, network)) if config.check else (),
         descent=_descend(config, network) if config.lr is not None else None,
-        comparisons=comparisons,
+        comparisons=tuple(comparisons),
         loss=config.chosen_loss,
-        notes=tuple(_notes(config, network)),
+        notes=tuple(_notes(config, network)) if config.explain else (),
     )
     return drawn(result, "trace.plot")
 
 
 def _check_options(config: TraceConfig, network: TracedNetwork) -> None:
-    kinds = {module.kind for module in network.modules if isinstance(module, Cell)}
+    is_lstm = any(isinstance(module, nn.LSTM) for module in network.modules)
+    is_recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules)
     for name, is_set, is_used, layer in (
-        ("--state", config.state is not None, bool(kinds), "a recurrent layer"),
-        ("--memory", config.memory is not None, "LSTM" in kinds, "an LSTM"),
-        ("--peephole", config.peephole, "LSTM" in kinds, "an LSTM"),
-        ("--use-gate", config.use_gate == "notes", "LSTM" in kinds, "an LSTM"),
+        ("--state", config.state is not None, is_recurrent, "a recurrent layer"),
+        ("--memory", config.memory is not None, is_lstm, "an LSTM"),
+        ("--peephole", config.peephole, is_lstm, "an LSTM"),
+        ("--use-gate", config.use_gate == "notes", is_lstm, "an LSTM"),
     ):
         if is_set and not is_used:
             raise InputError(name, f"has no effect without {layer}", "drop it")
@@ -109,50 +94,41 @@ def _check_options(config: TraceConfig, network: TracedNetwork) -> None:
 def _forward(config: TraceConfig, network: TracedNetwork) -> tuple[list[_Passed], Tensor]:
     """Run the layers with the same random numbers each time, so that dropout drops the same units; also the loss."""
     passed: list[_Passed] = []
-    has_cell = False
     network.modules.train(config.mode == "train")
-    x = network.input.detach().clone()
+    x = network.input.detach().clone().requires_grad_(network.input.is_floating_point())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         for layer, module in zip(network.layers, network.modules, strict=True):
-            if x.is_floating_point() and not x.requires_grad:
-                x.requires_grad_()
             gates: list[Gates] = []
             states: tuple[Tensor, ...] = ()
             try:
-                if isinstance(module, Cell):
-                    states = _state(config, module, len(x), is_first=not has_cell)
-                    (y, gates), has_cell = module(x, states), True
+                if isinstance(module, nn.RNNBase):
+                    is_first = not any(one.gates for one in passed)
+                    given = (("--state", config.state), ("--memory", config.memory)) if is_first else (("", None),) * 2
+                    states = tuple(_state(*one, len(x), module.hidden_size) for one in given)
+                    y, gates = unrolled(module, x, *states)
                 else:
                     y = module(x.clone())  # a layer may work in place
             except (ValueError, IndexError, RuntimeError) as error:
                 raise InputError(f"'{layer.text}'", str(error).partition("\n")[0][:200], "check --input") from error
             passed.append(_Passed(x, y, gates, states))
             x = y
-    for one in passed:
-        for tensor in (one.input, one.output):
-            if tensor.requires_grad:
-                tensor.retain_grad()
     loss = _loss(config, network, x)
     if not bool(torch.isfinite(loss)):
         raise UnfinishedError("--input", "the loss is not finite", "use smaller numbers")
     return passed, loss
 
 
-def _state(config: TraceConfig, cell: Cell, count: int, *, is_first: bool) -> StatePair:
-    """Hidden and cell state (N, H) before the first step: those of the options for the first recurrent layer."""
-
-    def numbers(option: str, text: str | None) -> Tensor:
-        if text is None or not is_first:
-            return torch.zeros(count, cell.hidden, dtype=torch.float64)
-        values = torch.tensor(parse_matrix(text, option), dtype=torch.float64)
-        try:
-            return values.expand(count, cell.hidden).clone()
-        except RuntimeError as error:
-            what = f"{'x'.join(map(str, values.shape))} numbers for {counted(cell.hidden, 'unit')}"
-            raise InputError(option, what, "give one for each, or one") from error
-
-    return numbers("--state", config.state), numbers("--memory", config.memory)
+def _state(option: str, text: str | None, count: int, units: int) -> Tensor:
+    """A hidden or cell state (N, H) before the first step."""
+    if text is None:
+        return torch.zeros(count, units, dtype=torch.float64)
+    values = torch.tensor(parse_matrix(text, option), dtype=torch.float64)
+    try:
+        return values.expand(count, units).clone()
+    except RuntimeError as error:
+        what = f"{'x'.join(map(str, values.shape))} numbers for {counted(units, 'unit')}"
+        raise InputError(option, what, "give one for each, or one") from error
 
 
 def _loss(config: TraceConfig, network: TracedNetwork, output: Tensor) -> Tensor:
@@ -183,45 +159,51 @@ def _loss(config: TraceConfig, network: TracedNetwork, output: Tensor) -> Tensor
     return losses[name](output, target)
 
 
-def _backward(passed: Sequence[_Passed], loss: Tensor, network: TracedNetwork) -> list[Tensor]:
-    """The gradients of the loss with respect to the input and to the output of each layer."""
+def _backward(config: TraceConfig, network: TracedNetwork) -> tuple[list[_Passed], Tensor, list[Tensor]]:
+    """A forward pass, its loss, and the gradients of the loss with respect to the input and to each output."""
+    passed, loss = _forward(config, network)
     network.modules.zero_grad()
     if not loss.requires_grad:
         raise InputError("LAYERS", "nothing has a gradient", "add a layer with weights")
+    tensors = [passed[0].input, *(one.output for one in passed)]
+    for tensor in tensors:
+        if tensor.requires_grad:
+            tensor.retain_grad()
     loss.backward(retain_graph=True)
-    return [_gradient(tensor) for tensor in (passed[0].input, *(one.output for one in passed))]
-
-
-def _layer(position: int, text: str, module: nn.Module, passed: _Passed, gradient: Tensor) -> LayerTrace:
-    steps = tuple({name: gate.detach() for name, gate in gates.items()} for gates in passed.gates)
-    return LayerTrace(
-        text=text,
-        input=passed.input.detach(),
-        output=passed.output.detach(),
-        derivative=_derivative(module, passed.input, passed.output),
-        gradient=gradient,
-        parameters=tuple(
-            ParameterTrace(f"{position}.{name}", parameter.detach().clone(), _gradient(parameter))
-            for name, parameter in module.named_parameters()
-        ),
-        cell=module.kind if isinstance(module, Cell) else None,
-        steps=steps,
-        states=tuple(state.detach() for state in passed.states),
-        shape=tuple(passed.output.shape),
-        gradient_norm=norm(gradient),
-        state_shape=(1, *steps[-1]["h"].shape) if steps else None,
-    )
+    return passed, loss, [_gradient(tensor) for tensor in tensors]
 
 
 def _gradient(tensor: Tensor) -> Tensor:
     return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad.detach().clone()
 
 
-def _derivative(module: nn.Module, before: Tensor, after: Tensor) -> Tensor | None:
+def _layer(position: int, layer: Layer, module: nn.Module, passed: _Passed, gradient: Tensor) -> results.LayerTrace:
+    steps = tuple({name: gate.detach() for name, gate in gates.items()} for gates in passed.gates)
+    return results.LayerTrace(
+        text=layer.text,
+        input=passed.input.detach(),
+        output=passed.output.detach(),
+        derivative=_derivative(layer, passed),
+        gradient=gradient,
+        parameters=tuple(
+            results.ParameterTrace(f"{position}.{name}", parameter.detach().clone(), _gradient(parameter))
+            for name, parameter in module.named_parameters()
+        ),
+        cell=layer.name if steps else None,
+        steps=steps,
+        states=passed.states,
+        shape=tuple(passed.output.shape),
+        gradient_norm=norm(gradient),
+        state_shape=(1, *steps[-1]["h"].shape) if steps else None,
+    )
+
+
+def _derivative(layer: Layer, passed: _Passed) -> Tensor | None:
     """The derivative of each number (elementwise layers), or the Jacobian matrix of a single small sample."""
-    if isinstance(module, Cell) or not before.requires_grad:
+    before, after = passed.input, passed.output
+    if passed.gates or not before.requires_grad:
         return None
-    if is_elementwise(module):
+    if layer_types()[layer.name].rule is elementwise:
         return torch.autograd.grad(after.sum(), before, retain_graph=True)[0]
     if len(before) > 1 or before.numel() * after.numel() > _MOST_DERIVATIVES:
         return None
@@ -229,61 +211,39 @@ def _derivative(module: nn.Module, before: Tensor, after: Tensor) -> Tensor | No
     return torch.stack(rows)
 
 
-def _compared(config: TraceConfig, activation: str) -> Comparison:
-    """The norm of the gradient at each layer with this activation, for the same weights and input."""
-    layers = with_activation(read_layers(config), activation)
-    network = build_network(config, layers)
-    gradients = _backward(*_forward(config, network), network)
-    return Comparison(activation, tuple(norm(gradient) for gradient in gradients[1:]))
-
-
-def _checks(config: TraceConfig, network: TracedNetwork) -> tuple[Check, ...]:
+def _checks(config: TraceConfig, network: TracedNetwork) -> Iterator[results.Check]:
     """Central differences of the loss by every parameter and input, next to autograd."""
-    passed, loss = _forward(config, network)
-    _backward(passed, loss, network)
-    tensors = {"input": network.input} if network.input.is_floating_point() else {}
-    gradients = {"input": _gradient(passed[0].input)}
-    for name, parameter in network.modules.named_parameters():
-        tensors[name], gradients[name] = parameter, _gradient(parameter)
-    if sum(tensor.numel() for tensor in tensors.values()) > _MOST_CHECKED:
+    _, _, gradients = _backward(config, network)
+    tensors = {"input": (network.input, gradients[0])} if network.input.is_floating_point() else {}
+    tensors |= {name: (one.data, _gradient(one)) for name, one in network.modules.named_parameters()}
+    if sum(tensor.numel() for tensor, _ in tensors.values()) > _MOST_CHECKED:
         raise InputError("--check", f"more than {_MOST_CHECKED:,} numbers to move", "use smaller layers")
-    checks = []
-    for name, tensor in tensors.items():
-        differences = _differences(config, network, tensor)
-        largest = float((gradients[name] - differences).abs().max())
-        checks.append(Check(name, gradients[name], differences, largest))
-    return tuple(checks)
-
-
-@torch.no_grad()
-def _differences(config: TraceConfig, network: TracedNetwork, tensor: Tensor) -> Tensor:
-    flat, slopes = tensor.data.view(-1), []
-    for i, value in enumerate(flat.tolist()):
-        step = _STEP * max(1.0, abs(value))
-        losses = []
-        for moved in (value + step, value - step):
-            flat[i] = moved
-            with torch.enable_grad():
+    for name, (tensor, gradient) in tensors.items():
+        flat, slopes = tensor.view(-1), []
+        for i, value in enumerate(flat.tolist()):
+            step, losses = _STEP * max(1.0, abs(value)), []
+            for moved in (value + step, value - step):
+                flat[i] = moved
                 losses.append(_forward(config, network)[1].item())
-        flat[i] = value
-        slopes.append((losses[0] - losses[1]) / (2 * step))
-    return torch.tensor(slopes, dtype=torch.float64).view(tensor.shape)
+            flat[i] = value
+            slopes.append((losses[0] - losses[1]) / (2 * step))
+        differences = torch.tensor(slopes, dtype=torch.float64).view(tensor.shape)
+        yield results.Check(name, gradient, differences, float((gradient - differences).abs().max()))
 
 
-def _descend(config: TraceConfig, network: TracedNetwork) -> Descent:
+def _descend(config: TraceConfig, network: TracedNetwork) -> results.Descent:
     """Plain gradient descent: w - lr times the gradient."""
-    lr, losses = config.lr or 0.0, []
-    if not network.parameters:
+    lr, losses, parameters = config.lr or 0.0, [], dict(network.modules.named_parameters())
+    if not parameters:
         raise InputError("--lr", "the layers have no weights", "drop --lr, or add a layer such as Linear(3, 2)")
-    optimizer = torch.optim.SGD(network.modules.parameters(), lr)
+    optimizer = torch.optim.SGD(parameters.values(), lr)
     for _ in range(config.steps or 1):
-        passed, loss = _forward(config, network)
-        losses.append(loss.item())
-        _backward(passed, loss, network)
+        losses.append(_backward(config, network)[1].item())
         optimizer.step()
     losses.append(_forward(config, network)[1].item())
-    after = tuple(NamedTensor(name, parameter.detach()) for name, parameter in network.modules.named_parameters())
-    return Descent(lr, tuple(losses), after)
+    return results.Descent(
+        lr, tuple(losses), tuple(NamedTensor(name, one.detach()) for name, one in parameters.items())
+    )
 
 
 def _notes(config: TraceConfig, network: TracedNetwork) -> Sequence[str]:
@@ -291,29 +251,27 @@ def _notes(config: TraceConfig, network: TracedNetwork) -> Sequence[str]:
     notes = []
     count = sum(isinstance(module, nn.Sigmoid) for module in network.modules)
     if count > 1:
-        share = number(_SIGMOID_SLOPE**count)
-        what = f"{count} sigmoids pass at most {_SIGMOID_SLOPE}^{count} = {share} of a gradient"
+        what = f"{count} sigmoids pass at most {_SIGMOID_SLOPE}^{count} = {number(_SIGMOID_SLOPE**count)} of a gradient"
         notes.append(f"{what}, times the weights between them: it vanishes where these are small")
     if config.use_gate == "notes":
         notes.append(_COURSE_USE_GATE)
     return notes
 
 
-def _curve(name: str) -> Curve:
+def _curve(name: str) -> results.Curve:
     """The curve of a named activation from -6 to 6; at a kink, the slope is PyTorch's."""
     function = getattr(nn, ACTIVATIONS[name])()
     x, values, slopes = (tensor.tolist() for tensor in _sampled(function, _RANGE, _POINTS))
     largest = float(_sampled(function, _WIDE_RANGE, _WIDE_POINTS)[2].max())
     shown = (min(range(_POINTS), key=lambda i: abs(x[i] - place)) for place in (-2.0, 0.0, 2.0))
-    at = tuple(CurvePoint(x[i], values[i], slopes[i]) for i in shown)
-    return Curve(name, tuple(x), tuple(values), tuple(slopes), largest, at)
+    at = tuple(results.CurvePoint(x[i], values[i], slopes[i]) for i in shown)
+    return results.Curve(name, tuple(x), tuple(values), tuple(slopes), largest, at)
 
 
 def _sampled(function: nn.Module, largest: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Points from -largest to largest, and the values and slopes of a function there."""
     x = torch.linspace(-largest, largest, count, dtype=torch.float64)
     x[count // 2] = 0.0
-    x.requires_grad_()
-    y = function(x)
+    y = function(x.requires_grad_())
     (slopes,) = torch.autograd.grad(y.sum(), x)
     return x.detach(), y.detach(), slopes

@@ -62,8 +62,9 @@ def _parsed(text: str, file: str) -> LayerList:
             return LayerList(printed_layers(SourceText(text.splitlines(), file)), (NOTE,))
     source = SourceText(dedent(text).splitlines(), file)
     statements = _syntax_tree(source).body
-    names = {node.name for node in statements if isinstance(node, ast.ClassDef)} | set(_assigned_names(statements))
-    return LayerList(tuple(_block([node for node in statements if not _is_use(node, names)], source)))
+    names = {node.name for node in statements if isinstance(node, ast.ClassDef)}
+    targets = [ast.unparse(target) for node in statements if isinstance(node, ast.Assign) for target in node.targets]
+    return LayerList(tuple(_block([node for node in statements if not _is_use(node, {*names, *targets})], source)))
 
 
 def needs_run(text: str) -> bool:
@@ -90,25 +91,21 @@ def _needs_run(node: ast.stmt) -> bool:
 
 
 def _block(statements: list[ast.stmt], source: SourceText) -> Iterator[Layer]:
-    for statement in statements:
-        yield from _statement(statement, source)
-
-
-def _statement(node: ast.stmt, source: SourceText) -> Iterator[Layer]:
-    match node:
-        case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Expr(ast.Constant(str())):
-            return
-        case ast.Expr(value) if _is_super_call(value):
-            return
-        case ast.Expr(value) | ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
-            yield from layers_of(value, source)
-        case ast.ClassDef(body=body) | ast.FunctionDef(name="__init__", body=body):
-            yield from _block(body, source)
-        case ast.FunctionDef(name=name):
-            what = f"the order of layers in {name}() is not known"
-            raise source.error(node, what, "list them in the order in which they run")
-        case _:
-            raise source.error(node, f"'{source.text(node)}' is not a layer", EXAMPLE)
+    for node in statements:
+        match node:
+            case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Expr(ast.Constant(str())):
+                continue
+            case ast.Expr(ast.Call(ast.Attribute(attr="__init__"))):  # of the base class
+                continue
+            case ast.Expr(value) | ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
+                yield from layers_of(value, source)
+            case ast.ClassDef(body=body) | ast.FunctionDef(name="__init__", body=body):
+                yield from _block(body, source)
+            case ast.FunctionDef(name=name):
+                what = f"the order of layers in {name}() is not known"
+                raise source.error(node, what, "list them in the order in which they run")
+            case _:
+                raise source.error(node, f"'{source.text(node)}' is not a layer", EXAMPLE)
 
 
 def _syntax_tree(source: SourceText) -> ast.Module:
@@ -132,10 +129,6 @@ def _syntax_tree(source: SourceText) -> ast.Module:
             raise InputError(source.file or "layers", f"not a layer list: {error}", EXAMPLE) from error
 
 
-def _is_super_call(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith("__init__")
-
-
 def _is_use(node: ast.stmt, names: Container[str]) -> bool:
     """Whether a statement prints, or uses a class or a name of the text, whose layers are listed where it is made."""
     match node:
@@ -146,13 +139,6 @@ def _is_use(node: ast.stmt, names: Container[str]) -> bool:
             return isinstance(used, ast.Name) and used.id in names
         case _:
             return False
-
-
-def _assigned_names(statements: list[ast.stmt]) -> Iterator[str]:
-    for node in statements:
-        match node:
-            case ast.Assign([ast.Name(name)]) | ast.AnnAssign(ast.Name(name)):
-                yield name
 
 
 class Source(NamedTuple):

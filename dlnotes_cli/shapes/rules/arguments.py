@@ -7,21 +7,12 @@ without tuples of one. A digit is the least value. `number?` may be None. What h
 
 import ast
 from functools import cache
+from inspect import Parameter, Signature
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from dlnotes_cli.shapes.layer import INT64, InvalidLayerError, Layer, Shape
 from dlnotes_cli.shell.errors import nearest
-
-
-class Parameter(NamedTuple):
-    """One parameter of a declaration; `default` is None if it is required."""
-
-    name: str
-    kind: str
-    default: Any
-    is_required: bool
-    is_keyword_only: bool
 
 
 class Arguments(SimpleNamespace):
@@ -33,15 +24,15 @@ class Arguments(SimpleNamespace):
 
 @cache
 def parameters(declaration: str) -> tuple[Parameter, ...]:
-    """The parameters of a declaration."""
+    """The parameters of a declaration; the annotation of each is its kind."""
     found: list[Parameter] = []
     before, _, after = f", {declaration}".partition(", *")
-    for part, is_keyword_only in ((before, False), (after, True)):
+    for part, how in ((before, Parameter.POSITIONAL_OR_KEYWORD), (after, Parameter.KEYWORD_ONLY)):
         for text in filter(None, part.split(", ")):
             name, equals, default = text.partition("=")
             name, _, kind = name.partition(":")
-            value = ast.literal_eval(default) if equals else None
-            found.append(Parameter(name, kind, value, not equals, is_keyword_only))
+            value = ast.literal_eval(default) if equals else Parameter.empty
+            found.append(Parameter(name, how, default=value, annotation=kind))
     return tuple(found)
 
 
@@ -54,31 +45,24 @@ def bind(layer: Layer, declaration: str, rank: int = 0) -> Arguments:
     keywords = [name for name, _ in layer.keywords]
     if declaration == "*":  # any arguments
         return Arguments(layer=layer.name, rank=rank, keywords=keywords)
-    declared = parameters(declaration)
-    known = [one.name for one in declared]
-    positional = [one.name for one in declared if not one.is_keyword_only]
-    if len(layer.positional) > len(positional):
-        what = f"{len(layer.positional)} positional arguments, at most {len(positional)} are allowed"
-        raise InvalidLayerError(what, "pass the others by name")
-    values = dict(zip(positional, layer.positional, strict=False))
-    the_known = f"the arguments are {', '.join(known) or 'none'}"
-    for name, value in layer.keywords:
-        if name in values:
-            raise InvalidLayerError(f"{name} is passed twice", "pass it once")
-        if name not in known:
-            near = nearest(name, known)
+    declared = {one.name: one for one in parameters(declaration)}
+    the_known = f"the arguments are {', '.join(declared) or 'none'}"
+    for name in keywords:
+        if name not in declared:
+            near = nearest(name, declared)
             raise InvalidLayerError(f"no argument '{name}'", f"did you mean '{near}'?" if near else the_known)
-        values[name] = value
-    missing = next((one.name for one in declared if one.is_required and one.name not in values), None)
-    if missing:
-        raise InvalidLayerError(f"{missing} is missing", the_known)
-    checked = {one.name: _checked(one, values.get(one.name, one.default), rank) for one in declared}
+    try:
+        bound = Signature([*declared.values()]).bind(*layer.positional, **dict(layer.keywords))
+    except TypeError as error:
+        raise InvalidLayerError(str(error), the_known) from error
+    bound.apply_defaults()
+    checked = {name: _checked(name, declared[name].annotation, value, rank) for name, value in bound.arguments.items()}
     return Arguments(layer=layer.name, rank=rank, keywords=keywords, **checked)
 
 
-def _checked(parameter: Parameter, value: Any, rank: int) -> Any:
-    name, kind = parameter.name, parameter.kind.rstrip("01")
-    minimum = int(parameter.kind[-1]) if kind != parameter.kind else -INT64
+def _checked(name: str, declared: str, value: Any, rank: int) -> Any:
+    kind = declared.rstrip("01")
+    minimum = int(declared[-1]) if kind != declared else -INT64
     if "|" in kind and value not in kind.split("|"):
         raise InvalidLayerError(f"{name}={value!r} is unknown", f"choose from {kind.replace('|', ', ')}")
     if kind == "int":

@@ -20,11 +20,6 @@ class LayerType(NamedTuple):
     rule: Rule
     rank: int = 0
 
-    @property
-    def signature(self) -> str:
-        """The declaration without kinds, which is PyTorch's signature."""
-        return re.sub(r":[^=,]+", "", self.declaration)
-
 
 _FACTORY = "device=None, dtype=None"
 _CHANNELS = "in_channels:int1, out_channels:int1, kernel_size:exact1, stride:sizes1=1, "

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from math import isfinite, prod
 
 from dlnotes_cli.shapes.layer import (
+    INT64,
     InvalidLayerError,
     LayerInfo,
     Shape,
     format_sample,
     format_shape,
     spatial_size,
-)
+)  # fmt: skip
 from dlnotes_cli.shapes.receptive_field import AxisField, adaptive_field, layer_field
 from dlnotes_cli.shapes.rules.arguments import Arguments, integer, sizes
 from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
 
 _INT32 = 2**31 - 1  # the range of arguments of torch's pooling over two and three axes
-_INT62 = 2**62  # beyond which negative padding overflows
 Pairs = Sequence[tuple[int, int]]  # positions before and after each axis
 
 # Whether a padding mode allows the positions before and after an axis of a size, and what is wrong if not.
@@ -32,30 +32,26 @@ _PADDING_LIMITS: dict[str, tuple[Callable[[int, int, int], bool], str]] = {
 
 
 def convolution(a: Arguments, shape: Shape) -> LayerInfo:
-    """`Conv1d` to `Conv3d`: each output value costs in_channels / groups * prod(kernel_size) MACs."""
-    spatial = _checked_channels(a, shape)
-    paddings = _paddings(a)
+    """`Conv1d` to `Conv3d`."""
+    spatial, paddings = _checked_channels(a, shape), _paddings(a)
     if a.padding_mode != "zeros":
         _check_padding(a.padding_mode, spatial, paddings)
-    windows = sliding_windows(spatial, a.kernel_size, a.stride, paddings, a.dilation)
-    output = (*shape[: -a.rank - 1], a.out_channels, *(window.output for window in windows))
-    return _convolved(a, output, windows, output, "outputs", a.in_channels // a.groups)
+    return _convolved(a, shape, sliding_windows(spatial, a.kernel_size, a.stride, paddings, a.dilation))
 
 
 def transposed_convolution(a: Arguments, shape: Shape) -> LayerInfo:
-    """`ConvTranspose1d` to `ConvTranspose3d`: each input value costs out_channels / groups * prod(kernel_size) MACs."""
+    """`ConvTranspose1d` to `ConvTranspose3d`."""
     spatial = _checked_channels(a, shape)
     for output_padding, stride, dilation in zip(a.output_padding, a.stride, a.dilation, strict=True):
         if output_padding >= max(stride, dilation):
             what = f"output_padding={output_padding} is not below stride={stride} or dilation={dilation}"
             raise InvalidLayerError(what, f"use at most {max(stride, dilation) - 1}")
     axes = zip(spatial, a.kernel_size, a.stride, a.padding, a.dilation, a.output_padding, strict=True)
-    windows = tuple(TransposedWindow(*axis) for axis in axes)
+    windows = [TransposedWindow(*axis) for axis in axes]
     for window in windows:
         if window.output < 1:
             raise InvalidLayerError(f"the output is empty: {window.formula}", "use less padding or a larger kernel")
-    output = (*shape[: -a.rank - 1], a.out_channels, *(window.output for window in windows))
-    return _convolved(a, output, windows, shape, "inputs", a.out_channels // a.groups)
+    return _convolved(a, shape, windows)
 
 
 def _checked_channels(a: Arguments, shape: Shape) -> Shape:
@@ -80,7 +76,7 @@ def _paddings(a: Arguments) -> Pairs:
     """The padding before and after each axis; with 'same', an odd total puts the extra position after."""
     if not isinstance(a.padding, str):
         is_zeros = a.padding_mode == "zeros"
-        amounts = sizes("padding", a.padding, a.rank, 0 if is_zeros else -_INT62, expands=is_zeros)
+        amounts = sizes("padding", a.padding, a.rank, 0 if is_zeros else -INT64, expands=is_zeros)
         return list(zip(amounts, amounts, strict=True))
     if a.padding not in {"same", "valid"}:
         raise InvalidLayerError(f"padding={a.padding!r} is unknown", "choose from same, valid")
@@ -92,25 +88,23 @@ def _paddings(a: Arguments) -> Pairs:
     return [(total // 2, total - total // 2) for total in totals]
 
 
-def _convolved(
-    a: Arguments,
-    output: Shape,
-    windows: Sequence[SlidingWindow | TransposedWindow],
-    positions: Shape,
-    kind: str,
-    depth: int,
-) -> LayerInfo:
-    """Each of the values at `positions`, of a `kind`, is multiplied with `depth` kernels."""
-    kernel, has_bias = "*".join(map(str, a.kernel_size)), bool(a.bias)
-    parameters = a.in_channels * a.out_channels * prod(a.kernel_size) // a.groups + a.out_channels * has_bias
+def _convolved(a: Arguments, shape: Shape, windows: Sequence[SlidingWindow | TransposedWindow]) -> LayerInfo:
+    """Each output value of a convolution, or input value of a transposed one, is multiplied with some kernels."""
+    output = (*shape[: -a.rank - 1], a.out_channels, *(window.output for window in windows))
+    kernel, biases = "*".join(map(str, a.kernel_size)), a.out_channels * bool(a.bias)
+    if "Transpose" in a.layer:
+        positions, kind, depth = shape, "inputs", a.out_channels // a.groups
+    else:
+        positions, kind, depth = output, "outputs", a.in_channels // a.groups
+    parameters = a.in_channels * a.out_channels * prod(a.kernel_size) // a.groups + biases
     macs = prod(positions) * prod(a.kernel_size) * depth
     weights = f"{a.out_channels} * {kernel} * {a.in_channels}{'' if a.groups == 1 else f'/{a.groups}'}"
-    text = f"({weights}) + {a.out_channels}" if has_bias else weights
+    text = f"({weights}) + {a.out_channels}" if biases else weights
     return LayerInfo(
         output,
         parameters=parameters,
         macs=macs,
-        bias_adds=prod(output) * has_bias,
+        bias_adds=prod(output) * bool(a.bias),
         field=layer_field(window.field for window in windows),
         windows=tuple(windows),
         count_formulas=(
@@ -219,7 +213,7 @@ def pad(a: Arguments, shape: Shape) -> LayerInfo:
     modes = {"Reflection": "reflect", "Replication": "replicate", "Circular": "circular"}
     mode = modes.get(a.layer.partition("Pad")[0], "constant")
     count = len(a.padding) if isinstance(a.padding, tuple | list) else 2 * a.rank
-    flat = sizes("padding", a.padding, count, -_INT62)
+    flat = sizes("padding", a.padding, count, -INT64)
     if count % 2:
         raise InvalidLayerError(f"padding={a.padding!r} has {count} numbers", "use one number, or a pair for each axis")
     pairs = list(zip(flat[::2], flat[1::2], strict=True))[::-1]  # PyTorch's argument starts with the last axis

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dlnotes_cli.api import TextTrace, TraceConfig, TraceResult, trace, trace_text
-from dlnotes_cli.lessons.trace.cells import Cell
+from dlnotes_cli.lessons.trace.network import add_course_weights, unrolled
 from dlnotes_cli.training.model_file import load_classifier, load_language_model
 
 NUMBERS = st.floats(-3, 3).map(lambda value: round(value, 3))
@@ -111,26 +111,25 @@ def test_cells_agree_with_torch(
     h, c = torch.randn(2, 1, batch, hidden, dtype=torch.float64)
     state = (h, c) if kind == "LSTM" else h
     expected, after = layer(x if batch_first else x.transpose(0, 1), state)
-    output, gates = Cell(layer).double()(x, (h[0], c[0]))
+    output, gates = unrolled(layer, x, h[0], c[0])
     assert_close(
         output.detach(), (expected if batch_first else expected.transpose(0, 1)).detach(), rtol=1e-12, atol=1e-14
     )
     if kind == "LSTM":
         assert_close(gates[-1]["c"].detach(), after[1][0].detach(), rtol=1e-12, atol=1e-14)
     relu = nn.RNN(inputs, hidden, nonlinearity="relu").double()
-    assert_close(
-        Cell(relu).double()(x, (h[0], c[0]))[0].detach(), relu(x.transpose(0, 1), h)[0].transpose(0, 1).detach()
-    )
+    assert_close(unrolled(relu, x, h[0], c[0])[0].detach(), relu(x.transpose(0, 1), h)[0].transpose(0, 1).detach())
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 9))
 @settings(max_examples=10)
 def test_peephole_and_use_gate_agree_with_formulas(inputs: int, hidden: int, seed: int) -> None:
     torch.manual_seed(seed)
-    layer = nn.LSTM(inputs, hidden)
-    cell = Cell(layer, peephole=True, use_gate="notes").double()
+    cell = nn.LSTM(inputs, hidden)
+    add_course_weights(cell, peephole=True, use_gate="notes")
+    cell = cell.double()
     x, h, c = torch.randn(inputs).double(), torch.randn(hidden).double(), torch.randn(hidden).double()
-    _, (gates,) = cell(x[None, None], (h[None], c[None]))
+    _, (gates,) = unrolled(cell, x[None, None], h[None], c[None])
     weights = {name: value.detach().numpy() for name, value in cell.named_parameters()}
     total = weights["weight_ih_l0"] @ x.numpy() + weights["bias_ih_l0"]
     total = (total + weights["weight_hh_l0"] @ h.numpy() + weights["bias_hh_l0"]).reshape(4, hidden)

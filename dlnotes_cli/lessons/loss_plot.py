@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from dlnotes_cli.lessons.loss.results import LossResult, SampleLoss
+from dlnotes_cli.lessons.loss_results import LossResult, SampleLoss
 from dlnotes_cli.plots.figure import COLORS, new_figure, png
 from dlnotes_cli.plots.names import plain, shortened
 from dlnotes_cli.shell.output import number

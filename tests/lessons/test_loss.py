@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from test_structure import loaded_by
 
 from dlnotes_cli.api import LossConfig, LossResult, calculate_loss
-from dlnotes_cli.lessons.loss.loss import log_softmax
+from dlnotes_cli.lessons.loss import log_softmax
 
 SCORES = st.floats(-50, 50)
 TOLERANCE = 1e-10
@@ -63,9 +63,6 @@ def tensor(rows: Any) -> torch.Tensor:
 
 def assert_close(have: Any, want: torch.Tensor) -> None:
     np.testing.assert_allclose(have, want.detach().numpy(), rtol=TOLERANCE, atol=1e-12)
-
-
-# The course
 
 
 # PyTorch

@@ -1,1 +1,0 @@
-"""`loss`: losses, softmax and gradients of given numbers, without torch."""
