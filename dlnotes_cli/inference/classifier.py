@@ -1,8 +1,7 @@
 """What commands need of a trained classifier, whatever file it comes from, and its evaluation."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ from dlnotes_cli.data.table_columns import encode, encode_raw
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.metrics import Evaluation, Predictions, inference_batch_size, softmax
+from dlnotes_cli.training.metrics import Evaluation, inference_batch_size, softmax
 from dlnotes_cli.training.model_metadata import ChosenSplit, Metadata
 
 
@@ -111,24 +110,14 @@ def evaluate_probabilities(
     is among the k most probable; `poll` is called before each batch. With `keep_predictions` the evaluation has the
     prediction for each sample.
     """
-    losses: list[float] = []
-    within_top = dict.fromkeys(top, 0)
-    of_split = labels[indices]
-    predicted, largest = np.zeros(len(indices), np.int64), np.zeros(len(indices), np.float32)
-    for start in range(0, len(indices), batch):
-        poll()
-        rows = slice(start, start + batch)
-        probabilities = answer(indices[rows])
-        losses.append(-_log(probabilities[np.arange(len(probabilities)), of_split[rows]]).sum())
-        for k in top:
-            most_probable = np.argpartition(probabilities, -k, axis=1)[:, -k:]
-            within_top[k] += int((most_probable == of_split[rows, None]).sum())
-        predicted[rows], largest[rows] = probabilities.argmax(1), probabilities.max(1)
-    loss = math.fsum(losses) / len(indices) if len(indices) else math.nan
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (of_split, predicted), 1)
-    predictions = Predictions(of_split, predicted, largest) if keep_predictions and len(indices) else None
-    return Evaluation(loss, confusion, within_top, predictions)
+
+    def batches() -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        for start in range(0, len(indices), batch):
+            poll()
+            chosen = indices[start : start + batch]
+            yield labels[chosen], _log(answer(chosen))
+
+    return Evaluation.of(batches(), classes, top=top, keep_predictions=keep_predictions)
 
 
 def _log(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:

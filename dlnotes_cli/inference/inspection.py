@@ -138,7 +138,7 @@ def _load_torchvision(options: _NetworkOptions, weights: PretrainedWeights) -> t
         network = backbones.build_classifier(name, size, outputs)
     if hasattr(network, "transform_input"):
         setattr(network, "transform_input", True)  # noqa: B010  # mypy takes it for a module
-    misfit = backbones.load_classifier_weights(network, name, tensors)
+    misfit = backbones.load_classifier_weights(network, tensors)
     if misfit:
         raise InputError(weights.name, misfit, f"use weights of {name}, or name another MODEL")
     return network, imagenet if outputs == len(imagenet) else tuple(f"class {i}" for i in range(outputs))

@@ -143,7 +143,8 @@ def build_backbone(config: BackboneConfig) -> TransferModel:
     """A backbone with a head, with PyTorch's initialization."""
     if config.backbone == EMBEDDED_NAME:
         head = build_head(embedded.CHANNELS, config.hidden, config.classes, config.dropout)
-        return TransferModel(_build_embedded(config.size), head, config.size)
+        layers = build_cnn(CnnConfig(embedded.FEATURES, (3, config.size, config.size), embedded.CHANNELS))
+        return TransferModel(layers, head, config.size)
     backbone = build_torchvision(config.backbone, config.size)
     if hasattr(backbone, "transform_input"):
         setattr(backbone, "transform_input", config.transform_input)  # noqa: B010  # mypy takes it for a module
@@ -196,20 +197,24 @@ def build_classifier(backbone: str, size: int, outputs: int = _IMAGENET_CLASSES)
     """A network of torchvision for images of `size` pixels per side, with `outputs` classes and without weights."""
     network = build_torchvision(backbone, size)
     path, last = last_layer(network)
-    if outputs != _IMAGENET_CLASSES:
-        if isinstance(last, nn.Linear):
-            network.set_submodule(path, nn.Linear(last.in_features, outputs, bias=last.bias is not None))
-        else:
-            network.set_submodule(path, nn.Conv2d(last.in_channels, outputs, 1, bias=last.bias is not None))
+    has_bias = last.bias is not None
+    if isinstance(last, nn.Linear):
+        network.set_submodule(path, nn.Linear(last.in_features, outputs, has_bias))
+    else:
+        network.set_submodule(path, nn.Conv2d(last.in_channels, outputs, 1, bias=has_bias))
     return network
 
 
 def count_outputs(backbone: str, weights: dict[str, Tensor]) -> int:
     """The number of classes of a backbone whose weights, with torchvision's names, are these."""
-    with meta_device():
-        path = last_layer(build_torchvision(backbone))[0]
-    tensor = weights.get(f"{path}.weight")
+    tensor = weights.get(f"{_last_on_meta(backbone)[0]}.weight")
     return _IMAGENET_CLASSES if tensor is None or not tensor.ndim else len(tensor)
+
+
+def _last_on_meta(backbone: str) -> tuple[str, nn.Linear | nn.Conv2d]:
+    """The last layer of a network of torchvision, as `last_layer`, without memory."""
+    with meta_device():
+        return last_layer(build_torchvision(backbone))
 
 
 def imagenet_classes(backbone: str) -> tuple[str, ...]:
@@ -223,15 +228,44 @@ def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tens
     Returns "", or if they do not fit, a description of the first tensor that differs; then nothing is loaded.
     """
     if backbone == EMBEDDED_NAME:
-        return _load(network.backbone, backbone, weights, ignored=(f"{len(list(network.backbone.children()))}.",))
-    with meta_device():
-        head = f"{last_layer(build_torchvision(backbone))[0]}."
-    return _load(network.backbone, backbone, weights, ignored=(head, *_AUXILIARY_HEADS))
+        return load_classifier_weights(network.backbone, weights, (f"{len(list(network.backbone.children()))}.",))
+    return load_classifier_weights(network.backbone, weights, (f"{_last_on_meta(backbone)[0]}.", *_AUXILIARY_HEADS))
 
 
-def load_classifier_weights(network: nn.Module, backbone: str, weights: dict[str, Tensor]) -> str:
-    """Load weights, with torchvision's names, into a network of `build_classifier`, as `load_backbone` does."""
-    return _load(network, backbone, weights, ignored=_AUXILIARY_HEADS)
+def load_classifier_weights(
+    network: nn.Module, weights: dict[str, Tensor], ignored: tuple[str, ...] = _AUXILIARY_HEADS
+) -> str:
+    """Load weights with torchvision's names, as `load_state`, but for those whose names start with one of `ignored`."""
+    state = network.state_dict()
+    renamed = {name if name in state else _OLD_NAME.sub(r".\1\2.", name): tensor for name, tensor in weights.items()}
+    loaded = {name: tensor for name, tensor in renamed.items() if not name.startswith(ignored)}
+    for name, tensor in state.items():
+        if name.endswith("num_batches_tracked"):  # missing in older files
+            loaded.setdefault(name, torch.zeros_like(tensor, device="cpu"))
+    return load_state(network, loaded)
+
+
+def load_state(network: nn.Module, tensors: dict[str, Tensor], *, assign: bool = True) -> str:
+    """Load named tensors; returns "", or if they do not fit, a description of the first that does not.
+
+    Then nothing is loaded. With `assign` the tensors replace the network's own, which may be on the meta device;
+    without it they are copied. Tensors of float16, which takes half the bytes in a file, become float32 where the
+    network has it.
+    """
+    state = network.state_dict()
+    halves = {name for name, tensor in tensors.items() if tensor.dtype == torch.float16}
+    floats = {name for name, tensor in state.items() if tensor.dtype == torch.float32}
+    tensors = {name: tensor.float() if name in halves & floats else tensor for name, tensor in tensors.items()}
+    for name in dict.fromkeys([*state, *tensors]):
+        shapes = [str(tuple(some[name].shape)) if name in some else "none" for some in (tensors, state)]
+        if shapes[0] != shapes[1]:
+            return f"tensor {name}: shape {shapes[0]} in the file, {shapes[1]} in the network"
+        types = [str(some[name].dtype).removeprefix("torch.") for some in (tensors, state)]
+        if types[0] != types[1]:
+            return f"tensor {name}: {types[0]} in the file, {types[1]} in the network"
+    state.update(tensors)  # a state dict also holds version numbers that some layers need
+    network.load_state_dict(state, assign=assign)
+    return ""
 
 
 def torchvision_weights(network: TransferModel, backbone: str) -> dict[str, Tensor]:
@@ -239,8 +273,7 @@ def torchvision_weights(network: TransferModel, backbone: str) -> dict[str, Tens
 
     Raises ValueError for SqueezeNet, in which torchvision applies ReLU after the last layer.
     """
-    with meta_device():
-        path, last = last_layer(build_torchvision(backbone))
+    path, last = _last_on_meta(backbone)
     if not isinstance(last, nn.Linear):
         raise ValueError(path)  # noqa: TRY004  # a property of the network
     head = network.head.state_dict()
@@ -282,44 +315,6 @@ def torchvision_code(config: BackboneConfig) -> list[str]:
         module = f"torch.nn.Sequential({layers})" if config.hidden else layers
         lines.append(f'model.set_submodule("{path}", {module})')
     return lines
-
-
-def _load(network: nn.Module, backbone: str, weights: dict[str, Tensor], *, ignored: tuple[str, ...]) -> str:
-    """Load weights without those whose names start with one of `ignored`; returns a misfit as `load_backbone`."""
-    state = network.state_dict()
-    renamed = {name if name in state else _OLD_NAME.sub(r".\1\2.", name): tensor for name, tensor in weights.items()}
-    loaded = {name: tensor for name, tensor in renamed.items() if not name.startswith(ignored)}
-    for name, tensor in state.items():
-        if name.endswith("num_batches_tracked"):  # missing in older files
-            loaded.setdefault(name, torch.zeros_like(tensor, device="cpu"))
-    misfit = _first_misfit(backbone, state, loaded)
-    if not misfit:
-        state.update(loaded)  # a state dict also holds version numbers that some layers need
-        network.load_state_dict(state, assign=True)
-    return misfit
-
-
-def _first_misfit(backbone: str, state: dict[str, Tensor], loaded: dict[str, Tensor]) -> str:
-    """The first tensor that a file lacks, has in another shape or type, or has in addition, described; "" for none."""
-    for name, tensor in state.items():
-        if name not in loaded:
-            return f"tensor {name} is {_shape(tensor)} in {backbone}, missing in the file"
-        other = loaded[name]
-        if other.is_floating_point() != tensor.is_floating_point():
-            return f"tensor {name} is {tensor.dtype} in {backbone}, {other.dtype} in the file"
-        if other.shape != tensor.shape:
-            return f"tensor {name} is {_shape(tensor)} in {backbone}, {_shape(other)} in the file"
-    additional = next((name for name in loaded if name not in state), None)
-    return (
-        ""
-        if additional is None
-        else f"tensor {additional} is {_shape(loaded[additional])} in the file, not in {backbone}"
-    )
-
-
-def _build_embedded(size: int) -> nn.Sequential:
-    """The bundled network without its last layer: images (N, 3, H, W) to features (N, F)."""
-    return build_cnn(CnnConfig(embedded.FEATURES, (3, size, size), embedded.CHANNELS))
 
 
 def build_torchvision(name: str, size: int | None = None) -> nn.Module:
@@ -387,7 +382,3 @@ def _is_stack(module: nn.Module) -> bool:
     """Whether a module contains a row of equal blocks, as a transformer's encoder does."""
     rows = [child for child in module.children() if type(child) is nn.Sequential]
     return any(len(row) >= _MIN_STACK and len({type(block) for block in row}) == 1 for row in rows)
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a number"

@@ -12,6 +12,11 @@ GatedCell = Literal["lstm", "gru"]
 TokenPooling = Literal["last", "mean", "max", "attention"]
 INITIALIZATIONS = ("default", "zeros", "ones", "uniform", "normal", "constant", "xavier", "he")
 _LARGEST = 1e6  # of the numbers of an initialization
+_NUMBERS = {  # how many each initialization may have, and which
+    "uniform": ((0, 2), "two numbers, the lower first, as in uniform:-0.5,0.5, or none"),
+    "normal": ((0, 1), "a standard deviation above 0, as in normal:0.1, or none"),
+    "constant": ((1,), "a number, as in constant:0.5"),
+}
 MAX_UNITS = 1 << 28  # of a layer: the size in bytes of a matrix between two such layers fits into 64 bits
 _MAX_HIDDEN_LAYERS = 1000
 
@@ -62,23 +67,17 @@ def parse_init(text: str) -> WeightInit:
     name, _, digits = (part.strip() for part in text.partition(":"))
     if name not in INITIALIZATIONS:
         raise ValueError(f"'{name}' is none of {', '.join(INITIALIZATIONS)}")
+    if digits and name not in _NUMBERS:
+        raise ValueError(f"'{name}' has no number, but '{text}' gives one")
+    counts, needed = _NUMBERS.get(name, ((0,), ""))
     try:
         numbers = tuple(float(item) for item in digits.split(",")) if digits else ()
     except ValueError:
         numbers = (math.nan,)
-    is_valid = all(abs(number) <= _LARGEST for number in numbers)  # nan is not
-    if name == "uniform":
-        is_valid = is_valid and (not numbers or (len(numbers) == 2 and numbers[0] < numbers[1]))  # noqa: PLR2004
-        if not is_valid:
-            raise ValueError(f"'{text}' needs two numbers, the lower first, as in uniform:-0.5,0.5, or none")
-    elif name == "normal":
-        if not is_valid or not (not numbers or (len(numbers) == 1 and numbers[0] > 0)):
-            raise ValueError(f"'{text}' needs a standard deviation above 0, as in normal:0.1, or none")
-    elif name == "constant":
-        if not is_valid or len(numbers) != 1:
-            raise ValueError(f"'{text}' needs a number, as in constant:0.5")
-    elif digits:
-        raise ValueError(f"'{name}' has no number, but '{text}' gives one")
+    is_valid = len(numbers) in counts and all(abs(number) <= _LARGEST for number in numbers)  # nan is not
+    is_falling = name == "uniform" and list(numbers) != sorted(set(numbers))
+    if not is_valid or is_falling or (name == "normal" and min(numbers, default=1) <= 0):
+        raise ValueError(f"'{text}' needs {needed}")
     return WeightInit(name, numbers)
 
 

@@ -18,12 +18,14 @@ from dlnotes_cli.networks.text_rnn import TextLinear, TextLinearConfig, TextRnn,
 from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.shell import codec
 
+Purpose = Literal["classifier", "language", "series", "text"]
+
 
 @dataclass(frozen=True)
 class RegisteredModel:
     """An entry of the registry: the purpose of a network, the type of its configuration, and its builder."""
 
-    purpose: Literal["classifier", "language", "series", "text"]
+    purpose: Purpose
     config_type: type[Any]
     build: Callable[[Any], nn.Module]
     needs_run: bool = False  # whether only a run on the meta device shows if it accepts a shape; it loads slow modules
@@ -38,11 +40,6 @@ REGISTRY: dict[str, RegisteredModel] = {
     "text_rnn": RegisteredModel("text", TextRnnConfig, TextRnn),
     "text_linear": RegisteredModel("text", TextLinearConfig, TextLinear),
 }
-
-CLASSIFIERS = tuple(name for name, model in REGISTRY.items() if model.purpose == "classifier")
-LANGUAGE_MODELS = tuple(name for name, model in REGISTRY.items() if model.purpose == "language")
-SERIES_MODELS = tuple(name for name, model in REGISTRY.items() if model.purpose == "series")
-TEXT_CLASSIFIERS = tuple(name for name, model in REGISTRY.items() if model.purpose == "text")
 
 
 def build(name: str, config: object) -> nn.Module:

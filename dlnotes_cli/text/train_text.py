@@ -144,7 +144,7 @@ class TextTask(TextDescription, Task[TextResult]):
 
     def loss(self, model: Model, part: BatchPart) -> StepLoss:
         """Cross-entropy with label smoothing and class weights, and the plain loss."""
-        return self._objective.of_part(predict_logits(model, part.batch.samples, self.runtime), part)
+        return self._objective(predict_logits(model, part.batch.samples, self.runtime), part)
 
     def validate(self, poll: Poll) -> Metrics:
         """Loss and accuracy on the validation split; the loss, which is less noisy, decides."""

@@ -1,8 +1,8 @@
 """The plots of tables with two numeric columns: regions of the classes, and points by category."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -16,142 +16,132 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import TrainedModel
 
 BOUNDARY, BOUNDARIES, SCATTER = "boundary.png", "boundaries.png", "scatter.png"
-_PLANE = 2  # columns that have one
 _CELLS = 240  # of the grid, along each axis
 _MARGIN = 0.08  # of the range of the points
 _MOST_POINTS = 2000
 _MOST_CATEGORIES = 12
 Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+class Plane(NamedTuple):
+    """The two numeric columns of a table and its categorical one, if any, each with the first input that encodes it."""
+
+    numeric: tuple[tuple[Column, int], ...]
+    categorical: tuple[Column, int] | None
+    inputs: int  # of all columns
+
+    @classmethod
+    def of(cls, preprocessing: object) -> Self | None:
+        """The plane of a table; None for data without two numeric columns, or with more than 12 categories."""
+        if not isinstance(preprocessing, TablePreprocessing):
+            return None
+        *starts, inputs = np.cumsum([0, *(column.width for column in preprocessing.columns)]).tolist()
+        located = list(zip(preprocessing.columns, starts, strict=True))
+        categorical = [place for place in located if place[0].categories]
+        if len(located) - len(categorical) != 2 or len(categorical) > 1:  # noqa: PLR2004  # axes
+            return None
+        if categorical and categorical[0][0].width > _MOST_CATEGORIES:
+            return None
+        numeric = tuple(place for place in located if not place[0].categories)
+        return cls(numeric, categorical[0] if categorical else None, inputs)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of the axes."""
+        (x, _), (y, _) = self.numeric
+        return x.name, y.name
+
+    def points(self, samples: NDArray[np.generic]) -> Array:
+        """The points (N, 2) of samples (N, inputs), in the units of the table."""
+        values = np.asarray(samples, np.float64)
+        return np.stack([values[:, place] * column.std + column.mean for column, place in self.numeric], axis=1)
+
+    def encoded(self, points: Array, category: int) -> Array:
+        """Points (N, 2) of one category as samples (N, inputs)."""
+        samples = np.zeros((len(points), self.inputs))
+        for i, (column, place) in enumerate(self.numeric):
+            samples[:, place] = (points[:, i] - column.mean) / column.std
+        if self.categorical is not None:
+            samples[:, self.categorical[1] + category] = 1
+        return samples
 
 
 @dataclass(frozen=True)
 class PlaneClassifier:
-    """A classifier of two numeric columns, with the preprocessing that it was trained with."""
+    """A classifier of a plane, with the preprocessing that it was trained with."""
 
     name: str
     network: nn.Module
-    preprocessing: TablePreprocessing
+    plane: Plane
 
-    def predicted(self, points: Array) -> NDArray[np.int64]:
+    @torch.no_grad()
+    def predicted(self, points: Array, category: int = 0) -> Labels:
         """The class (N,) of each point (N, 2) in the units of the table."""
-        mean, std = _scale(self.preprocessing)
-        return _predicted(self.network, (points - mean) / std)
+        device, was_training = next(self.network.parameters()).device, self.network.training
+        samples = torch.from_numpy(self.plane.encoded(points, category).astype(np.float32)).to(device)
+        logits = self.network.eval()(samples)
+        self.network.train(was_training)
+        return np.asarray(logits.argmax(1).cpu().numpy(), np.int64)
 
-
-class _Places(NamedTuple):
-    """The columns of a table with a plane and categories, and the first network input of each."""
-
-    numeric: tuple[tuple[Column, int], ...]  # two of them
-    categorical: tuple[Column, int]
+    def regions(self, points: Array, category: int = 0) -> Regions:
+        """The classes around points (N, 2)."""
+        low, high = points.min(0), points.max(0)
+        margin = _MARGIN * np.where(high > low, high - low, 1)
+        x_axis, y_axis = np.linspace(low - margin, high + margin, _CELLS).T
+        x, y = np.meshgrid(x_axis, y_axis)
+        predicted = self.predicted(np.stack([x.ravel(), y.ravel()], axis=1), category)
+        return Regions(x_axis, y_axis, predicted.reshape(x.shape))
 
 
 def draw_plane(
-    network: nn.Module, dataset: DataSet, beside: Sequence[PlaneClassifier], configuration: object
+    network: nn.Module, dataset: DataSet, beside: Sequence[PlaneClassifier] = (), configuration: object = None
 ) -> dict[str, bytes]:
     """For a table of two numeric columns: the regions of the classes, and next to those of earlier runs, if any.
 
-    With a categorical column too, the points and regions of each category. The keys are file names.
+    With a categorical column too, a panel with all points, and one with the points and regions of each category. The
+    keys are file names.
     """
-    scatter = scatter_plot(network, dataset)
-    if scatter is not None:
-        return {SCATTER: scatter}
-    plane, boundary = plane_of(dataset.preprocessing), boundary_plot(network, dataset)
-    if plane is None or boundary is None:
+    plane = Plane.of(dataset.preprocessing)
+    if plane is None:
         return {}
-    if not beside:
-        return {BOUNDARY: boundary}
     own = PlaneClassifier(hidden_layers(configuration), network, plane)
-    return {BOUNDARY: boundary, BOUNDARIES: boundary_sheet([*beside, own], dataset, plane)}
+    points, labels, classes = plane.points(dataset.samples), dataset.labels, dataset.classes
+    shown = _thinned(points, labels)
+    if plane.categorical is not None:
+        column, first = plane.categorical
+        category = np.asarray(dataset.samples)[:, first : first + column.width].argmax(1)
+        panels = [
+            CategoryPanel(f"{column.name} {name}", own.regions(points, i), *_thinned(points, labels, category == i))
+            for i, name in enumerate(column.categories)
+        ]
+        return {SCATTER: draw_scatter(panels, shown, classes, plane.names)}
+    plots = {BOUNDARY: draw_boundary(own.regions(points), *shown, classes, plane.names)}
+    if beside:
+        splits = {"train": "train", **({"test": "test"} if "test" in dataset.splits else {"val": "validation"})}
+        sheet = []
+        for one in (*beside, own):
+            is_right = one.predicted(points) == labels
+            accuracies = [f"{name} {is_right[dataset.splits[split]].mean():.3f}" for split, name in splits.items()]
+            sheet.append(replace(one.regions(points), title=f"{one.name}\naccuracy: {', '.join(accuracies)}"))
+        plots[BOUNDARIES] = draw_boundaries(sheet, *shown, classes, plane.names)
+    return plots
 
 
-def scatter_plot(network: nn.Module, dataset: DataSet) -> bytes | None:
-    """A panel with all points of a table, and one for each category with its points and the predicted classes.
-
-    None for data without two numeric columns and a categorical one of at most 12 categories.
-    """
-    places = _places(dataset.preprocessing)
-    if places is None:
-        return None
-    samples = np.asarray(dataset.samples, np.float64)
-    (x, x_place), (y, y_place) = places.numeric
-    points = np.stack([samples[:, x_place] * x.std + x.mean, samples[:, y_place] * y.std + y.mean], axis=1)
-    column, first = places.categorical
-    category = samples[:, first : first + column.width].argmax(1)
-    panels = []
-    for i, name in enumerate(column.categories):
-        regions = predicted_regions(network, points, lambda grid, i=i: _encoded(grid, places, i, samples.shape[1]))  # type: ignore[misc]
-        panels.append(CategoryPanel(f"{column.name} {name}", regions, *_shown(points, dataset.labels, category == i)))
-    return draw_scatter(panels, _shown(points, dataset.labels), dataset.classes, (x.name, y.name))
-
-
-def _places(preprocessing: object) -> _Places | None:
-    if not isinstance(preprocessing, TablePreprocessing):
-        return None
-    starts = np.cumsum([0, *(column.width for column in preprocessing.columns)]).tolist()
-    located = list(zip(preprocessing.columns, starts, strict=False))
-    numeric = tuple(place for place in located if not place[0].categories)
-    categorical = [place for place in located if place[0].categories]
-    if len(numeric) != _PLANE or len(categorical) != 1 or categorical[0][0].width > _MOST_CATEGORIES:
-        return None
-    return _Places(numeric, categorical[0])
-
-
-def _encoded(grid: Array, places: _Places, category: int, width: int) -> Array:
-    """Points (N, 2) in the units of the table as samples (N, width) of one category."""
-    samples = np.zeros((len(grid), width))
-    for i, (column, place) in enumerate(places.numeric):
-        samples[:, place] = (grid[:, i] - column.mean) / column.std
-    samples[:, places.categorical[1] + category] = 1
-    return samples
-
-
-def _shown(
-    points: Array, labels: NDArray[np.int64], chosen: NDArray[np.bool_] | None = None
-) -> tuple[Array, NDArray[np.int64]]:
+def _thinned(points: Array, labels: Labels, chosen: NDArray[np.bool_] | None = None) -> tuple[Array, Labels]:
     """The points and labels to draw: all, or those that are chosen, or some of them, evenly spaced."""
     indices = np.arange(len(points)) if chosen is None else np.flatnonzero(chosen)
     indices = indices[:: max(1, -(-len(indices) // _MOST_POINTS))]
     return points[indices], labels[indices]
 
 
-def boundary_plot(network: nn.Module, dataset: DataSet) -> bytes | None:
-    """The regions of the classes with the points of the table, in its own units; None for other data."""
-    plane = plane_of(dataset.preprocessing)
-    if plane is None:
-        return None
-    points, names = _points(dataset, plane)
-    regions = _regions(PlaneClassifier("", network, plane), points)
-    return draw_boundary(regions, *_shown(points, dataset.labels), dataset.classes, names)
-
-
-def boundary_sheet(classifiers: Sequence[PlaneClassifier], dataset: DataSet, plane: TablePreprocessing) -> bytes:
-    """The regions of several classifiers side by side, each with its accuracy on the splits of a table."""
-    points, names = _points(dataset, plane)
-    splits = {"train": "train", **({"test": "test"} if "test" in dataset.splits else {"val": "validation"})}
-    sheet = []
-    for one in classifiers:
-        is_right = one.predicted(points) == dataset.labels
-        accuracies = [f"{name} {is_right[dataset.splits[split]].mean():.3f}" for split, name in splits.items()]
-        title = f"{one.name}\naccuracy: {', '.join(accuracies)}"
-        sheet.append(replace(_regions(one, points), title=title))
-    return draw_boundaries(sheet, *_shown(points, dataset.labels), dataset.classes, names)
-
-
-def plane_of(preprocessing: object) -> TablePreprocessing | None:
-    """The preprocessing of a table with two numeric columns; None for other data."""
-    if not isinstance(preprocessing, TablePreprocessing) or len(preprocessing.columns) != _PLANE:
-        return None
-    has_more = any(column.categories or column.median is not None for column in preprocessing.columns)
-    return None if has_more else preprocessing
-
-
 def check_beside(option: str, model: TrainedModel, dataset: DataSet) -> PlaneClassifier:
     """A trained model as a classifier of the same table. Raises InputError where its columns or classes differ."""
-    own, other = plane_of(dataset.preprocessing), plane_of(model.preprocessing)
-    if own is None:
+    own, other = Plane.of(dataset.preprocessing), Plane.of(model.preprocessing)
+    if own is None or own.categorical is not None:
         raise InputError(option, f"{dataset.name} has no two numeric columns", "drop it")
-    names = None if other is None else [column.name for column in other.columns]
-    if other is None or names != [column.name for column in own.columns] or model.classes != dataset.classes:
+    is_same = other is not None and other.categorical is None and other.names == own.names
+    if other is None or not is_same or model.classes != dataset.classes:
         raise InputError(option, f"{model.path} was trained on other columns or classes", "name runs on the same table")
     return PlaneClassifier(hidden_layers(model.metadata.get("configuration")), model.network, other)
 
@@ -160,42 +150,3 @@ def hidden_layers(configuration: object) -> str:
     """The name of a network on a sheet: its hidden layers."""
     hidden = configuration.get("hidden") if isinstance(configuration, dict) else None
     return f"hidden units: {', '.join(map(str, hidden))}" if hidden else "no hidden layer"
-
-
-def _scale(plane: TablePreprocessing) -> tuple[Array, Array]:
-    return np.array([column.mean for column in plane.columns]), np.array([column.std for column in plane.columns])
-
-
-def _points(dataset: DataSet, plane: TablePreprocessing) -> tuple[Array, tuple[str, str]]:
-    """The points (N, 2) of a table in its own units, and the names of the columns."""
-    mean, std = _scale(plane)
-    return np.asarray(dataset.samples, np.float64) * std + mean, (plane.columns[0].name, plane.columns[1].name)
-
-
-def predicted_regions(network: nn.Module, points: Array, encode: Callable[[Array], Array]) -> Regions:
-    """The classes that a network predicts around points (N, 2); `encode` makes samples (N, F) of such points."""
-    x_axis, y_axis = (_axis(points[:, i]) for i in range(_PLANE))
-    x, y = np.meshgrid(x_axis, y_axis)
-    predicted = _predicted(network, encode(np.stack([x.ravel(), y.ravel()], axis=1))).reshape(x.shape)
-    return Regions(x_axis, y_axis, predicted)
-
-
-def _regions(classifier: PlaneClassifier, points: Array) -> Regions:
-    mean, std = _scale(classifier.preprocessing)
-    return predicted_regions(classifier.network, points, lambda grid: (grid - mean) / std)
-
-
-def _axis(values: Array) -> Array:
-    """Positions a little beyond the range of the values."""
-    low, high = float(values.min()), float(values.max())
-    margin = _MARGIN * (high - low or 1.0)
-    return np.linspace(low - margin, high + margin, _CELLS)
-
-
-@torch.no_grad()
-def _predicted(network: nn.Module, samples: Array) -> NDArray[np.int64]:
-    device = next(network.parameters()).device
-    was_training = network.training
-    logits = network.eval()(torch.from_numpy(samples.astype(np.float32)).to(device))
-    network.train(was_training)
-    return np.asarray(logits.argmax(1).cpu().numpy(), np.int64)

@@ -19,6 +19,7 @@ from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.model_file import load_weights
 from dlnotes_cli.training.model_metadata import Metadata
 from dlnotes_cli.training.results import LoopEntry, RunProgress
+from dlnotes_cli.training.resumed_options import check_same_options, read_json
 from dlnotes_cli.training.run_folder import LAST, MODEL, RESULT, RunFolder
 from dlnotes_cli.training.tensor_file import (
     CHECKPOINT_VERSION,
@@ -68,34 +69,24 @@ def restore_checkpoint(path: Path, contents: Contents, run: Any) -> None:
     """
     tensors, metadata = contents
 
-    def section(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    def section(prefix: str, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): t.to(device) for name, t in tensors.items() if name.startswith(prefix)}
 
-    def on_device(prefix: str) -> dict[str, Tensor]:
-        return {name: tensor.to(run.device) for name, tensor in section(prefix).items()}
-
-    network = run.task.network
-    load_weights(path, network, on_device(_NETWORK), assign=False)
-    run.best_weights, run.task.state = on_device(_BEST), on_device(_STATE)
+    load_weights(path, run.task.network, section(_NETWORK, run.device), assign=False)
+    run.best_weights, run.task.state = section(_BEST, run.device), section(_STATE, run.device)
     if run.average is not None:
-        run.average.tensors = on_device(_AVERAGE)
+        run.average.tensors = section(_AVERAGE, run.device)
+    optimizer_state: dict[int, dict[str, Tensor]] = {}
+    for key, value in section(_OPTIMIZER).items():
+        parameter, _, name = key.partition(".")
+        optimizer_state.setdefault(int(parameter), {})[name] = value
     try:
-        progress = _progress(metadata["position"], run.task.metrics_type)
-        _check_progress(progress, run.task.steps_per_epoch)
-        own, best = (
-            {name: tensor.shape for name, tensor in weights.items()}
-            for weights in (network.state_dict(), run.best_weights)
-        )
-        if progress.best_index is not None and best != own:
-            raise ValueError("weights")  # noqa: TRY301  # as the others
-        run.resume(progress, metadata["limits"])
-        _restore_optimizer(run.optimizer, section(_OPTIMIZER))
+        run.resume(_progress(metadata["position"], run.task.metrics_type), metadata["limits"])
+        groups = run.optimizer.state_dict()["param_groups"]  # whose learning rates are set in each step
+        run.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
         restore_random_state(section(_RANDOM), run.device)
-        if run.scaler.is_enabled():
-            run.scaler.load_state_dict(metadata["loss_scale"])
-            if not 0 < run.scaler.get_scale() < math.inf:
-                raise ValueError("loss_scale")  # noqa: TRY301  # as the others
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        run.scaler.load_state_dict(metadata["loss_scale"])
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
         what = f"is not a checkpoint of this run ({error!r})"
         raise InputError(path, what, "start a new run in another --out") from error
 
@@ -107,38 +98,6 @@ def _progress(stored: dict[str, Any], metrics_type: type[Metrics]) -> RunProgres
         for entry in stored["history"]
     ]
     return build(RunProgress, {**stored, "history": history})
-
-
-def _check_progress(progress: RunProgress, steps_per_epoch: int) -> None:
-    """Raise ValueError where the numbers are impossible."""
-    history, best = progress.history, progress.best_index
-    counts = (
-        progress.step, progress.samples_seen, progress.elapsed_s, progress.validation_s, progress.sums.samples,
-    )  # fmt: skip
-    if progress.epoch < 1 or not 0 <= progress.step_in_epoch <= steps_per_epoch or min(counts) < 0:
-        raise ValueError("position")
-    if (progress.total is not None and progress.total < 1) or (best is not None and not 0 <= best < len(history)):
-        raise ValueError("total or best_index")
-    if best is not None and history[best].validation.samples and not math.isfinite(history[best].validation.loss):
-        raise ValueError("best_index")
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Load the optimizer's tensors by the names `<parameter>.<name>`; learning rates are set in each step.
-
-    Raises ValueError where a step would use other names, types or shapes: PyTorch does not check them and crashes.
-    """
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        parameter, _, name = key.partition(".")
-        state.setdefault(int(parameter), {})[name] = value
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for index, values in state.items():
-        if not 0 <= index < len(parameters) or values.keys() != next(iter(state.values())).keys():
-            raise ValueError("optimizer")
-        if any(not t.is_floating_point() or t.shape not in {(), parameters[index].shape} for t in values.values()):
-            raise ValueError("optimizer")
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 _SAVE_EVERY_S = 10.0  # at least; longer for runs whose checkpoints take long
@@ -183,16 +142,19 @@ class RunFiles:
         """As `start_or_resume`, in the main process."""
         folder, task, path = self.folder, self._task, self.folder.file(LAST)
         threads = task.runtime.threads * self._processes.local_count
-        files.check_room(folder.path, 2 * self._checkpoint_bytes())
+        copies = 6 if self.run.average else 5  # weights, two moments, best weights, model file, moving average
+        weights = sum(tensor.nbytes for tensor in task.network.state_dict().values())
+        files.check_room(folder.path, 2 * (copies * weights + TYPICAL_HEADER_BYTES))
         if not folder.is_resumed or not (folder.has_model or path.exists()):  # killed at its start
             folder.start(task.stored, threads)
             self._save_checkpoint()
             return None
         if not path.exists():
             raise InputError(path, "is missing, so that the run cannot continue", "start a new run with --overwrite")
-        tensors, metadata = read_checkpoint(path)
-        folder.check_checkpoint(metadata, task.data.name, task.data.fingerprint)
-        restore_checkpoint(path, (tensors, metadata), self.run)
+        contents = read_checkpoint(path)
+        check_same_options(folder.path, contents[1].get("options", {}), task.stored)
+        folder.check_same_data(LAST, contents[1], task.data)
+        restore_checkpoint(path, contents, self.run)
         self._replaces_results = self.run.progress.best_index is None
         result = self._stored_result() if self.run.is_finished else None
         if result is None:
@@ -204,15 +166,18 @@ class RunFiles:
 
         The checkpoint has all that is needed to write both again.
         """
+        path = self.folder.file(RESULT)
         try:
             read_tensors(self.folder.file(MODEL))
-            stored = self.folder.result()
-            kind, path = self._task.result_type, self.folder.file(RESULT)
-            result: Any = None if stored is None else from_json(kind, stored, path)
+            stored = read_json(path)
+            stored.pop("schema_version", None)
+            result: Any = from_json(self._task.result_type, stored, path)
+        except FileNotFoundError:
+            return None
         except InputError as error:
             output.warn(f"{error.fault}; it is written again from {LAST}")
             return None
-        if result is None or result.steps != self.run.progress.step:
+        if result.steps != self.run.progress.step:
             return None
         epochs = output.counted(self.run.progress.epoch - 1, "epoch")
         more = "--patience ended it" if self.run.is_out_of_patience else "raise --epochs to continue"
@@ -275,9 +240,3 @@ class RunFiles:
         if not progress.step_in_epoch and progress.epoch > 1:
             return f"saved after epoch {progress.epoch - 1}"
         return f"saved at epoch {progress.epoch}, step {progress.step_in_epoch} of {self._task.steps_per_epoch}"
-
-    def _checkpoint_bytes(self) -> int:
-        """An estimate of the size of checkpoint and model file."""
-        weights = sum(tensor.nbytes for tensor in self._task.network.state_dict().values())
-        copies = 6 if self.run.average else 5  # weights, two moments, best weights, model file, moving average
-        return copies * int(weights) + TYPICAL_HEADER_BYTES

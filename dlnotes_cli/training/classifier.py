@@ -219,7 +219,7 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
     def loss(self, model: Model, part: BatchPart) -> StepLoss:
         """Cross-entropy with label smoothing, class weights and penalties, and the plain loss."""
         logits = predict_logits(model, self._normalizer(part.batch.samples), self.runtime)
-        return self._objective.of_part(logits, part)
+        return self._objective(logits, part)
 
     def validate(self, poll: Poll) -> Metrics:
         """Metrics on the validation split, nan without samples."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dlnotes_cli import __version__
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
     from dlnotes_cli.training.options import TrainingConfig
 
 _TIMEOUT = timedelta(hours=2)  # after which a process that does not answer is given up
-_VARIABLES = (
-    "RANK",
-    "WORLD_SIZE",
-    "LOCAL_RANK",
-    "LOCAL_WORLD_SIZE",
-)  # torchrun sets all of them
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # torchrun sets all of them
 _SAVE_S = 600  # within which processes that are stopped have to save the run
 _MAY_DIFFER = {"out", "resume", "overwrite", "json", "quiet", "verbose", "threads", "devices"}
 _LOST = re.compile("gloo|nccl|connection|socket|rendezvous|TCPStore", re.IGNORECASE)  # in errors of torch.distributed
@@ -62,13 +58,13 @@ class Processes:
         rank, count, local_rank, local_count = (os.environ.get(name, "") for name in _VARIABLES)
         if not rank or count in {"", "1"}:
             return ALONE
-        texts = (rank, count, local_rank or rank, local_count or count)
-        for name, text in zip(_VARIABLES, texts, strict=True):
-            if not (text.isascii() and text.isdecimal()):
-                raise InputError(f"${name}", f"'{text}' is not a number", _START)
-        numbers = [int(text) for text in texts]
+        texts = (rank, count, local_rank or rank, local_count or count)  # other launchers set the first two only
+        try:
+            numbers = [int(text) for text in texts]
+        except ValueError as error:
+            raise InputError("$RANK", f"{', '.join(texts)} are not numbers of processes", _START) from error
         for name, number, limit in zip(_VARIABLES[::2], numbers[::2], numbers[1::2], strict=True):
-            if number >= limit:
+            if not 0 <= number < limit:
                 raise InputError(f"${name}", f"{number} is not below the number of processes, {limit}", _START)
         return cls(*numbers)
 
@@ -96,46 +92,37 @@ class Processes:
                 device = f"cuda:{self.local_rank}"
         return choose_runtime(device, options.precision, threads, bf16_pays=bf16_pays, fp16_pays=bf16_pays)
 
-    def sum(self, tensor: "Tensor") -> "Tensor":
-        """The sum of the tensors of all processes, in place and with the same bits in each of them."""
+    def _together(self, operation: Callable[[Any], object]) -> None:
+        """Call an operation of torch.distributed, if there are several processes, which all do so."""
         if not self.is_alone:
             import torch.distributed as dist
 
             with lost():
-                dist.all_reduce(tensor)
+                operation(dist)
+
+    def sum(self, tensor: "Tensor") -> "Tensor":
+        """The sum of the tensors of all processes, in place and with the same bits in each of them."""
+        self._together(lambda dist: dist.all_reduce(tensor))
         return tensor
 
     def maximum(self, *numbers: float) -> list[float]:
         """The largest value of each number in all processes."""
-        if self.is_alone:
-            return list(numbers)
         import torch
-        import torch.distributed as dist
 
         values = torch.tensor(numbers, dtype=torch.float64)
-        with lost():
-            dist.all_reduce(values, dist.ReduceOp.MAX)
+        self._together(lambda dist: dist.all_reduce(values, dist.ReduceOp.MAX))
         return values.tolist()
 
     def broadcast(self, value: Value) -> Value:
         """The value of the main process, in all of them."""
-        if self.is_alone:
-            return value
-        import torch.distributed as dist
-
         values = [value]
-        with lost():
-            dist.broadcast_object_list(values, 0)
+        self._together(lambda dist: dist.broadcast_object_list(values, 0))
         return values[0]
 
     def gather(self, value: Value) -> list[Value]:
         """The values of all processes, in all of them."""
         values = [value] * self.count
-        if not self.is_alone:
-            import torch.distributed as dist
-
-            with lost():
-                dist.all_gather_object(values, value)
+        self._together(lambda dist: dist.all_gather_object(values, value))
         return values
 
     def main_first(self, prepare: Callable[[], Value]) -> Value:
@@ -197,13 +184,13 @@ class Processes:
 
     def broadcast_statistics(self, tensors: "Mapping[str, Tensor]") -> None:
         """Set the running statistics of batch norm among a network's tensors to those of the main process."""
-        if not self.is_alone:
-            import torch.distributed as dist
+        for name, tensor in tensors.items():
+            if name.endswith(("running_mean", "running_var")):
+                self._together(partial(_broadcast, tensor))
 
-            for name, tensor in tensors.items():
-                if name.endswith(("running_mean", "running_var")):
-                    with lost():
-                        dist.broadcast(tensor, 0)
+
+def _broadcast(tensor: "Tensor", dist: Any) -> None:
+    dist.broadcast(tensor, 0)
 
 
 ALONE = Processes()

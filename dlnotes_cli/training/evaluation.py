@@ -1,7 +1,6 @@
 """A network applied to many samples on its device: its evaluation, its logits, and cached features."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from dlnotes_cli.data.folder import FeatureExtractor
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.training.distributed import ALONE, Processes
-from dlnotes_cli.training.metrics import Evaluation, Predictions, inference_batch_size
+from dlnotes_cli.training.metrics import Evaluation, inference_batch_size
 
 if TYPE_CHECKING:
     from dlnotes_cli.data.batches import Split
@@ -32,41 +31,31 @@ def evaluate(
     poll: Callable[[], None] = lambda: None,
     processes: Processes = ALONE,
 ) -> Evaluation:
-    """The evaluation of a network on a split, batch by batch, in evaluation mode.
+    """The evaluation of a network on a split, batch by batch, in evaluation mode; `poll` is called before each batch.
 
-    `top` are the k for which samples are counted whose class is among the k most probable. With `keep_predictions`
-    the evaluation has the prediction for each sample. `poll` is called before each batch. Loss and counts are summed
-    over the samples and divided once, so that the batch size has no effect. Of several `processes` each takes some of
-    the batches, and all return loss and confusion of the whole split.
+    `top` and `keep_predictions` are those of `Evaluation.of`. Of several `processes` each takes some of the batches,
+    and all return loss and confusion of the whole split.
     """
-    was_training = network.training
-    network.eval()
-    batch_size = inference_batch_size(split.samples.shape[1:])
-    loss_sum = torch.zeros((), dtype=torch.float64, device=split.indices.device)
-    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=split.indices.device)
-    within_top = dict.fromkeys(top, 0)
-    kept: list[Predictions] = []
-    try:
-        for samples, labels in split.in_order(batch_size, processes.rows):
+
+    def batches() -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        for samples, labels in split.in_order(inference_batch_size(split.samples.shape[1:]), processes.rows):
             poll()
             logits = predict_logits(network, normalizer(samples), runtime)
-            loss_sum += F.cross_entropy(logits, labels, reduction="sum").double()
-            confusion += torch.bincount(labels * classes + logits.argmax(1), minlength=classes * classes)
-            if keep_predictions:
-                kept.append(_predictions(labels, logits))
-            for k in top:
-                within_top[k] += int((logits.topk(k, dim=1).indices == labels[:, None]).sum())
+            yield labels.cpu().numpy(), F.log_softmax(logits, 1).cpu().numpy()
+
+    was_training = network.training
+    network.eval()
+    try:
+        evaluation = Evaluation.of(batches(), classes, top=top, keep_predictions=keep_predictions)
     finally:
         network.train(was_training)
-    loss_sum, confusion = processes.sum(loss_sum), processes.sum(confusion)
-    mean = float(loss_sum) / len(split) if len(split) else math.nan
-    matrix = confusion.view(classes, classes).cpu().numpy()
-    return Evaluation(mean, matrix, within_top, Predictions.joined(kept) if kept else None)
-
-
-def _predictions(labels: Tensor, logits: Tensor) -> Predictions:
-    columns = (labels, logits.argmax(1), logits.softmax(1).amax(1))
-    return Predictions(*(column.cpu().numpy() for column in columns))
+    if processes.is_alone:
+        return evaluation
+    loss_sum = evaluation.loss * evaluation.samples if evaluation.samples else 0.0
+    sums = torch.tensor([loss_sum, *evaluation.confusion.ravel()], dtype=torch.float64)
+    loss_sum, *counts = processes.sum(sums).tolist()
+    confusion = np.array(counts, np.int64).reshape(classes, classes)
+    return Evaluation(loss_sum / len(split), confusion, evaluation.within_top, evaluation.predictions)
 
 
 def predict_logits(network: Callable[[Tensor], Tensor], x: Tensor, runtime: "Runtime") -> Tensor:

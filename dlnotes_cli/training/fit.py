@@ -106,8 +106,7 @@ class TrainingRun:
         limits = (length.max_steps, length.epochs and length.epochs * task.steps_per_epoch)
         max_steps = min((limit for limit in limits if limit is not None), default=None)
         schedule = make_schedule(recipe.schedule, task.steps_per_epoch)
-        self.budget = StepBudget(schedule, max_steps, length.time_budget, task.has_early_steps)
-        self.progress.timed_s = self.budget.timed_s
+        self.budget = StepBudget(schedule, max_steps, length.time_budget, task.has_early_steps, self.progress)
         self.is_compiled = self.is_trained = False  # when it is trained, the network has the best weights
         self._length, self._stop, self._processes = length, stop, task.processes
         self._clock = time.monotonic()
@@ -133,11 +132,11 @@ class TrainingRun:
                     is_due = task.eval_every is not None and index > 0 and index % task.eval_every == 0
                     if is_due and not progress.is_validated:  # the end of an epoch is always validated
                         self._validate()
-                    if self._is_at_end or self.is_out_of_patience:
+                    if self.budget.is_reached or self.is_out_of_patience:
                         break
-                    task.is_early = self.budget.is_early(progress.step)
+                    task.is_early = self.budget.is_early
                     self._step(model, task.batch(index))
-                    bar.update(self.budget.fraction(progress.step, progress.elapsed_s), self._status)
+                    bar.update(self.budget.fraction, self._status)
                     self._synchronize(files)
                 if not progress.is_validated:  # a resumed run may have validated here already
                     self._validate()
@@ -146,7 +145,7 @@ class TrainingRun:
         if not self.best_weights:
             raise UnfinishedError("validation", "no epoch had a finite loss", "use a lower --lr")
         files.save()
-        if self.budget.total is not None and progress.step < self.budget.total and not self.is_out_of_patience:
+        if progress.total is not None and progress.step < progress.total and not self.is_out_of_patience:
             output.warn(
                 "the time budget ended before the schedule did, because it is too short or steps became slower; "
                 "--max-steps cannot repeat this run"
@@ -287,7 +286,7 @@ class TrainingRun:
     @property
     def is_finished(self) -> bool:
         """Whether the step budget or the patience has ended, and the final weights are validated."""
-        return self.progress.is_validated and (self._is_at_end or self.is_out_of_patience)
+        return self.progress.is_validated and (self.budget.is_reached or self.is_out_of_patience)
 
     @property
     def is_out_of_patience(self) -> bool:
@@ -296,13 +295,9 @@ class TrainingRun:
         best = -1 if progress.best_index is None else progress.best_index
         return patience is not None and len(progress.history) - (best + 1) >= patience
 
-    @property
-    def _is_at_end(self) -> bool:
-        return self.budget.is_reached(self.progress.step, self.progress.elapsed_s)
-
     def _status(self) -> str:
         """Epoch, training loss, last validation and throughput, for a progress bar of 80 columns."""
-        progress, planned = self.progress, self.budget.total
+        progress, planned = self.progress, self.progress.total
         if self._processes.is_alone:
             self.read_steps()
         of = f" of {math.ceil(planned / self.task.steps_per_epoch)}" if planned else ""
@@ -311,12 +306,6 @@ class TrainingRun:
         validation = f"val accuracy {accuracy:.4f}" if math.isfinite(accuracy) else ""
         pace = f"{progress.samples_seen / progress.elapsed_s:,.0f} samples/s" if progress.elapsed_s else ""
         return "  ".join(part for part in (f"epoch {progress.epoch}{of}", loss, validation, pace) if part)
-
-    def _estimated_validation_s(self) -> float:
-        """The duration of the first validation in seconds, estimated from the time per training sample."""
-        networks = 1 if self.average is None else 2
-        per_sample_s = (self.progress.elapsed_s - self.progress.spent_s) / max(self.progress.samples_seen, 1)
-        return _FORWARD_FRACTION * per_sample_s * self.task.validation_samples * networks
 
     def _tick(self) -> None:
         """Add the time since the last call."""
@@ -336,9 +325,10 @@ class TrainingRun:
             elapsed_s, float(requested or 0), float(files.is_save_due)
         )
         validations = 1 + len(progress.history) * self.task.has_early_steps  # after the decay as many as before it
-        reserved_s = progress.spent_s + validations * (progress.validation_s or self._estimated_validation_s())
-        self.budget.observe(progress.step, progress.elapsed_s - progress.spent_s, reserved_s)
-        progress.total = self.budget.total
+        per_sample_s = (progress.elapsed_s - progress.spent_s) / max(progress.samples_seen, 1)
+        networks = 1 if self.average is None else 2
+        estimated_s = _FORWARD_FRACTION * per_sample_s * self.task.validation_samples * networks
+        self.budget.observe(validations * (progress.validation_s or estimated_s))
         if is_save_due:
             files.save_and_schedule_next()
         if stop:
@@ -352,14 +342,11 @@ class TrainingRun:
     def resume(self, progress: RunProgress, limits: object) -> None:
         """Continue from the progress of a run that had these `limits`."""
         self.progress = progress
-        has_same_limits = limits == self.budget.limits
-        self.budget.resume(progress.step, progress.total, progress.decay_start, has_same_limits=has_same_limits)
-        progress.decay_start, progress.total = self.budget.decay_start, self.budget.total
-        self.budget.timed_s = progress.timed_s
+        self.budget.resume(progress, limits)
 
     def note_decay_start(self) -> None:
         """Print that the learning rate continues from where it is, if the length of the run was changed too late."""
-        if not self.is_finished and self.budget.decay_start is not None:
+        if not self.is_finished and self.progress.decay_start is not None:
             lr = self.task.recipe.lr * self.budget.lr_factor(self.progress.step)
             output.note(
                 f"the learning rate continues from {lr:.3g}, where the run stands; "

@@ -42,8 +42,7 @@ def fit_at_once(task: DirectTask[Result]) -> Result:
         try:
             task.load(stop.poll)
             if folder.is_resumed and folder.has_model:
-                metadata = read_tensors(folder.file(MODEL))[1]
-                folder.check_same_data(MODEL, metadata, task.data.name, task.data.fingerprint)
+                folder.check_same_data(MODEL, read_tensors(folder.file(MODEL))[1], task.data)
             loaded = time.monotonic()
             progress = task.solve(stop.poll)
         except StoppedError as request:

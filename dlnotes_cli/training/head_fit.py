@@ -33,6 +33,10 @@ class HeadOptions:
     seed: int = 0
     class_weights: tuple[float, ...] | None = None  # of a file
 
+    def is_at_limit(self, passes: int) -> bool:
+        """Whether the limit of passes for all weight decays, or the deadline, is reached."""
+        return passes >= (self.total_passes or math.inf) or time.monotonic() > self.deadline
+
 
 @dataclass(frozen=True)
 class HeadFit:
@@ -56,70 +60,58 @@ def fit_heads(
     mean, deviation = features.mean(0), features.std(0, correction=0)
     deviation = torch.where(deviation > _MIN_DEVIATION * deviation.max().clamp(min=_MIN_DEVIATION), deviation, 1)
     x = (features - mean) / deviation
-    head = _initial_head(features.shape[1], options).to(features.device)
-    fitting = _HeadFitting(x, labels, options, poll)
+    given, is_balanced = options.class_weights, options.is_balanced
+    class_weights = weights_of_classes(labels, options.classes, is_balanced=is_balanced, given=given)
+    head, total = _initial_head(features.shape[1], options).to(features.device), 0
     for weight_decay in weight_decays:
-        before = fitting.passes
-        if before and fitting.is_at_limit:
+        if total and options.is_at_limit(total):
             return
         if options.hidden:  # a strong decay brings the weights to zero, a stationary point: start again
             head = _initial_head(features.shape[1], options).to(features.device)
-        fitting.minimize(head, weight_decay)
-        yield HeadFit(_for_raw_features(head, mean, deviation, options), weight_decay, fitting.passes - before)
+        passes = _minimize(head, (x, labels, class_weights), weight_decay, options, total, poll)
+        total += passes
+        yield HeadFit(_for_raw_features(head, mean, deviation, options), weight_decay, passes)
 
 
 class _LimitReachedError(Exception):
     """The limit of passes or the deadline is reached."""
 
 
-class _HeadFitting:
-    """The fits to standardized features, one after the other, and their passes over the features."""
+def _minimize(
+    head: nn.Sequential, data: tuple[Tensor, Tensor, Tensor | None], weight_decay: float, options: HeadOptions,
+    before: int, poll: Poll,
+) -> int:  # fmt: skip
+    """Minimize the objective on features, labels and class weights with L-BFGS; returns the number of passes.
 
-    def __init__(self, x: Tensor, labels: Tensor, options: HeadOptions, poll: Poll) -> None:
-        self.passes = 0
-        self._x, self._labels, self._options, self._poll = x, labels, options, poll
-        self._class_weights = weights_of_classes(
-            labels, options.classes, is_balanced=options.is_balanced, given=options.class_weights
-        )
-        self._lowest, self._best = math.inf, dict[str, Tensor]()  # of the fit that is under way
+    A limit, which counts the passes `before` this fit, ends it early, with the best weights so far; one pass is made.
+    """
+    passes, lowest, best = 0, math.inf, dict[str, Tensor]()
+    x, labels, class_weights = data
 
-    @property
-    def is_at_limit(self) -> bool:
-        """Whether the limit of passes or the deadline is reached."""
-        options = self._options
-        return self.passes >= (options.total_passes or math.inf) or time.monotonic() > options.deadline
-
-    def minimize(self, head: nn.Sequential, weight_decay: float) -> None:
-        """Minimize the objective with L-BFGS; a limit ends it early, with the best weights so far."""
-        self._lowest, self._best = math.inf, {}
-        optimizer = make_lbfgs(
-            head.parameters(), max_iter=self._options.passes, max_eval=self._options.passes,
-            history_size=_HISTORY_SIZE, tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
-        )  # fmt: skip
-        try:
-            optimizer.step(lambda: self._objective(head, weight_decay))
-        except _LimitReachedError:
-            head.load_state_dict(self._best)
-
-    def _objective(self, head: nn.Sequential, weight_decay: float) -> Tensor:
-        """The value, a scalar, after one pass, with its gradient in the parameters.
-
-        Raises _LimitReachedError at a limit, except in the first pass of the fit.
-        """
-        self._poll()
-        if self._best and self.is_at_limit:
+    def objective() -> Tensor:
+        nonlocal passes, lowest, best
+        poll()
+        if best and options.is_at_limit(before + passes):
             raise _LimitReachedError
-        self.passes += 1
+        passes += 1
         head.zero_grad()
-        smoothing = self._options.label_smoothing
-        value = F.cross_entropy(head(self._x), self._labels, self._class_weights, label_smoothing=smoothing)
+        value = F.cross_entropy(head(x), labels, class_weights, label_smoothing=options.label_smoothing)
         value = value + weight_decay / 2 * sum(weights.square().sum() for weights in penalized_weights(head))
         value.backward()
-        reached = float(value.detach())
-        if reached < self._lowest or not self._best:
-            self._lowest = reached
-            self._best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+        if float(value.detach()) < lowest or not best:
+            lowest = float(value.detach())
+            best = {name: tensor.clone() for name, tensor in head.state_dict().items()}
         return value
+
+    optimizer = make_lbfgs(
+        head.parameters(), max_iter=options.passes, max_eval=options.passes, history_size=_HISTORY_SIZE,
+        tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe",
+    )  # fmt: skip
+    try:
+        optimizer.step(objective)
+    except _LimitReachedError:
+        head.load_state_dict(best)
+    return passes
 
 
 def _initial_head(inputs: int, options: HeadOptions) -> nn.Sequential:

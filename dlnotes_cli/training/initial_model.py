@@ -1,7 +1,6 @@
 """Training that starts from the weights of a trained classifier, whose classes are matched by name."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,14 +17,6 @@ _FIX = "use the options of its network, or drop --init-from"
 _SHOWN = 8  # names in a note
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A module of a network, and its description in an architecture; dropout, which has no weights, is left out."""
-
-    module: nn.Module
-    text: str
-
-
 def start_from(path: Path, network: nn.Module, name: str, dataset: DataSet, seed: int) -> None:
     """Copy the weights of a trained model into a network of the same architecture, a `name` of the registry.
 
@@ -36,16 +27,24 @@ def start_from(path: Path, network: nn.Module, name: str, dataset: DataSet, seed
     if model.name != name:
         raise InputError(WHERE, f"{path} is a model of kind {model.name}, and this one is {name}", _FIX)
     _check_columns(path, model, dataset)
-    own, other = list(_parts(network)), list(_parts(model.network))
-    head = _head(own, len(dataset.classes))
+    own, other = _modules(network), _modules(model.network)
+    head = max(i for i, module in enumerate(own) if isinstance(getattr(module, "weight", None), nn.Parameter))
+    if len(_rows(own[head])["weight"]) != len(dataset.classes):
+        what = f"the last layer with weights, {_text(own[head])}, has no output per class"
+        raise InputError(WHERE, what, _FIX)
     _check_architecture(path, own, other, head)
     for position, (into, source) in enumerate(zip(own, other, strict=True)):
         if position == head:
-            _copy_rows(into.module, source.module, dataset.classes, model.classes)
-        elif not any(True for _ in into.module.children()):
-            into.module.load_state_dict(source.module.state_dict())
+            _copy_rows(into, source, dataset.classes, model.classes)
+        elif not list(into.children()):
+            into.load_state_dict(source.state_dict())
     output.note(f"starts from {model.path}: {matched_names(dataset.classes, model.classes, 'class', 'classes')}")
-    _warn_about_leaks(model, dataset, seed)
+    data, seed_of_model = model.metadata.get("data", {}), model.metadata.get("seed")
+    if data.get("fingerprint") == dataset.fingerprint and seed_of_model != seed:
+        output.warn(
+            f"{WHERE}: {model.path} was trained on {dataset.name} with --seed {seed_of_model}, so that "
+            "samples held out here may be among its training samples"
+        )
 
 
 def matched_names(own: Sequence[str], known: Sequence[str], one: str, several: str) -> str:
@@ -60,75 +59,51 @@ def matched_names(own: Sequence[str], known: Sequence[str], one: str, several: s
     return text
 
 
-def _parts(network: nn.Module) -> Iterator[_Part]:
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            continue
-        children = [child for child in module.children() if not isinstance(child, nn.Dropout)]
-        text = f"{type(module).__name__} of {len(children)} layers" if children else repr(module)
-        yield _Part(module, text)
+def _modules(network: nn.Module) -> list[nn.Module]:
+    """All modules but dropout, which has no weights."""
+    return [module for module in network.modules() if not isinstance(module, nn.Dropout)]
 
 
-def _head(parts: Sequence[_Part], classes: int) -> int:
-    """The position of the output layer: the last one with weights, whose outputs are the classes."""
-    position = max(i for i, part in enumerate(parts) if isinstance(getattr(part.module, "weight", None), nn.Parameter))
-    if len(parts[position].module.weight) != classes:  # type: ignore[arg-type]  # a parameter
-        raise InputError(WHERE, f"the last layer with weights, {parts[position].text}, has no output per class", _FIX)
-    return position
+def _text(module: nn.Module) -> str:
+    """A layer as PyTorch prints it, and how many modules others contain."""
+    children = [child for child in module.children() if not isinstance(child, nn.Dropout)]
+    return f"{type(module).__name__} of {len(children)} layers" if children else repr(module)
 
 
-def _check_architecture(path: Path, own: Sequence[_Part], other: Sequence[_Part], head: int) -> None:
-    """Raise InputError naming the first part that differs, but for the number of outputs."""
+def _check_architecture(path: Path, own: Sequence[nn.Module], other: Sequence[nn.Module], head: int) -> None:
+    """Raise InputError naming the first module that differs, but for the number of outputs."""
     if len(own) != len(other):
-        raise InputError(
-            WHERE, f"{path} has a network of {_layers(other)} layers, and this one has {_layers(own)}", _FIX
-        )
-    for position, (mine, its) in enumerate(zip(own, other, strict=True)):
-        if mine.text == its.text or (position == head and _inputs(mine.module) == _inputs(its.module)):
-            continue
-        raise InputError(WHERE, f"{path} has {its.text}, and this network {mine.text}", _FIX)
+        layers, its = (sum(not list(module.children()) for module in modules) for modules in (own, other))
+        raise InputError(WHERE, f"{path} has a network of {its} layers, and this one has {layers}", _FIX)
+    for position, (mine, its_module) in enumerate(zip(own, other, strict=True)):
+        if position == head and type(mine) is type(its_module):
+            inputs = ({name: rows.shape[1:] for name, rows in _rows(one).items()} for one in (mine, its_module))
+            is_same = next(inputs) == next(inputs)
+        else:
+            is_same = _text(mine) == _text(its_module)
+        if not is_same:
+            raise InputError(WHERE, f"{path} has {_text(its_module)}, and this network {_text(mine)}", _FIX)
 
 
-def _layers(parts: Sequence[_Part]) -> int:
-    """The number of modules that do not consist of others."""
-    return sum(not any(True for _ in part.module.children()) for part in parts)
-
-
-def _inputs(layer: nn.Module) -> tuple[object, ...]:
-    """The type of a layer with weights, and what one of its outputs reads."""
-    weight = getattr(layer, "weight", None)
-    return type(layer), None if weight is None else weight.shape[1:], getattr(layer, "bias", None) is None
+def _rows(layer: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of a layer, which have a row for each output."""
+    return dict(layer.named_parameters())
 
 
 @torch.no_grad()
 def _copy_rows(into: nn.Module, source: nn.Module, classes: Sequence[str], known: Sequence[str]) -> None:
     """Copy the weights of the outputs whose classes both layers have."""
-    for name, parameter in into.named_parameters():
-        rows = source.get_parameter(name)
+    for name, parameter in _rows(into).items():
         for i, class_name in enumerate(classes):
             if class_name in known:
-                parameter[i] = rows[known.index(class_name)]
+                parameter[i] = source.get_parameter(name)[known.index(class_name)]
 
 
 def _check_columns(path: Path, model: TrainedModel, dataset: DataSet) -> None:
     own, other = dataset.preprocessing, model.preprocessing
     if type(own) is not type(other):
         raise InputError(WHERE, f"{path} was trained on other data, {other.kind} and not {own.kind}", _FIX)
-    if not isinstance(own, TablePreprocessing) or not isinstance(other, TablePreprocessing):
-        return
-    if own.inputs != other.inputs:
-        differing = next((name for name in (*own.inputs, *other.inputs) if own.inputs != other.inputs and (
-            name not in own.inputs or name not in other.inputs)), own.inputs[0])  # fmt: skip
-        raise InputError(
-            WHERE, f"{path} was trained on other columns or categories ({differing})", "use the same table"
-        )
-
-
-def _warn_about_leaks(model: TrainedModel, dataset: DataSet, seed: int) -> None:
-    """Warn if the model was trained on the same data with another split: its training samples may be held out here."""
-    data = model.metadata.get("data", {})
-    if data.get("fingerprint") == dataset.fingerprint and model.metadata.get("seed") != seed:
-        output.warn(
-            f"{WHERE}: {model.path} was trained on {dataset.name} with --seed {model.metadata.get('seed')}, so that "
-            "samples held out here may be among its training samples"
-        )
+    if isinstance(own, TablePreprocessing) and isinstance(other, TablePreprocessing) and own.inputs != other.inputs:
+        differing = [name for name in (*own.inputs, *other.inputs) if (name in own.inputs) != (name in other.inputs)]
+        what = f"{path} was trained on other columns or categories ({(differing or own.inputs)[0]})"
+        raise InputError(WHERE, what, "use the same table")

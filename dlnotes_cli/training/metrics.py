@@ -1,7 +1,7 @@
 """Metrics of a classifier, of all samples and of each class, and which of them ranks validations."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -46,12 +46,6 @@ class Predictions:
     predicted: NDArray[np.int64]  # (N,)
     probabilities: NDArray[np.float32]  # (N,), of the predicted classes
 
-    @classmethod
-    def joined(cls, batches: Sequence[Self]) -> Self:
-        """The predictions for the samples of all batches."""
-        columns = [(batch.labels, batch.predicted, batch.probabilities) for batch in batches]
-        return cls(*(np.concatenate(column) for column in zip(*columns, strict=True)))
-
     @property
     def is_correct(self) -> NDArray[np.bool_]:
         """Whether the predicted class is the true one, (N,)."""
@@ -65,7 +59,32 @@ class Evaluation:
     loss: float  # cross-entropy in nats, mean per sample
     confusion: NDArray[np.int64]  # (K, K): rows are true classes, columns predicted ones
     within_top: dict[int, int] = field(default_factory=dict)  # k -> samples whose class is among the k most probable
-    predictions: Predictions | None = None  # where `evaluate` was asked to keep them
+    predictions: Predictions | None = None  # where they were to be kept
+
+    @classmethod
+    def of(
+        cls, batches: Iterable[tuple[NDArray[np.int64], NDArray[Any]]], classes: int, *, top: Sequence[int] = (),
+        keep_predictions: bool = False,
+    ) -> Self:  # fmt: skip
+        """The evaluation of batches, each of labels (n,) and log-probabilities (n, classes).
+
+        `top` are the k for which samples are counted whose class is among the k most probable. Losses and counts are
+        summed over all samples and divided once, so that the batch size has no effect.
+        """
+        losses: list[float] = []
+        confusion, within_top = np.zeros((classes, classes), np.int64), dict.fromkeys(top, 0)
+        kept: list[tuple[NDArray[Any], ...]] = []
+        for labels, logarithms in batches:
+            predicted = logarithms.argmax(1)
+            losses.append(-logarithms[np.arange(len(labels)), labels].sum(dtype=np.float64))
+            np.add.at(confusion, (labels, predicted), 1)
+            for k in top:
+                within_top[k] += int((np.argpartition(logarithms, -k, axis=1)[:, -k:] == labels[:, None]).sum())
+            if keep_predictions:
+                kept.append((labels, predicted, np.exp(logarithms.max(1)).astype(np.float32)))
+        loss = math.fsum(losses) / int(confusion.sum()) if losses else math.nan
+        predictions = Predictions(*map(np.concatenate, zip(*kept, strict=True))) if kept else None
+        return cls(loss, confusion, within_top, predictions)
 
     @property
     def samples(self) -> int:

@@ -5,15 +5,19 @@ preprocessing against the configuration, then names, shapes and types of the ten
 memory until then. Nothing in a file names code.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import lt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.data.preprocessing import (
+    ImagePreprocessing,
     Preprocessing,
+    TablePreprocessing,
     TextPreprocessing,
     preprocessing_from_json,
     text_preprocessing_from_json,
@@ -26,17 +30,9 @@ from dlnotes_cli.data.texts.preprocessing import (
     document_preprocessing_from_json,
 )
 from dlnotes_cli.device import Runtime, RuntimeOptions, choose_runtime
-from dlnotes_cli.networks.registry import (
-    CLASSIFIERS,
-    LANGUAGE_MODELS,
-    SERIES_MODELS,
-    TEXT_CLASSIFIERS,
-    build_on_meta,
-    check_input,
-    config_from_json,
-)
+from dlnotes_cli.networks.backbones import load_state
+from dlnotes_cli.networks.registry import REGISTRY, Purpose, build_on_meta, check_input, config_from_json
 from dlnotes_cli.networks.series_rnn import SeriesRnn
-from dlnotes_cli.networks.text_rnn import TextLinearConfig
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import build
 from dlnotes_cli.shell.errors import InputError
@@ -44,163 +40,158 @@ from dlnotes_cli.training.model_metadata import MOST_SHOWN, Metadata, check_data
 from dlnotes_cli.training.tensor_file import fix_for, read_tensors
 
 EMBEDDED_MODEL = Path(__file__).parent.parent / "weights" / "small.safetensors"  # trained by tools/train_small.py
+_TRAIN_AGAIN = "train the model again"
 _VARIANCE = "running_var"  # of batch normalization
 
 
 @dataclass(frozen=True)
-class TrainedModel:
-    """A trained classifier and the metadata of its file."""
+class StoredModel:
+    """A trained model, in evaluation mode, and the metadata of its file."""
 
     path: Path
-    network: nn.Module
+    network: Any  # a module
     name: str  # in the registry
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    classes: tuple[str, ...]  # empty unless it is a classifier
+    preprocessing: Any
     metadata: Metadata
 
 
-@dataclass(frozen=True)
-class LanguageModel:
-    """A trained character-level language model and the metadata of its file."""
+class TrainedModel(StoredModel):
+    """A trained classifier of images or tables."""
 
-    path: Path
+    network: nn.Module
+    preprocessing: Preprocessing
+
+
+class LanguageModel(StoredModel):
+    """A trained character-level language model."""
+
     network: nn.Module
     preprocessing: TextPreprocessing
-    metadata: Metadata
 
 
-@dataclass(frozen=True)
-class SeriesModel:
-    """A trained forecasting network and the metadata of its file."""
+class SeriesModel(StoredModel):
+    """A trained forecasting network."""
 
-    path: Path
     network: SeriesRnn
     preprocessing: SeriesPreprocessing
-    metadata: Metadata
 
 
-@dataclass(frozen=True)
-class TextModel:
-    """A trained classifier of texts and the metadata of its file."""
+class TextModel(StoredModel):
+    """A trained classifier of texts; its network is a TextRnn or a TextLinear."""
 
-    path: Path
-    network: nn.Module  # a TextRnn or a TextLinear
-    classes: tuple[str, ...]
+    network: nn.Module
     preprocessing: DocumentPreprocessing
-    metadata: Metadata
-
-
-class _Content(NamedTuple):
-    """What a model file holds: the registry name of its network, its tensors and its metadata."""
-
-    path: Path
-    name: str
-    tensors: dict[str, Tensor]
-    metadata: Metadata
-
-
-def load_model(path: str | Path) -> TrainedModel | LanguageModel | TextModel:
-    """Load a trained model of any kind. Raises InputError as `load_classifier` does."""
-    content = _read_model(files.user_path(path), (*CLASSIFIERS, *LANGUAGE_MODELS, *TEXT_CLASSIFIERS))
-    if content.name in TEXT_CLASSIFIERS:
-        return _text_model(content)
-    return _language_model(content) if content.name in LANGUAGE_MODELS else _classifier(content)
-
-
-def load_any_classifier(path: str | Path) -> TrainedModel | TextModel:
-    """Load a trained classifier of images, tables or texts. Raises InputError as `load_classifier` does."""
-    content = _read_model(files.user_path(path), (*CLASSIFIERS, *TEXT_CLASSIFIERS))
-    return _text_model(content) if content.name in TEXT_CLASSIFIERS else _classifier(content)
-
-
-def load_text_model(path: str | Path) -> TextModel:
-    """Load a trained classifier of texts, in evaluation mode, on the CPU. Raises InputError as `load_classifier`."""
-    return _text_model(_read_model(files.user_path(path), TEXT_CLASSIFIERS))
 
 
 def load_classifier(path: str | Path) -> TrainedModel:
-    """Load a trained classifier, in evaluation mode, on the CPU.
+    """Load a trained classifier of images or tables, in evaluation mode, on the CPU.
 
-    A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network that is
-    not a classifier, metadata that is incomplete or contradicts the network, and a tensor that does not fit it.
+    A run folder stands for its model.safetensors. Raises InputError as `read_tensors` does, and for a network of
+    another kind, metadata that is incomplete or contradicts the network, and a tensor that does not fit it.
     """
-    return _classifier(_read_model(files.user_path(path), CLASSIFIERS))
+    model: TrainedModel = _load(path, TrainedModel)
+    return model
 
 
 def load_language_model(path: str | Path) -> LanguageModel:
     """Load a trained language model, in evaluation mode, on the CPU. Raises InputError as `load_classifier` does."""
-    return _language_model(_read_model(files.user_path(path), LANGUAGE_MODELS))
+    model: LanguageModel = _load(path, LanguageModel)
+    return model
 
 
 def load_series_model(path: str | Path) -> SeriesModel:
     """Load a trained forecasting network, in evaluation mode, on the CPU. Raises InputError as `load_classifier`."""
-    path, name, tensors, metadata = _read_model(files.user_path(path), SERIES_MODELS)
-    with metadata_errors(path):
-        config = config_from_json(name, metadata["configuration"])
-        stored = {key: value for key, value in metadata["format"].items() if key != "kind"}
-        preprocessing = build(SeriesPreprocessing, stored)
-        rows = [group.rows for group in preprocessing.groups]
-        sizes = config.channels, config.future, config.evaluated
-        if sizes != (preprocessing.channels, preprocessing.future, preprocessing.horizon):
-            raise ValueError("channels or horizon of series")
-        if len(config.history) != len(rows) or any(a > b for a, b in zip(config.history, rows, strict=True)):
-            raise ValueError("rows of series")
-        for group in preprocessing.groups:
-            group.axis.shifted(group.rows + config.evaluated)
-        network = build_on_meta(name, config)
-        if not isinstance(network, SeriesRnn):
-            raise TypeError(name)
-    load_weights(path, network, tensors)
-    return SeriesModel(path, network.eval(), preprocessing, metadata)
+    model: SeriesModel = _load(path, SeriesModel)
+    return model
 
 
-def _classifier(content: _Content) -> TrainedModel:
-    path, name, tensors, metadata = content
+def load_text_model(path: str | Path) -> TextModel:
+    """Load a trained classifier of texts, in evaluation mode, on the CPU. Raises InputError as `load_classifier`."""
+    model: TextModel = _load(path, TextModel)
+    return model
+
+
+def load_any_classifier(path: str | Path) -> TrainedModel | TextModel:
+    """Load a trained classifier of images, tables or texts. Raises InputError as `load_classifier` does."""
+    model: TrainedModel | TextModel = _load(path, TrainedModel, TextModel)
+    return model
+
+
+def load_model(path: str | Path) -> TrainedModel | LanguageModel | TextModel:
+    """Load a trained model of any kind but a forecasting network. Raises InputError as `load_classifier` does."""
+    model: TrainedModel | LanguageModel | TextModel = _load(path, TrainedModel, LanguageModel, TextModel)
+    return model
+
+
+def _load(path: str | Path, *accepted: type[StoredModel]) -> Any:
+    """Load a model of one of some types."""
+    path = files.user_path(path)
+    path = path / "model.safetensors" if path.is_dir() else path
+    tensors, metadata = read_tensors(path)
+    if metadata.get("kind") == "checkpoint":
+        fix = f"use {path.with_name('model.safetensors')}"
+        raise InputError(path, "is the checkpoint of a run, not its model", fix)
+    name = metadata.get("model")
+    names = [known for known, registered in REGISTRY.items() if _KINDS[registered.purpose][0] in accepted]
+    if not isinstance(name, str) or name not in names:
+        needed = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        what = f"holds a model of kind {name!s:.{MOST_SHOWN}}, but this command needs {needed}"
+        raise InputError(path, what, "use another model file")
+    model_type, read = _KINDS[REGISTRY[name].purpose]
     with metadata_errors(path):
-        config = config_from_json(name, metadata["configuration"])
-        classes = class_names(metadata["classes"], config.classes)
-        preprocessing = preprocessing_from_json(metadata["format"])
-        check_data(metadata)
+        config: Any = config_from_json(name, metadata["configuration"])
+        classes: tuple[str, ...] = ()
+        if hasattr(config, "classes"):
+            classes = class_names(metadata["classes"], config.classes)
+            check_data(metadata)
+        preprocessing = read(metadata["format"])
         network = build_on_meta(name, config).eval()
-        check_input(name, network, config, preprocessing.shape)
+        _check_input(name, network, config, preprocessing)
     load_weights(path, network, tensors)
-    return TrainedModel(path, network, name, classes, preprocessing, metadata)
+    return model_type(path, network, name, classes, preprocessing, metadata)
 
 
-def _language_model(content: _Content) -> LanguageModel:
-    path, name, tensors, metadata = content
-    with metadata_errors(path):
-        config = config_from_json(name, metadata["configuration"])
-        preprocessing = text_preprocessing_from_json(metadata["format"])
-        if preprocessing.vocabulary != config.vocabulary:
-            raise ValueError(f"{preprocessing.vocabulary} characters for {config.vocabulary} outputs")
-        network = build_on_meta(name, config)
-    load_weights(path, network, tensors)
-    return LanguageModel(path, network.eval(), preprocessing, metadata)
+def _series_preprocessing(stored: dict[str, Any]) -> SeriesPreprocessing:
+    return build(SeriesPreprocessing, {key: value for key, value in stored.items() if key != "kind"})
 
 
-def _text_model(content: _Content) -> TextModel:
-    path, name, tensors, metadata = content
-    with metadata_errors(path):
-        config = config_from_json(name, metadata["configuration"])
-        classes = class_names(metadata["classes"], config.classes)
-        preprocessing = document_preprocessing_from_json(metadata["format"])
-        _check_text_input(config, preprocessing)
-        check_data(metadata)
-        network = build_on_meta(name, config)
-    load_weights(path, network, tensors)
-    return TextModel(path, network.eval(), classes, preprocessing, metadata)
+_KINDS: dict[Purpose, tuple[type[StoredModel], Callable[[dict[str, Any]], Any]]] = {
+    "classifier": (TrainedModel, preprocessing_from_json),
+    "language": (LanguageModel, text_preprocessing_from_json),
+    "series": (SeriesModel, _series_preprocessing),
+    "text": (TextModel, document_preprocessing_from_json),
+}
 
 
-def _check_text_input(config: Any, preprocessing: DocumentPreprocessing) -> None:
+def _check_input(name: str, network: nn.Module, config: Any, preprocessing: Any) -> None:
     """Raise ValueError unless the network reads what the preprocessing writes."""
-    if isinstance(config, TextLinearConfig):
-        if not isinstance(preprocessing, TfidfPreprocessing) or preprocessing.features != config.features:
-            raise ValueError("features")
-    elif not isinstance(preprocessing, SequencePreprocessing) or preprocessing.vocabulary != config.vocabulary:
-        raise ValueError("vocabulary")
-    elif preprocessing.fixed_length != config.reads_padding:
-        raise ValueError("padding")
+    match preprocessing:
+        case ImagePreprocessing() | TablePreprocessing():
+            check_input(name, network, config, preprocessing.shape)
+        case TextPreprocessing():
+            if preprocessing.vocabulary != config.vocabulary:
+                raise ValueError(f"{preprocessing.vocabulary} characters for {config.vocabulary} outputs")
+        case SeriesPreprocessing():
+            _check_series(config, preprocessing)
+        case TfidfPreprocessing():
+            if preprocessing.features != getattr(config, "features", None):
+                raise ValueError("features")
+        case SequencePreprocessing():
+            reads = getattr(config, "vocabulary", None), getattr(config, "reads_padding", None)
+            if reads != (preprocessing.vocabulary, preprocessing.fixed_length):
+                raise ValueError("vocabulary or padding")
+
+
+def _check_series(config: Any, preprocessing: SeriesPreprocessing) -> None:
+    sizes = preprocessing.channels, preprocessing.future, preprocessing.horizon
+    if sizes != (config.channels, config.future, config.evaluated):
+        raise ValueError("channels or horizon of series")
+    rows = [group.rows for group in preprocessing.groups]
+    if len(rows) != len(config.history) or any(map(lt, rows, config.history)):
+        raise ValueError("rows of series")
+    for group in preprocessing.groups:
+        group.axis.shifted(group.rows + config.evaluated)
 
 
 def runtime_for_model(metadata: Metadata, options: RuntimeOptions) -> Runtime:
@@ -216,36 +207,14 @@ def runtime_for_model(metadata: Metadata, options: RuntimeOptions) -> Runtime:
 
 
 def load_weights(
-    path: Path,
-    network: nn.Module,
-    tensors: dict[str, Tensor],
-    *,
-    assign: bool = True,
-    fix: str = "train the model again",
+    path: Path, network: nn.Module, tensors: dict[str, Tensor], *, assign: bool = True, fix: str = _TRAIN_AGAIN
 ) -> None:
-    """Load the tensors of a file into a network. Raises InputError naming the first tensor that does not fit it.
-
-    With `assign` the tensors replace the network's own, which may be on the meta device; without it they are copied.
-    Tensors of float16, which takes half the bytes in a file, become float32 where the network has it.
-    """
-    state = network.state_dict()
-    floats = {name for name, tensor in state.items() if tensor.dtype == torch.float32}
-    tensors = {
-        name: tensor.float() if tensor.dtype == torch.float16 and name in floats else tensor
-        for name, tensor in tensors.items()
-    }
-    for name in sorted(set(state) | set(tensors)):
-        in_file, in_network = (str(tuple(t[name].shape)) if name in t else "none" for t in (tensors, state))
-        if in_file != in_network:
-            what = f"tensor {name}: shape {in_file} in the file, {in_network} in the network"
-            raise InputError(path, what, fix)
-        if tensors[name].dtype != state[name].dtype:
-            what = f"tensor {name}: {_dtype(tensors[name])} in the file, {_dtype(state[name])} in the network"
-            raise InputError(path, what, fix)
-        if name.endswith(_VARIANCE) and bool((tensors[name] < 0).any()):
-            raise InputError(path, f"tensor {name} has negative variances", fix_for(path))
-    state.update(tensors)  # a state dict also holds version numbers that some torchvision layers need
-    network.load_state_dict(state, strict=True, assign=assign)
+    """Load the tensors of a file into a network, as `load_state`. Raises InputError where one does not fit."""
+    negative = [name for name, tensor in tensors.items() if name.endswith(_VARIANCE) and bool((tensor < 0).any())]
+    if negative:
+        raise InputError(path, f"tensor {negative[0]} has negative variances", fix_for(path))
+    if misfit := load_state(network, tensors, assign=assign):
+        raise InputError(path, misfit, fix)
 
 
 def check_finite(path: Path, outputs: Tensor) -> None:
@@ -253,23 +222,3 @@ def check_finite(path: Path, outputs: Tensor) -> None:
     if not bool(torch.isfinite(outputs).all()):
         fix = "train the model again, with a lower --lr, or use --precision fp32"
         raise InputError(path, "its outputs are not finite for this input", fix)
-
-
-def _read_model(path: Path, accepted: tuple[str, ...]) -> _Content:
-    """The content of a model file, whose network is one of the `accepted` names of the registry."""
-    path = path / "model.safetensors" if path.is_dir() else path
-    tensors, metadata = read_tensors(path)
-    if metadata.get("kind") == "checkpoint":
-        raise InputError(
-            path, "is the checkpoint of a run, not its model", f"use {path.with_name('model.safetensors')}"
-        )
-    name = metadata.get("model")
-    if not isinstance(name, str) or name not in accepted:
-        needed = " or ".join([", ".join(accepted[:-1]), accepted[-1]]) if len(accepted) > 1 else accepted[0]
-        what = f"holds a model of kind {name!s:.{MOST_SHOWN}}, but this command needs {needed}"
-        raise InputError(path, what, "use another model file")
-    return _Content(path, name, tensors, metadata)
-
-
-def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

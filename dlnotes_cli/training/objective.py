@@ -2,9 +2,7 @@
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -23,18 +21,16 @@ if TYPE_CHECKING:
 
 
 class BatchPart(NamedTuple):
-    """The samples of a batch that are computed together."""
+    """The samples of a batch that are computed together, and the whole batch, whose labels weigh the part."""
 
     batch: "TrainingBatch"
-    whole: "TrainingBatch | None"  # the batch, whose labels determine the weight of the part; None: it is all
+    whole: "TrainingBatch"
 
 
 def in_parts(part: "TrainingBatch", whole: "TrainingBatch", processes: Processes, accumulate: int) -> Batch:
     """A batch in parts, of the samples `part` that this process has; of `whole` the labels are read."""
-    pieces, samples = part.parts(accumulate), len(whole.labels)
-    is_all = len(pieces) == 1 and processes.is_alone
-    parts = [BatchPart(each, None if is_all else whole) for each in pieces]
-    return Batch(parts, samples, processes.rank < samples)
+    samples = len(whole.labels)
+    return Batch([BatchPart(each, whole) for each in part.parts(accumulate)], samples, processes.rank < samples)
 
 
 def penalized_weights(network: nn.Module) -> list[nn.Parameter]:
@@ -51,42 +47,28 @@ class Objective:
         self._label_smoothing, self._class_weights, self._l1 = label_smoothing, class_weights, l1
         self._penalized = penalized_weights(network) if l1 else []
 
-    def __call__(
-        self, logits: Tensor, batch: "TrainingBatch", whole: "TrainingBatch | None" = None
-    ) -> tuple[Tensor, Tensor]:
-        """(objective, loss) of logits (N, K): the scalar to differentiate, and the plain cross-entropy in nats.
+    def __call__(self, logits: Tensor, part: BatchPart) -> StepLoss:
+        """The loss of the logits (N, K) of a part; its objective is its share: those of all parts add up.
 
-        For mixed images both are weighted means over the two labels. Where `batch` is a part of a `whole` one, the
-        objective is the share of the part: those of all parts add up to that of the whole batch.
+        The loss is the plain cross-entropy in nats. For mixed images both are weighted means over the two labels.
         """
-        objective, loss = self._losses(logits, batch.labels, None if whole is None else whole.labels)
-        if batch.mixed_labels is not None:
-            all_labels = None if whole is None else whole.mixed_labels
-            other_objective, other_loss = self._losses(logits, batch.mixed_labels, all_labels)
+        batch, whole = part
+        objective, loss = self._losses(logits, batch.labels, whole.labels)
+        if batch.mixed_labels is not None and whole.mixed_labels is not None:
+            other_objective, other_loss = self._losses(logits, batch.mixed_labels, whole.mixed_labels)
             objective = batch.weight * objective + (1 - batch.weight) * other_objective
             loss = batch.weight * loss + (1 - batch.weight) * other_loss
-        share = 1.0 if whole is None else len(batch.labels) / len(whole.labels)
         for weight in self._penalized:
-            objective = objective + share * self._l1 * weight.abs().sum()
-        return objective, loss
+            objective = objective + len(batch.labels) / len(whole.labels) * self._l1 * weight.abs().sum()
+        return StepLoss(objective, loss, (logits.detach().argmax(1) == batch.dominant).sum())
 
-    def of_part(self, logits: Tensor, part: BatchPart) -> StepLoss:
-        """The objective of the logits (N, K) of a part, its plain loss and the number of correct samples."""
-        objective, loss = self(logits, part.batch, part.whole)
-        correct = (logits.detach().argmax(1) == part.batch.dominant).sum()
-        return StepLoss(objective, loss * len(part.batch.labels), correct)
-
-    def _losses(self, logits: Tensor, labels: Tensor, all_labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        objective = F.cross_entropy(logits, labels, self._class_weights, label_smoothing=self._label_smoothing)
-        is_plain = not self._label_smoothing and self._class_weights is None
-        loss = objective.detach() if is_plain else F.cross_entropy(logits.detach(), labels)
-        return objective if all_labels is None else objective * self._share(labels, all_labels), loss
-
-    def _share(self, labels: Tensor, all_labels: Tensor) -> Tensor | float:
-        """The share of a part in the mean over a batch: by samples, or by their class weights."""
-        if self._class_weights is None:
-            return len(labels) / len(all_labels)
-        return self._class_weights[labels].sum() / self._class_weights[all_labels].sum()
+    def _losses(self, logits: Tensor, labels: Tensor, all_labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The share of these labels in the mean over all labels of a batch, by class weight; and their plain loss."""
+        weights, smoothing = self._class_weights, self._label_smoothing
+        total = F.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
+        is_plain = not smoothing and weights is None
+        loss = total.detach() if is_plain else F.cross_entropy(logits.detach(), labels, reduction="sum")
+        return total / (len(all_labels) if weights is None else weights[all_labels].sum()), loss
 
 
 def weights_of_classes(
@@ -110,7 +92,6 @@ def balanced_weights(labels: Tensor, classes: int) -> Tensor:
 _WHERE = "--class-weights"
 _LARGEST_FILE = 1 << 24  # bytes
 _LARGEST = 1e6  # of a weight
-_COLUMNS = ("class", "weight")
 _SHOWN = 5  # classes that an error names
 
 
@@ -119,16 +100,33 @@ def class_weights_of(options: ClassifierConfig) -> dict[str, float] | None:
 
     Raises InputError for a file that cannot be read, and naming a class whose weight is no number above 0.
     """
-    if Path(options.class_weights).suffix.lower() not in WEIGHT_FILES:
-        return None
     path = user_path(options.class_weights)
+    if path.suffix.lower() not in WEIGHT_FILES:
+        return None
     content = read_file(path, _LARGEST_FILE, "use a file with one weight per class")
     try:
         text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(_WHERE, f"{path} is not UTF-8 text", "save it as UTF-8") from error
-    entries = _json_entries(path, text) if path.suffix.lower() == ".json" else _csv_entries(path, text)
-    return {name: _weight(path, name, value) for name, value in entries.items()}
+        weights = parse_object(text) if path.suffix.lower() == ".json" else _csv_weights(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        fix = 'write {"cat": 1, "dog": 2.5} in a JSON file, or the columns class and weight in a CSV file'
+        raise InputError(_WHERE, f"{path} does not give a weight to each class ({error})", fix) from error
+    for name, weight in weights.items():
+        if type(weight) not in {int, float} or not 0 < weight <= _LARGEST:
+            what = f"{path}: class '{name}' has the weight {weight!r:.40}"
+            raise InputError(_WHERE, what, f"give a number above 0 and at most {_LARGEST:,.0f}")
+    return weights
+
+
+def _csv_weights(text: str) -> dict[str, float]:
+    """The weights in the text of a CSV file. Raises ValueError or TypeError for another table."""
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    rows = list(reader)
+    if sorted(reader.fieldnames or ()) != ["class", "weight"] or any(None in row for row in rows):
+        raise ValueError("its columns are not class and weight")
+    weights = {row["class"]: float(row["weight"]) for row in rows}
+    if len(weights) < len(rows):
+        raise ValueError("a class has several weights")
+    return weights
 
 
 def weights_in_order(weights: Mapping[str, float] | None, classes: Sequence[str]) -> tuple[float, ...] | None:
@@ -142,40 +140,6 @@ def weights_in_order(weights: Mapping[str, float] | None, classes: Sequence[str]
     if missing:
         raise InputError(_WHERE, f"no weight for class {_listed(missing)}", "give every class a weight")
     return tuple(weights[name] for name in classes)
-
-
-def _json_entries(path: Path, text: str) -> dict[str, object]:
-    try:
-        return parse_object(text)
-    except (ValueError, RecursionError) as error:
-        what = f"{path} is not a JSON object of a number for each class"
-        raise InputError(_WHERE, what, 'write {"cat": 1, "dog": 2.5}') from error
-
-
-def _csv_entries(path: Path, text: str) -> dict[str, object]:
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
-    header = tuple(cell.strip() for cell in rows[0]) if rows else ()
-    if sorted(header) != sorted(_COLUMNS) or not all(len(row) == len(header) for row in rows):
-        what = f"{path} is not a table with the columns {' and '.join(_COLUMNS)}"
-        raise InputError(_WHERE, what, "write the header class,weight and a line for each class")
-    name, weight = (header.index(column) for column in _COLUMNS)
-    entries: dict[str, object] = {}
-    for row in rows[1:]:
-        if row[name] in entries:
-            raise InputError(_WHERE, f"{path} has class '{row[name]}' twice", "give each class one weight")
-        entries[row[name]] = row[weight]
-    return entries
-
-
-def _weight(path: Path, name: str, value: object) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]  # any JSON value
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 < number <= _LARGEST:
-        what = f"{path}: class '{name}' has the weight {value!r:.40}"
-        raise InputError(_WHERE, what, f"give a number above 0 and at most {_LARGEST:,.0f}")
-    return number
 
 
 def _listed(names: Sequence[str]) -> str:

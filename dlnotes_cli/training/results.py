@@ -12,7 +12,6 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import GateError, InputError
 from dlnotes_cli.shell.show import Table
 from dlnotes_cli.training.metrics import Metrics, Monitored
-from dlnotes_cli.training.schedule import DecayStart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +45,14 @@ class RunningSums:
         return Metrics(loss=self.loss_sum / count, accuracy=self.correct / count, samples=self.samples)
 
 
+@dataclass(frozen=True)
+class DecayStart:
+    """The point from which a run whose length was changed late continues at the factor that it had reached."""
+
+    start: int  # the first step
+    factor: float  # of the step before
+
+
 @dataclass
 class RunProgress:
     """How far a run is: a checkpoint stores it, and a resumed run continues from it."""
@@ -57,7 +64,7 @@ class RunProgress:
     elapsed_s: float = 0.0
     spent_s: float = 0.0  # of it, before the first step
     validation_s: float = 0.0  # duration of the last validation
-    timed_s: list[float] = field(default_factory=list)  # of a `StepBudget`
+    timed_s: list[float] = field(default_factory=list)  # after each of the steps in `schedule.TIMED`
     total: int | None = None  # number of steps that was chosen for a time budget
     decay_start: DecayStart | None = None  # since the length of the run was changed
     best_index: int | None = None  # of the best validation in `history`

@@ -29,7 +29,12 @@ def resumed_config(config_type: type[AnyRun], options: Mapping[str, Any]) -> Any
     options = config_type.converted(options)
     folder = options["resume"]
     stored = stored_options(folder, config_type.command)
-    run = _config_from(folder / CONFIG, config_type, stored)
+    try:
+        run = config_type.from_json({name: value for name, value in stored.items() if name not in _OUTPUT_OPTIONS})
+    except InputError as error:
+        raise InputError(folder / CONFIG, error.fault, _FIX) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(folder / CONFIG, f"is invalid ({error})", _FIX) from error
     for name, value in options.items():
         if name not in _MAY_CHANGE and getattr(run, name) != value:
             where = flag(name, options_of(config_type)[name])
@@ -41,23 +46,17 @@ def resumed_config(config_type: type[AnyRun], options: Mapping[str, Any]) -> Any
     return replace(run, **changed | {"resume": folder, "out": folder, "overwrite": False})
 
 
-def check_same_options(folder: Path, options: Config) -> None:
-    """Refuse options that differ from those of the run in `folder`; `resumed_config` returns options that do not.
+def check_same_options(folder: Path, stored: Mapping[str, Any], options: Config) -> None:
+    """Refuse options that differ from those that a file of the run in `folder` has; `resumed_config` returns these.
 
     Raises InputError naming the first option that differs and may not change.
     """
-    stored, requested = stored_options(folder, options.command), to_json(options)
-    name = first_difference(stored, requested)
-    if name is not None:
-        what = f"{name} is {_as_text(requested[name])}, but {_as_text(stored[name])} in the run"
-        fix = f"use the options that resumed_config returns, or restore {folder / CONFIG} if it was edited"
-        raise InputError("--resume", what, fix)
-
-
-def first_difference(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> str | None:
-    """The name of the first option that two runs have both, that differs and that may not change; None if none does."""
-    names = sorted((stored.keys() & requested.keys()) - _MAY_CHANGE)
-    return next((name for name in names if stored[name] != requested[name]), None)
+    requested = to_json(options)
+    for name in sorted((stored.keys() & requested.keys()) - _MAY_CHANGE):
+        if stored[name] != requested[name]:
+            what = f"{name} is {_as_text(requested[name])}, but {_as_text(stored[name])} in the run"
+            fix = f"use the options that resumed_config returns, or restore {folder / CONFIG} if it was edited"
+            raise InputError("--resume", what, fix)
 
 
 def has_started(folder: Path, command: str) -> bool:
@@ -98,16 +97,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(path, "is not a JSON object", _FIX)
     return content
-
-
-def _config_from(path: Path, config_type: type[AnyRun], stored: Mapping[str, Any]) -> AnyRun:
-    """The options of config.json, without those of output. Raises InputError naming the file for an invalid value."""
-    try:
-        return config_type.from_json({name: value for name, value in stored.items() if name not in _OUTPUT_OPTIONS})
-    except InputError as error:
-        raise InputError(path, error.fault, _FIX) from error
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(path, f"is invalid ({error})", _FIX) from error
 
 
 def _as_text(value: object) -> str:

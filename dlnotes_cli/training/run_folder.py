@@ -13,18 +13,10 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.options import TrainingConfig
-from dlnotes_cli.training.resumed_options import (
-    CONFIG,
-    LOCK,
-    check_same_options,
-    first_difference,
-    is_unstarted,
-    read_json,
-    stored_options,
-)
+from dlnotes_cli.training.resumed_options import CONFIG, LOCK, check_same_options, is_unstarted, stored_options
 
 if TYPE_CHECKING:
-    from dlnotes_cli.training.results import HistoryEntry
+    from dlnotes_cli.training.results import DataSummary, HistoryEntry
 
 MODEL, LAST, METRICS, RESULT = (
     "model.safetensors", "last.safetensors", "metrics.jsonl", "result.json",
@@ -59,8 +51,9 @@ class RunFolder:
         where, fix = ("--resume", "move the run out of it") if self.is_resumed else ("--out", "")
         check_outside_data(where, self.path, options.data_folder, fix)
         if self.is_resumed:
-            check_same_options(self.path, options)
-            self._threads = stored_options(self.path, options.command).get("threads")
+            stored = stored_options(self.path, options.command)
+            check_same_options(self.path, stored, options)
+            self._threads = stored.get("threads")
             files.check_writable_folder("--resume", self.path)
         elif options.out is None:
             files.check_writable_folder("--out", self.path if self.path.exists() else Path())
@@ -122,41 +115,22 @@ class RunFolder:
         """Whether the folder holds a model file, of this run or of one that it replaces."""
         return self.file(MODEL).exists()
 
-    def check_checkpoint(self, metadata: Mapping[str, Any], name: str, fingerprint: str) -> None:
-        """Refuse a checkpoint of other options than those in config.json, or of other data. Raises InputError."""
-        stored = metadata.get("options")
-        if not isinstance(stored, Mapping):
-            raise _invalid(self.file(LAST), "options")
-        option = first_difference(stored, stored_options(self.path, self._command))
-        if option is not None:
-            what = f"has another {option} than {LAST}, so that the two are of different runs"
-            raise InputError(self.file(CONFIG), what, "restore the file, or start a new run with --overwrite")
-        self.check_same_data(LAST, metadata, name, fingerprint)
-
-    def check_same_data(self, file: str, metadata: Mapping[str, Any], name: str, fingerprint: str) -> None:
-        """Refuse to resume a run if `name`, its data, has another checksum than the metadata of one of its files.
+    def check_same_data(self, file: str, metadata: Mapping[str, Any], data: "DataSummary") -> None:
+        """Refuse to resume a run if its data has another checksum than the metadata of one of its files.
 
         Raises InputError.
         """
-        data = metadata.get("data")
-        if not isinstance(data, Mapping) or not isinstance(data.get("fingerprint"), str):
-            raise _invalid(self.file(file), "data")
-        if data["fingerprint"] != fingerprint:
-            what = f"{name} has changed since {self.path} was started"
+        stored = metadata.get("data")
+        if not isinstance(stored, Mapping) or not isinstance(stored.get("fingerprint"), str):
+            raise InputError(self.file(file), "its metadata is invalid (data)", "start a new run in another --out")
+        if stored["fingerprint"] != data.fingerprint:
+            what = f"{data.name} has changed since {self.path} was started"
             raise InputError("--resume", what, "restore the data, or start a new run in another --out")
 
     def clear_results(self) -> None:
         """Delete the results of an earlier run, except its model; call it after that is replaced."""
         for name in (RESULT, METRICS, LINEAR, NETWORK, *PLOTS):
             files.remove(self.path / name)
-
-    def result(self) -> dict[str, Any] | None:
-        """The content of result.json; None if it is missing. Raises InputError if it is not a JSON object."""
-        with suppress(FileNotFoundError):
-            stored = read_json(self.file(RESULT))
-            stored.pop("schema_version", None)
-            return stored
-        return None
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json."""
@@ -177,28 +151,12 @@ def check_outside_data(where: str, path: Path, root: Path | None, fix: str = "")
 
     `where` is the option that names the output. Links are followed, also those to class folders. Raises InputError.
     """
-    if root is None:
-        return
-    for folder in (root, *(below for below in _entries(root) if below.is_symlink())):
-        if _real_path(path).is_relative_to(_real_path(folder)):
+    folders: list[Path] = []
+    with suppress(OSError):  # of a folder that cannot be listed
+        folders = [root, *(below for below in root.iterdir() if below.is_symlink())] if root else []
+    for folder in folders:
+        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # which allows loops of links
             raise InputError(where, f"{path} is inside the data {root}", fix or f"give {where} outside of it")
-
-
-def _entries(folder: Path) -> list[Path]:
-    """The files and folders in a folder; none if it cannot be listed."""
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _real_path(path: Path) -> Path:
-    """The absolute path without links; a loop of links is left as it is."""
-    return Path(os.path.realpath(path))
-
-
-def _invalid(path: Path, field: str) -> InputError:
-    return InputError(path, f"its metadata is invalid ({field})", "start a new run in another --out")
 
 
 def _create_numbered(parent: Path, command: str) -> Path:

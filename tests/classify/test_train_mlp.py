@@ -189,7 +189,7 @@ def test_the_boundary_is_that_of_the_network_in_the_units_of_the_table() -> None
     """A network whose class is the sign of the first standardized column: the boundary is at the column's mean."""
     from dlnotes_cli.data.dataset import DataSet
     from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
-    from dlnotes_cli.training.boundary import boundary_plot
+    from dlnotes_cli.training.boundary import draw_plane
 
     columns = (Column("a", mean=10.0, std=2.0), Column("b", mean=-1.0, std=0.5))
     samples = np.array([[-1.0, 0.0], [1.0, 1.0], [2.0, -1.0]], np.float32)
@@ -206,7 +206,7 @@ def test_the_boundary_is_that_of_the_network_in_the_units_of_the_table() -> None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dlnotes_cli.training.boundary.draw_boundary", draw)
-        assert boundary_plot(network, dataset) == b"drawn"
+        assert draw_plane(network, dataset) == {"boundary.png": b"drawn"}  # and no scatter.png
     (regions,) = seen
     assert (regions.predicted == (regions.x > 10.0)[None]).all()
     assert (regions.y.min() < -1.5, regions.y.max() > -0.5) == (True, True)

@@ -35,16 +35,17 @@ def test_csv_and_json_give_the_same_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("w.csv", "a,1\n", r"is not a table with the columns class and weight; write"),
-        ("w.csv", "class,weight\na\n", r"is not a table with the columns"),
-        ("w.csv", "class,weight\na,1\na,2\n", r"has class 'a' twice"),
-        ("w.csv", "class,weight\na,0\n", r"class 'a' has the weight '0'; give a number above 0"),
-        ("w.csv", "class,weight\na,nan\n", r"class 'a' has the weight 'nan'"),
-        ("w.json", "[1, 2]", r"is not a JSON object"),
+        ("w.csv", "a,1\n", r"each class \(its columns are not class and weight\); write"),
+        ("w.csv", "class,weight\na\n", r"does not give a weight to each class"),
+        ("w.csv", "class,weight\na,b\n", r"does not give a weight to each class \(could not convert"),
+        ("w.csv", "class,weight\na,1\na,2\n", r"a class has several weights"),
+        ("w.csv", "class,weight\na,0\n", r"class 'a' has the weight 0.0; give a number above 0"),
+        ("w.csv", "class,weight\na,nan\n", r"class 'a' has the weight nan"),
+        ("w.json", "[1, 2]", r"does not give a weight to each class \(not an object\)"),
         ("w.json", '{"a": true}', r"class 'a' has the weight True"),
         ("w.json", '{"a": [1]}', r"class 'a' has the weight \[1\]"),
-        ("w.json", '{"a": 1, "a": 2}', r"is not a JSON object"),
-        ("w.json", '{"a": NaN}', r"is not a JSON object"),
+        ("w.json", '{"a": 1, "a": 2}', r"each class \(repeated name\)"),
+        ("w.json", '{"a": NaN}', r"each class \(NaN\)"),
     ],
 )
 def test_invalid_files(name: str, text: str, message: str, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import pytest
 import torch
 from builders import assert_same_run, make_images, make_table
 from safetensors.numpy import load_file
-from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, but not in its stubs
 
 from dlnotes_cli.device import check_devices
 from dlnotes_cli.shell.errors import InputError, SeveralProcessesError, UnfinishedError
@@ -51,14 +50,9 @@ def program(command: str, out: Path, *more: object, steps: int = STEPS) -> list[
     return [sys.executable, "-m", "dlnotes_cli", *command.split(), *map(str, words)]
 
 
-def environment(**variables: object) -> dict[str, str]:
-    """That of a process which finds the package."""
-    path = os.pathsep.join(filter(None, sys.path))
-    return os.environ | {"PYTHONPATH": path} | {name: str(value) for name, value in variables.items()}
-
-
-def run(words: list[str], **variables: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment(**variables))
+def run(words: list[str]) -> "subprocess.CompletedProcess[str]":
+    path = os.pathsep.join(filter(None, sys.path))  # with which processes find the package, and what `site` writes
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path})
 
 
 def assert_same_training(one: Path, other: Path) -> None:
@@ -177,19 +171,6 @@ def test_a_killed_process_ends_all_and_the_run_can_be_resumed(
 
 
 @pytest.mark.slow
-def test_torchrun_restarts_a_run_whose_process_was_killed(tmp_path: Path, site: Callable[..., Path]) -> None:
-    folder, home = tmp_path / "run", site(KILL, 1)
-    words = program(PLAIN, folder, "--resume", "auto")
-    restarting = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2"]
-    done = run([words[0], *restarting, *words[1:]])
-    assert done.returncode == 0, done.stderr
-    assert (home / "done").exists()
-    assert json.loads((folder / "result.json").read_text())["steps"] == STEPS
-    assert run(program(PLAIN, tmp_path / "whole")).returncode == 0
-    assert_same_training(tmp_path / "whole", folder)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then", "command"), [(2, 1, CHAR_RNN), (1, 2, CHAR_RNN), (2, 3, MLP)])
 def test_a_stopped_run_resumes_in_another_number_of_processes(
     first: int, then: int, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Callable[..., Path]
@@ -258,30 +239,6 @@ def test_an_error_of_several_processes_is_one_line(tmp_path: Path) -> None:
     assert outcome.stderr == f"dlnotes: error: --out: {tmp_path} is not empty; pass --overwrite or another --out\n"
 
 
-def place(rank: int, port: int) -> dict[str, object]:
-    """The variables that torchrun sets for one of two processes."""
-    return {
-        "RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port,
-        "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
-        "TORCHELASTIC_USE_AGENT_STORE": True,
-    }  # fmt: skip
-
-
-def test_processes_with_other_options_are_refused(tmp_path: Path) -> None:
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun's, at a free port
-    words = program("train-mlp --hidden 8", tmp_path / "run")
-    other = subprocess.Popen(
-        [*words, "--lr", "0.5"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment(**place(1, store.port)),
-    )  # fmt: skip
-    outcome = run(words, **place(0, store.port))
-    out, err = other.communicate()
-    line = "dlnotes: error: processes: process 1 has other options than process 0; start all with the same command line"
-    assert (outcome.returncode, outcome.stderr) == (2, f"{line}\n")
-    assert (other.returncode, out, err) == (2, "", "")
-    assert not list(tmp_path.iterdir())
-
-
 def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -293,25 +250,34 @@ def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -
         check_devices("cuda:1", 2)
 
 
-def test_a_wrong_place_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in place(0, 1).items():
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ((1, 4, 1, 2), Processes(1, 4, 1, 2)),
+        ((1, 2), Processes(1, 2, 1, 2)),  # other launchers than torchrun set no local numbers
+        ((0, 1, 0, 1), ALONE),
+        ((2, 2, 0, 2), r"\$RANK: 2 is not below the number of processes, 2; start"),
+        ((1, 2, 7, 2), r"\$LOCAL_RANK: 7 is not below"),
+        (("first", 2, 1, 2), r"\$RANK: first, 2, 1, 2 are not numbers of processes; start"),
+    ],
+)
+def test_the_place_in_the_environment(
+    place: tuple[object, ...], expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in zip(("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"), place, strict=False):
         monkeypatch.setenv(name, str(value))
-    assert Processes.from_environment() == Processes(0, 2, 0, 2)
-    monkeypatch.setenv("RANK", "2")
-    with pytest.raises(InputError, match=r"\$RANK: 2 is not below the number of processes, 2; start"):
+    if not isinstance(expected, str):
+        assert Processes.from_environment() == expected
+        return
+    with pytest.raises(InputError, match=expected):
         Processes.from_environment()
-    monkeypatch.setenv("RANK", "first")
-    with pytest.raises(InputError, match=r"\$RANK: 'first' is not a number; start"):
-        Processes.from_environment()
-    monkeypatch.setenv("RANK", "1")
-    for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"):  # which other launchers than torchrun do not set
-        monkeypatch.delenv(name)
-    assert Processes.from_environment() == Processes(1, 2, 1, 2)
-    monkeypatch.setenv("LOCAL_RANK", "7")
-    with pytest.raises(InputError, match=r"\$LOCAL_RANK: 7 is not below"):
-        Processes.from_environment()
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    assert Processes.from_environment() == ALONE
+
+
+def test_processes_with_other_options_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Processes, "gather", lambda _, value: [value, value | {"lr": 0.5}])
+    message = "processes: process 1 has other options than process 0; start all with the same"
+    with pytest.raises(InputError, match=message):
+        Processes(0, 2, 0, 2).check_same("options", {"lr": 0.1}, "start all with the same command line")
 
 
 def test_the_failure_of_a_process_is_told_to_all(monkeypatch: pytest.MonkeyPatch) -> None:

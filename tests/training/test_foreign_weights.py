@@ -68,6 +68,10 @@ def test_a_pickle_with_code_is_refused_and_its_code_is_not_run(library: str, tmp
         ({"a": torch.zeros(3), 1: torch.zeros(3)}, "holds '1' next to its tensors, not named tensors"),
         ({}, "holds nothing, not named tensors"),
         ({"a": torch.tensor([1.0, float("nan")])}, "tensor a has values that are not finite; use other weights"),
+        ({"a": torch.zeros(3, dtype=torch.complex64)}, "tensor a is sparse, complex, quantized"),
+        ({"a": torch.eye(3).to_sparse()}, "tensor a is sparse, complex, quantized|is damaged|is not a plain"),
+        ({"a": torch.zeros(3, device="meta")}, "tensor a is sparse, complex, quantized|is damaged|is not a plain"),
+        ({"a": torch.zeros(1).expand(1 << 40)}, "is damaged"),  # a tensor larger than its file
     ],
 )
 def test_the_error_describes_content_that_is_not_a_state_dict(content: Any, message: str, tmp_path: Path) -> None:
@@ -88,29 +92,12 @@ def test_a_file_truncated_anywhere_is_refused(suffix: str, tmp_path: Path) -> No
             read_weights(cut)
 
 
-@pytest.mark.parametrize(
-    "tensor",
-    [torch.zeros(3, dtype=torch.complex64), torch.eye(3).to_sparse(), torch.zeros(3, device="meta")],
-    ids=["complex", "sparse", "meta"],
-)
-def test_complex_sparse_and_meta_tensors_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
-    torch.save({"a": torch.zeros(2), "b": tensor}, tmp_path / "a.pth")
-    with pytest.raises(InputError, match=r"a\.pth: (tensor b is sparse, complex, quantized|is damaged|is not a plain)"):
-        read_weights(tmp_path / "a.pth")
-
-
 def test_a_flipped_bit_in_the_values_of_a_zip_file_is_damage(tmp_path: Path) -> None:
     torch.save({"a": torch.full((64,), 1.5)}, tmp_path / "a.pth")
     content = bytearray((tmp_path / "a.pth").read_bytes())
     content[content.index(b"\0\0\xc0\x3f" * 8) + 4] ^= 1
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.pth: is damaged; use a copy"):
-        read_weights(tmp_path / "a.pth")
-
-
-def test_a_tensor_larger_than_its_file_is_refused(tmp_path: Path) -> None:
-    torch.save({"a": torch.zeros(1).expand(1 << 40)}, tmp_path / "a.pth")
-    with pytest.raises(InputError, match=r"a\.pth: is damaged"):
         read_weights(tmp_path / "a.pth")
 
 

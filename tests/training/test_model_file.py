@@ -36,6 +36,7 @@ FORMATS: dict[str, Any] = {
     "char_rnn": TextPreprocessing("chars", "\n acdeghmnorstw"),
     "transfer": ImagePreprocessing(3, 8, 8, "crop", (0.5,) * 3, (0.2,) * 3),
 }
+LOADERS: dict[str, Any] = {"mlp": load_classifier, "cnn": load_classifier, "char_rnn": load_language_model}
 WRONG_MLP_METADATA: tuple[dict[str, Any], ...] = (
     {"classes": list("012345678")}, {"classes": [*"0123456789", "10"]}, {"classes": [*"012345678", "8"]},
     {"classes": list(range(10))}, {"classes": "0123456789"}, {"format": {"height": 65_536}},
@@ -159,13 +160,20 @@ def test_an_invalid_header_is_damage_whether_or_not_the_sha256_fits(
             for values in (
                 {"inputs": "64"}, {"hidden": 16}, {"hidden": [16.0]}, {"hidden": [-1]}, {"activation": "os.system"},
                 {"extra": 1}, {"dropout": None}, {"batch_norm": 1}, {"inputs": True}, {"hidden": [8] * 200_000},
-                {"inputs": 1 << 40},
+                {"inputs": 1 << 40}, {"inputs": -6}, {"classes": 0}, {"hidden": [1 << 62] * 2}, {"dropout": 1.0},
             )
         ),
         *(("mlp", values) for values in WRONG_MLP_METADATA),
         ("cnn", {"configuration": {"layers": "ZeroPad2d(40000); AdaptiveMaxPool2d(1); Flatten(); Linear(1, 10)"}}),
         ("cnn", {"configuration": {"layers": "Conv2d(1, 100000000, 100000000, padding=100000000)"}}),
         ("cnn", {"configuration": {"shape": [1, 8, 9]}}),
+        *(
+            ("char_rnn", {"configuration": values})
+            for values in (
+                {"vocabulary": 0}, {"layers": 0}, {"hidden": 0}, {"embed": -1}, {"dropout": 1.0}, {"cell": "cnn"},
+                {"embed": 0, "tied": True}, {"vocabulary": 14},
+            )
+        ),
         *(
             ("transfer", {"configuration": values})
             for values in (
@@ -182,7 +190,7 @@ def test_metadata_that_is_invalid_or_contradicts_the_network_is_refused(
     changed = {name: metadata[name] | value if isinstance(value, dict) else value for name, value in change.items()}
     write_tensors(tmp_path / "m", tensors, metadata | changed)
     with pytest.raises(InputError, match="its metadata is invalid"):
-        load_classifier(tmp_path / "m")
+        LOADERS.get(file, load_classifier)(tmp_path / "m")
 
 
 @pytest.mark.parametrize(
@@ -220,13 +228,12 @@ def test_weights_in_half_precision_become_float32(model: Path, tmp_path: Path) -
 
 SCALARS = st.sampled_from([None, True, 0, -1, 7, 65_536, 1 << 70, 0.5, 1e308, "", "lstm", "a\nb", "Flatten()"])
 JSON = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=3), SCALARS, max_size=2)
-LOADERS = {"mlp": load_classifier, "cnn": load_classifier, "char_rnn": load_language_model}
 
 
 def assert_works_or_is_refused(run: str, path: Path) -> None:
     """Assert that a model loads and computes, or that an InputError names its file in one line."""
     try:
-        model: Any = LOADERS[run](path)
+        model = LOADERS[run](path)
     except InputError as error:
         assert str(error).startswith(f"{path}: ")  # noqa: PT017  # the other outcome is valid too
         return

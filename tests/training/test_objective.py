@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from dlnotes_cli.data.batches import TrainingBatch
-from dlnotes_cli.training.objective import Objective, balanced_weights, penalized_weights
+from dlnotes_cli.training.objective import BatchPart, Objective, balanced_weights, penalized_weights
 
 Array = NDArray[np.float64]
 
@@ -39,14 +39,14 @@ def test_objective_and_loss_agree_with_their_formulas(smoothing: float, l1: floa
         return -(targets * weights * log_probabilities).sum() / weights[labels].sum(), loss
 
     x, y = torch.tensor(logits, dtype=torch.float32), torch.tensor(labels)
-    value, loss = objective(x, TrainingBatch(x, y))
-    assert value.item() == pytest.approx(expected(labels)[0] + penalty, rel=1e-5)
-    assert loss.item() == pytest.approx(expected(labels)[1], rel=1e-5)
-    value, loss = objective(x, TrainingBatch(x, y, y.roll(1), 0.7))
     both = zip(expected(labels), expected(np.roll(labels, 1)), strict=True)
-    mean_value, mean_loss = (0.7 * a + 0.3 * b for a, b in both)
-    assert value.item() == pytest.approx(mean_value + penalty, rel=1e-5)
-    assert loss.item() == pytest.approx(mean_loss, rel=1e-5)
+    mixed = tuple(0.7 * a + 0.3 * b for a, b in both)
+    batches = ((TrainingBatch(x, y), expected(labels)), (TrainingBatch(x, y, y.roll(1), 0.7), mixed))
+    for batch, (value, loss) in batches:
+        found = objective(x, BatchPart(batch, batch))
+        assert found.objective.item() == pytest.approx(value + penalty, rel=1e-5)
+        assert found.loss_sum.item() == pytest.approx(9 * loss, rel=1e-5)
+        assert found.correct.item() == (logits.argmax(1) == labels).sum()
 
 
 def test_balanced_weights_agree_with_scikit_learn() -> None:

@@ -1,12 +1,14 @@
 """Learning-rate schedules, and the step budget that ends them."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlnotes_cli.training.results import RunProgress
 from dlnotes_cli.training.schedule import Schedule, StepBudget
 
 NAMES = ["one-cycle", "cosine", "step", "constant"]
@@ -44,24 +46,28 @@ def test_step_decays_to_a_tenth_and_a_hundredth() -> None:
     assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
-def run_with_budget(
-    schedule: Schedule, budget_s: float, step_s: float, limit: int | None = None
-) -> tuple[StepBudget, list[float]]:
-    """Simulate a run in which every step takes `step_s`; returns the budget at its end, and the factor of each step."""
-    budget, factors, step = StepBudget(schedule, limit, budget_s), [], 0
-    while not budget.is_reached(step, step * step_s):
-        factors.append(schedule.factor(step, budget.total))
-        step += 1
-        budget.observe(step, step * step_s, 0.0)
-    return budget, factors
+def budget_of(
+    schedule: Schedule, limit: int | None, seconds: float | None, *, has_early_steps: bool = False, **progress: Any
+) -> StepBudget:
+    return StepBudget(schedule, limit, seconds, has_early_steps, RunProgress(**progress))
+
+
+def advance(budget: StepBudget, step_s: float) -> None:
+    budget.progress.step += 1
+    budget.progress.elapsed_s += step_s
+    budget.observe(0.0)
 
 
 @given(schedules, st.floats(0.5, 20), st.one_of(st.none(), st.integers(1, 300)))
 def test_a_time_budget_is_met_and_its_number_of_steps_repeats_the_learning_rates(
     schedule: Schedule, budget_s: float, limit: int | None
 ) -> None:
-    budget, factors = run_with_budget(schedule, budget_s, 0.05, limit)
-    assert len(factors) == budget.total
+    budget = budget_of(schedule, limit, budget_s)
+    factors: list[float] = []
+    while not budget.is_reached:
+        factors.append(budget.lr_factor(len(factors)))
+        advance(budget, 0.05)
+    assert len(factors) == budget.progress.total
     assert len(factors) * 0.05 <= budget_s * 1.05 + 0.05
     assert factors == [schedule.factor(step, len(factors)) for step in range(len(factors))]
     if limit is None and budget_s > 5:
@@ -69,14 +75,12 @@ def test_a_time_budget_is_met_and_its_number_of_steps_repeats_the_learning_rates
 
 
 def test_a_run_that_slows_down_ends_soon_after_its_time_budget() -> None:
-    budget, step, elapsed = StepBudget(Schedule("one-cycle", 4), None, 10.0), 0, 0.0
-    while not budget.is_reached(step, elapsed):
-        step += 1
-        elapsed += 0.1 if elapsed < 5 else 0.3
-        budget.observe(step, elapsed, 0.0)
-    assert math.isclose(elapsed, 10.5, abs_tol=0.4)
-    assert budget.total is not None
-    assert step < budget.total
+    budget = budget_of(Schedule("one-cycle", 4), None, 10.0)
+    progress = budget.progress
+    while not budget.is_reached:
+        advance(budget, 0.1 if progress.elapsed_s < 5 else 0.3)
+    assert math.isclose(progress.elapsed_s, 10.5, abs_tol=0.4)
+    assert progress.step < (progress.total or 0)
 
 
 @given(schedules, st.integers(1, 300), st.integers(1, 600), st.integers(1, 300))
@@ -84,10 +88,10 @@ def test_a_run_whose_length_is_changed_has_continuous_learning_rates(
     schedule: Schedule, old: int, new: int, step: int
 ) -> None:
     step = min(step, old)
-    budget = StepBudget(schedule, new, None)
-    budget.resume(step, old, None, has_same_limits=False)
+    budget = budget_of(schedule, new, None)
+    budget.resume(RunProgress(step=step, total=old), limits=None)
     before, after = schedule.factor(step - 1, old), [budget.lr_factor(i) for i in range(step, new)]
-    if budget.decay_start is None:  # no step done depends on the length: as if it had been the new one all along
+    if budget.progress.decay_start is None:  # no step done depends on the length: as if it had always been the new one
         assert [schedule.factor(i, old) for i in range(step)] == [schedule.factor(i, new) for i in range(step)]
         assert after == [schedule.factor(i, new) for i in range(step, new)]
     elif after:
@@ -98,19 +102,18 @@ def test_a_run_whose_length_is_changed_has_continuous_learning_rates(
 
 
 def test_steps_before_the_decay_may_cost_less() -> None:
-    budget = StepBudget(Schedule("one-cycle", 10), None, 1000.0, has_early_steps=True)
-    step, elapsed_s = 0, 7.0  # the first steps are slow
-    while budget.total is None:  # early steps take a second, others four
-        is_early = budget.is_early(step)
-        assert is_early == (step >= 20)
-        step, elapsed_s = step + 1, elapsed_s + (1.0 if is_early else 4.0)
-        for validation_s in (0.0, 9.0 if step == 5 else 0.0):
-            elapsed_s += validation_s
-            budget.observe(step, elapsed_s, 0.0)
-    assert budget.total == 2 * step
-    early = math.ceil(0.6 * budget.total)
-    assert 16 + 4 * 20 + (early - 20) + 4 * (budget.total - early) == pytest.approx(950, abs=5)
-    repeated = StepBudget(Schedule("one-cycle", 10), budget.total, None)
-    steps = (19, 20, early - 1, early, 2 * step)
-    assert [repeated.is_early(each) for each in steps] == [False, True, True, False, False]
-    assert not StepBudget(Schedule("cosine", 10), 100, None).is_early(20)
+    budget = budget_of(Schedule("one-cycle", 10), None, 1000.0, has_early_steps=True, elapsed_s=7.0)
+    progress = budget.progress
+    while progress.total is None:  # early steps take a second, others four
+        is_early = budget.is_early
+        assert is_early == (progress.step >= 20)
+        advance(budget, 1.0 if is_early else 4.0)
+        progress.elapsed_s += 9.0 if progress.step == 5 else 0.0  # a validation
+        budget.observe(0.0)
+    assert progress.total == 2 * progress.step
+    early = math.ceil(0.6 * progress.total)
+    assert 16 + 4 * 20 + (early - 20) + 4 * (progress.total - early) == pytest.approx(950, abs=5)
+    steps = (19, 20, early - 1, early, progress.total)
+    repeated = [budget_of(Schedule("one-cycle", 10), progress.total, None, step=step) for step in steps]
+    assert [each.is_early for each in repeated] == [False, True, True, False, False]
+    assert not budget_of(Schedule("cosine", 10), 100, None, step=20).is_early
