@@ -113,7 +113,7 @@ def path_names(network: nn.Module, prefix: str = "") -> dict[nn.Module, str]:
     return {module: name.removeprefix(prefix) for name, module in network.named_modules() if name not in around}
 
 
-def _on_meta(network: nn.Module) -> Callable[[Tensor], Any]:
+def on_meta(network: nn.Module) -> Callable[[Tensor], Any]:
     """The network as a function of a tensor on the meta device, which computes shapes and no values."""
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     copies = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
@@ -123,7 +123,7 @@ def _on_meta(network: nn.Module) -> Callable[[Tensor], Any]:
 @torch.no_grad()
 def _run_on_meta(network: nn.Module, shape: tuple[int, ...]) -> None:
     """Run a network with shapes and no values. Raises whatever the network raises for this shape."""
-    _on_meta(network)(torch.empty(_PROBE, *shape, device="meta"))
+    on_meta(network)(torch.empty(_PROBE, *shape, device="meta"))
 
 
 _SIGNED = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)  # layers with outputs of both signs
@@ -303,7 +303,7 @@ def receptive_fields(network: InspectedNetwork) -> dict[str, ReceptiveField]:
 
     Operations whose rule is not known, such as attention, make the field of what follows unknown.
     """
-    fields = trace_module(network.network, [network.input_shape], _on_meta(network.network)).fields
+    fields = trace_module(network.network, [network.input_shape], on_meta(network.network)).fields
     return {layer.name: one for layer in network.layers if (one := fields.get(layer.module)) and one.size is not None}
 
 

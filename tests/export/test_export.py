@@ -295,7 +295,7 @@ def test_the_metadata_says_how_to_make_the_input_from_a_photo(resize: Any, tmp_p
     told = ours(tmp_path / "model.onnx")["image"]
     decode, scale, pillow = told["decode"], told["resize"], told["resize"]["pillow"]
     method = Image.Resampling[scale["filter"].upper()]
-    image = Image.open(path)
+    image: Image.Image = Image.open(path)
     image.draft(decode["mode"], (decode["decode_side"],) * 2)
     image = ImageOps.exif_transpose(image).convert(decode["mode"])
     width, height = scale["size"]

@@ -60,7 +60,11 @@ def test_a_sheet_has_a_row_per_layer_and_region_and_the_differences_from_the_sty
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     drawn: list[sheet_module.Sheet] = []
-    monkeypatch.setattr(sheet_module.Sheet, "png", lambda sheet: drawn.append(sheet))
+
+    def keep(sheet: sheet_module.Sheet) -> None:
+        drawn.append(sheet)
+
+    monkeypatch.setattr(sheet_module.Sheet, "png", keep)
     style = {"a": torch.tensor([[[3.0, 0.0], [0.0, 4.0]], [[1.0, -1.0], [-1.0, 1.0]]])}
     draw_grams([("style", style), ("content", {"a": style["a"] * 1.5})], ["region 1", "rest"])
     sections = drawn[0].sections
