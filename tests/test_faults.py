@@ -389,7 +389,7 @@ def test_divergence_keeps_the_best_finite_model(
 ) -> None:
     from dlnotes_cli.training.schedule import Schedule
 
-    monkeypatch.setattr(Schedule, "factor", lambda _self, step, _total: 1.0 if step < 8 else 1e30)
+    monkeypatch.setattr(Schedule, "factor", lambda _self, step, *_: 1.0 if step < 8 else 1e30)
     outcome = dlnotes(*small_training(tmp_path / "run", "--epochs", "6", "-q"))
     assert outcome.code == 3
     tensors, metadata = read_tensors(tmp_path / "run" / "model.safetensors")
