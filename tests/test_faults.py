@@ -163,7 +163,7 @@ FAULTS = [
     Fault("flipped byte in a run", _do("evaluate", "@damaged"), r"checksum differs; restore it from last\.safetensors .*--resume"),
     Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a model of kind char_rnn, but this command needs mlp, cnn, backbone, text_rnn or text_linear; use"),
     Fault("newer format", _do("evaluate", "@newer.safetensors"), r"format version 99; this dlnotes reads version 1; upgrade"),
-    Fault("missing tensor", _do("evaluate", "@missing.safetensors"), r"output\.bias: shape none in the file, \(10,\) in the network"),
+    Fault("missing tensor", _do("evaluate", "@missing.safetensors"), r"missing\.safetensors: tensor output\.bias is missing; train"),
     Fault("wrong shape", _do("evaluate", "@shape.safetensors"), r"output\.bias: shape \(3,\) in the file, \(10,\) in the network"),
     Fault("not finite", _do("evaluate", "@nan.safetensors"), r"tensor output\.bias has values that are not finite"),
     Fault("outputs not finite", _do("predict", "@huge.safetensors", IMAGE), r"huge\.safetensors: its outputs are not finite for this input; train"),

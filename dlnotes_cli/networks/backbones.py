@@ -257,7 +257,9 @@ def load_state(network: nn.Module, tensors: dict[str, Tensor], *, assign: bool =
     floats = {name for name, tensor in state.items() if tensor.dtype == torch.float32}
     tensors = {name: tensor.float() if name in halves & floats else tensor for name, tensor in tensors.items()}
     for name in dict.fromkeys([*state, *tensors]):
-        shapes = [str(tuple(some[name].shape)) if name in some else "none" for some in (tensors, state)]
+        if name not in tensors or name not in state:
+            return f"tensor {name} is missing" if name in state else f"the network has no tensor {name}"
+        shapes = [tuple(some[name].shape) for some in (tensors, state)]
         if shapes[0] != shapes[1]:
             return f"tensor {name}: shape {shapes[0]} in the file, {shapes[1]} in the network"
         types = [str(some[name].dtype).removeprefix("torch.") for some in (tensors, state)]

@@ -536,7 +536,7 @@ FAULTS = {
     "--style-layers relu1_1:0": r"--style-layers: every weight is 0; set one above 0",
     "--sweep-ratio 1,2": r"--sweep-ratio: has no effect without --sheet; add it, or drop",
     "--weights vgg.pth": r"--weights: small has its own weights; drop it, or choose another --backbone",
-    "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .*: shape none in the file",
+    "--backbone squeezenet1_1 --weights other.pth": r"other.pth: tensor .* is missing",
     "--sheet s.jpg": r"--sheet: .*s.jpg",
     "--gram there.png": r"--gram: there.png exists; pass --overwrite or another name",
     "--gram g.png --content many --out many2": r"--gram: shows one content image, and there are 2; name one",

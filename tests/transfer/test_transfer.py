@@ -508,7 +508,7 @@ FAULTS = {
     "--weights nowhere.pth": r"nowhere.pth: no such file; check the path",
     "--weights defalt": r"--weights: unknown weights name \(and no such file\) 'defalt'; did you mean 'default'\?",
     "--weights evil.pth": r"evil.pth: is not a plain state dict; no code in it was run; use a state dict",
-    "--weights other.pth": r"tensor features.0.weight: shape none in the file, \(64, 3, 3, 3\) in the network; use",
+    "--weights other.pth": r"tensor features.0.weight is missing; use",
     "--weights wider.pth": r"tensor features.0.weight: shape \(96, 3, 7, 7\) in the file, \(64, 3, 3, 3\) in",
     "--weights squeezenet1_1-b8a52dc0.pth": r"squeezenet1_1-b8a52dc0.pth: is damaged: its SHA-256 is not the published",
     "--weights images": r"--weights: images is a folder; use a file",
