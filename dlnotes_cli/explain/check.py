@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -110,7 +112,11 @@ def check_map(
     for _ in range(_RANDOM_MAPS):
         places = torch.randperm(values.numel(), generator=generator)
         maps.append(values.cpu().flatten()[places].reshape(values.shape))
-    own, *random = [curves(network, image, class_index, one) for one in maps]
+    threads = network.runtime.threads if image.device.type == "cpu" else 1
+    # One thread for each map: none waits for another within a layer, which is slow where other programs use the cores.
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        own, *random = pool.map(partial(curves, network, image, class_index), maps)
+    torch.set_num_threads(torch.get_num_threads())  # for threads that start later, which would have one, too
     correlation = rank_correlation(values.cpu().numpy(), randomized.cpu().numpy())
     return MapCheck(own, tuple(random), correlation)
 
