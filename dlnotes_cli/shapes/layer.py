@@ -25,6 +25,12 @@ class InvalidLayerError(Exception):
         super().__init__(what)
 
 
+def require(is_met: object, what: str, fix: str = "") -> None:
+    """Raise InvalidLayerError unless a condition is met."""
+    if not is_met:
+        raise InvalidLayerError(what, fix)
+
+
 @dataclass(frozen=True)
 class Layer:
     """One call as written, such as `Conv2d(3, 10, kernel_size=3)`.
@@ -107,7 +113,6 @@ def format_sample(shape: Shape) -> str:
 
 def spatial_size(shape: Shape, rank: int) -> Shape:
     """The last `rank` sizes of a shape that has channels before them; raises InvalidLayerError for other shapes."""
-    if len(shape) not in {rank + 1, rank + 2}:
-        what = f"expects {SPATIAL_LAYOUTS[rank]}, got {format_sample(shape)}"
-        raise InvalidLayerError(what, "put the channels first, then the spatial size")
+    what = f"expects {SPATIAL_LAYOUTS[rank]}, got {format_sample(shape)}"
+    require(len(shape) in {rank + 1, rank + 2}, what, "put the channels first, then the spatial size")
     return shape[-rank:]

@@ -15,6 +15,7 @@ from dlnotes_cli.shapes.layer import (
     Shape,
     format_sample,
     format_shape,
+    require,
     truncate,
 )
 from dlnotes_cli.shapes.receptive_field import ReceptiveField
@@ -101,13 +102,11 @@ class _Value(NamedTuple):
 
 def _check_order(layer: Layer, traced: Sequence[TracedLayer], source: int, *, is_input: bool) -> None:
     """Raise InvalidLayerError for what a layer cannot follow, whatever the shape."""
-    if len(traced) == MAX_LAYERS:
-        raise InvalidLayerError(f"there are more than {MAX_LAYERS:,} layers", "use fewer")
-    if source != INPUT and traced[source].info.returns_indices:
-        what = "gets an output and its indices from the layer before"
-        raise InvalidLayerError(what, "leave out return_indices=True there")
-    if layer.name == "Embedding" and not is_input:
-        raise InvalidLayerError("expects integer indices, but the layers before return floats", "put it first")
+    require(len(traced) < MAX_LAYERS, f"there are more than {MAX_LAYERS:,} layers", "use fewer")
+    is_tensor = source == INPUT or not traced[source].info.returns_indices
+    require(is_tensor, "gets an output and its indices from the layer before", "leave out return_indices=True there")
+    has_indices = is_input or layer.name != "Embedding"
+    require(has_indices, "expects integer indices, but the layers before return floats", "put it first")
 
 
 def sample_shape(shape: Shape) -> Shape:
@@ -116,9 +115,8 @@ def sample_shape(shape: Shape) -> Shape:
 
 
 def _residual_sum(shape: Shape, shortcut: Shape) -> LayerInfo:
-    if shortcut != shape:
-        what = f"adds {format_sample(shortcut)} to {format_sample(shape)}"
-        raise InvalidLayerError(what, "keep the shape the same inside a Residual")
+    what = f"adds {format_sample(shortcut)} to {format_sample(shape)}"
+    require(shortcut == shape, what, "keep the shape the same inside a Residual")
     return LayerInfo(shape)
 
 
@@ -129,13 +127,11 @@ def layer_info(layer: Layer, shape: Shape) -> LayerInfo:
         info = known.rule(bind(layer, known.declaration, known.rank), shape)
     except OverflowError as error:
         raise InvalidLayerError("a number is too large to compute with", "use a smaller number") from error
-    if min(info.output, default=1) < 1:
-        raise InvalidLayerError(f"an output of {format_shape(info.output)} is empty", "every size must be at least 1")
-    if 4 * max(prod(info.output), info.parameters) > MAX_BYTES:
-        what = f"an output of {format_shape(info.output)}, or its weights, is larger than 64 bits can address"
-        raise InvalidLayerError(what, "reduce its size")
-    if info.output[0] != 1 and shape[0] == 1:
-        sample, output = format_shape(shape[1:]), format_shape(info.output)
-        what = f"reads the batch as channels, since {sample} has none, and returns {output}"
-        raise InvalidLayerError(what, f"write the channels first: {format_shape(shape)}")
+    output, sample = format_shape(info.output), format_shape(shape[1:])
+    require(min(info.output, default=1) > 0, f"an output of {output} is empty", "every size must be at least 1")
+    is_addressable = 4 * max(prod(info.output), info.parameters) <= MAX_BYTES
+    what = f"an output of {output}, or its weights, is larger than 64 bits can address"
+    require(is_addressable, what, "reduce its size")
+    what = f"reads the batch as channels, since {sample} has none, and returns {output}"
+    require(info.output[0] == 1 or shape[0] != 1, what, f"write the channels first: {format_shape(shape)}")
     return info._replace(parameters=info.parameters - layer.tied)

@@ -11,7 +11,7 @@ from inspect import Parameter, Signature
 from types import SimpleNamespace
 from typing import Any
 
-from dlnotes_cli.shapes.layer import INT64, InvalidLayerError, Layer, Shape
+from dlnotes_cli.shapes.layer import INT64, InvalidLayerError, Layer, Shape, require
 from dlnotes_cli.shell.errors import nearest
 
 
@@ -63,16 +63,14 @@ def bind(layer: Layer, declaration: str, rank: int = 0) -> Arguments:
 def _checked(name: str, declared: str, value: Any, rank: int) -> Any:
     kind = declared.rstrip("01")
     minimum = int(declared[-1]) if kind != declared else -INT64
-    if "|" in kind and value not in kind.split("|"):
-        raise InvalidLayerError(f"{name}={value!r} is unknown", f"choose from {kind.replace('|', ', ')}")
+    is_choice = "|" not in kind or value in kind.split("|")
+    require(is_choice, f"{name}={value!r} is unknown", f"choose from {kind.replace('|', ', ')}")
     if kind == "int":
         return integer(name, value, minimum)
     if kind in {"sizes", "exact"}:
         return sizes(name, value, rank, minimum, expands=kind == "sizes")
-    if kind.startswith("number") and not isinstance(value, int | float) and (value is not None or kind == "number"):
-        raise InvalidLayerError(f"{name}={value!r} is not a number")
-    if kind == "bool" and not isinstance(value, bool):
-        raise InvalidLayerError(f"{name}={value!r} is not True or False")
+    types = {"number": int | float, "number?": int | float | None, "bool": bool}.get(kind, object)
+    require(isinstance(value, types), f"{name}={value!r} is not {'True or False' if kind == 'bool' else 'a number'}")
     return value
 
 
@@ -81,18 +79,14 @@ def sizes(name: str, value: Any, rank: int, minimum: int, *, expands: bool = Fal
     items = tuple(value) if isinstance(value, tuple | list) else (value,) * rank
     if len(items) == 1 and expands:
         items *= rank
-    if len(items) != rank:
-        what = f"{name}={value!r} has {len(items)} numbers for {rank} axes"
-        raise InvalidLayerError(what, f"use one number, or {rank}")
+    what = f"{name}={value!r} has {len(items)} numbers for {rank} axes"
+    require(len(items) == rank, what, f"use one number, or {rank}")
     return tuple(integer(name, item, minimum) for item in items)
 
 
 def integer(name: str, value: Any, minimum: int = -INT64) -> int:
     """An integer of at least `minimum`; bool is not accepted."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidLayerError(f"{name}={value!r} is not an integer")
-    if abs(value) > INT64:
-        raise InvalidLayerError(f"{name} does not fit in 64 bits", "use a smaller number")
-    if value < minimum:
-        raise InvalidLayerError(f"{name}={value} is below {minimum}", f"use {minimum} or more")
-    return value
+    require(type(value) is int, f"{name}={value!r} is not an integer")
+    require(abs(value) <= INT64, f"{name} does not fit in 64 bits", "use a smaller number")
+    require(value >= minimum, f"{name}={value} is below {minimum}", f"use {minimum} or more")
+    return int(value)

@@ -3,7 +3,7 @@
 from math import isfinite, prod
 from typing import Any
 
-from dlnotes_cli.shapes.layer import InvalidLayerError, LayerInfo, Shape, format_sample, format_shape
+from dlnotes_cli.shapes.layer import LayerInfo, Shape, format_sample, format_shape, require
 from dlnotes_cli.shapes.receptive_field import (
     MAX_PERIOD,
     AxisField,
@@ -13,7 +13,7 @@ from dlnotes_cli.shapes.receptive_field import (
     nearest_field,
 )
 from dlnotes_cli.shapes.rules.arguments import Arguments, sizes
-from dlnotes_cli.shapes.rules.features import dimension
+from dlnotes_cli.shapes.rules.features import check_channels_and_positions, dimension
 
 _RANKS_OF_MODE = {"linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,)}
 _MODES_OF_ANY_RANK = ("nearest", "nearest-exact", "area")
@@ -22,10 +22,9 @@ _MODES_OF_ANY_RANK = ("nearest", "nearest-exact", "area")
 def flatten(a: Arguments, shape: Shape) -> LayerInfo:
     """`Flatten`: dimensions start_dim to end_dim as one, in row-major order; the batch is dimension 0."""
     start, end = dimension("start_dim", a.start_dim, shape), dimension("end_dim", a.end_dim, shape)
-    if start > end:
-        raise InvalidLayerError(f"start_dim={start} comes after end_dim={end}", "swap them")
-    if start == 0 and prod(shape[1 : end + 1]) > 1:
-        raise InvalidLayerError("start_dim=0 is the batch, whose samples it would merge", "start at 1")
+    require(start <= end, f"start_dim={start} comes after end_dim={end}", "swap them")
+    keeps_batch = start > 0 or prod(shape[1 : end + 1]) == 1
+    require(keeps_batch, "start_dim=0 is the batch, whose samples it would merge", "start at 1")
     merged = shape[start : end + 1]
     return LayerInfo(
         (*shape[:start], prod(merged), *shape[end + 1 :]),
@@ -38,18 +37,15 @@ def flatten(a: Arguments, shape: Shape) -> LayerInfo:
 def unflatten(a: Arguments, shape: Shape) -> LayerInfo:
     """`Unflatten`: one dimension as several; one size may be -1, which is inferred."""
     axis, requested = dimension("dim", a.dim, shape), a.unflattened_size
-    if not isinstance(requested, tuple | list) or not requested:
-        what = f"unflattened_size={requested!r} is not a tuple of sizes"
-        raise InvalidLayerError(what, "use sizes such as (16, 5, 5)")
+    what = f"unflattened_size={requested!r} is not a tuple of sizes"
+    require(isinstance(requested, tuple | list) and requested, what, "use sizes such as (16, 5, 5)")
     parts = sizes("unflattened_size", requested, len(requested), -1)
     known = prod(size for size in parts if size != -1)
-    if parts.count(-1) > 1:
-        raise InvalidLayerError(f"unflattened_size={requested} has more than one -1", "use -1 once")
+    require(parts.count(-1) <= 1, f"unflattened_size={requested} has more than one -1", "use -1 once")
     if known and shape[axis] % known == 0:
         parts = tuple(shape[axis] // known if size == -1 else size for size in parts)
-    if prod(parts) != shape[axis]:
-        what = f"{shape[axis]} values cannot be reshaped to {format_shape(parts)}"
-        raise InvalidLayerError(what, "choose sizes with that product")
+    what = f"{shape[axis]} values cannot be reshaped to {format_shape(parts)}"
+    require(prod(parts) == shape[axis], what, "choose sizes with that product")
     output = (*shape[:axis], *parts, *shape[axis + 1 :])
     return LayerInfo(output, is_view=True, field="unknown" if len(parts) > 1 else "elementwise")
 
@@ -59,8 +55,8 @@ def pixel_shuffle(a: Arguments, shape: Shape) -> LayerInfo:
     from fractions import Fraction  # only layers that enlarge need it
 
     factor, (channels, height, width) = a.upscale_factor, _image_sizes(shape)
-    if channels % (factor * factor):
-        raise InvalidLayerError(f"{channels} channels are not divisible by {factor}*{factor}", "choose another factor")
+    what = f"{channels} channels are not divisible by {factor}*{factor}"
+    require(channels % factor**2 == 0, what, "choose another factor")
     output = (*shape[:-3], channels // factor**2, height * factor, width * factor)
     return LayerInfo(output, field=layer_field([nearest_field(Fraction(1, factor))] * 2))
 
@@ -69,25 +65,21 @@ def pixel_unshuffle(a: Arguments, shape: Shape) -> LayerInfo:
     """`PixelUnshuffle` by r: C x H*r x W*r becomes C*r*r x H x W."""
     factor, (channels, height, width) = a.downscale_factor, _image_sizes(shape)
     for size in (height, width):
-        if size % factor:
-            raise InvalidLayerError(f"a size of {size} is not divisible by {factor}", "choose another factor")
+        require(size % factor == 0, f"a size of {size} is not divisible by {factor}", "choose another factor")
     output = (*shape[:-3], channels * factor**2, height // factor, width // factor)
     return LayerInfo(output, field=(AxisField((0,), (factor - 1,), factor),) * 2)
 
 
 def _image_sizes(shape: Shape) -> Shape:
     """Channels, height and width."""
-    if len(shape) < 3:  # noqa: PLR2004  # channels, height and width
-        raise InvalidLayerError(f"expects CxHxW, got {format_sample(shape)}")
+    require(len(shape) > 2, f"expects CxHxW, got {format_sample(shape)}")  # noqa: PLR2004
     return shape[-3:]
 
 
 def channel_shuffle(a: Arguments, shape: Shape) -> LayerInfo:
     """`ChannelShuffle`: channels reordered across groups."""
-    if len(shape) < 3:  # noqa: PLR2004  # batch, channels and a spatial size
-        raise InvalidLayerError(f"expects channels and a spatial size, got {format_sample(shape)}")
-    if shape[1] % a.groups:
-        raise InvalidLayerError(f"{shape[1]} channels are not divisible by groups={a.groups}", "use a divisor")
+    check_channels_and_positions(shape)
+    require(shape[1] % a.groups == 0, f"{shape[1]} channels are not divisible by groups={a.groups}", "use a divisor")
     return LayerInfo(shape)
 
 
@@ -97,14 +89,14 @@ def upsample(a: Arguments, shape: Shape) -> LayerInfo:
     mode: str = vars(a).get("mode", "bilinear" if is_bilinear else "nearest")
     is_aligned, is_recomputed = vars(a).get("align_corners", is_bilinear or None), vars(a).get("recompute_scale_factor")
     rank, spatial = len(shape) - 2, shape[2:]
-    if rank not in _RANKS_OF_MODE.get(mode, (1, 2, 3)):
-        modes = ", ".join((*_MODES_OF_ANY_RANK, *(name for name, ranks in _RANKS_OF_MODE.items() if rank in ranks)))
-        fix = f"use {modes}" if rank in {1, 2, 3} else "use CxL, CxHxW or CxDxHxW"
-        raise InvalidLayerError(f"mode='{mode}' does not resize {format_sample(shape)}", fix)
-    if mode in _MODES_OF_ANY_RANK and is_aligned is not None:
-        raise InvalidLayerError(f"align_corners does not apply to mode='{mode}'", "leave it out")
-    if not isinstance(is_aligned, bool | None):
-        raise InvalidLayerError(f"align_corners={is_aligned} is neither True nor False", "give one of them")
+    modes = ", ".join((*_MODES_OF_ANY_RANK, *(name for name, ranks in _RANKS_OF_MODE.items() if rank in ranks)))
+    fix = f"use {modes}" if rank in {1, 2, 3} else "use CxL, CxHxW or CxDxHxW"
+    what = f"mode='{mode}' does not resize {format_sample(shape)}"
+    require(rank in _RANKS_OF_MODE.get(mode, (1, 2, 3)), what, fix)
+    has_corners = mode not in _MODES_OF_ANY_RANK or is_aligned is None
+    require(has_corners, f"align_corners does not apply to mode='{mode}'", "leave it out")
+    is_answer = isinstance(is_aligned, bool | None)
+    require(is_answer, f"align_corners={is_aligned} is neither True nor False", "give one of them")
     outputs, scales = _output_size(a, spatial, has_size_only=not is_recomputed)
     if mode == "area" or is_recomputed:
         scales = None
@@ -119,17 +111,14 @@ def upsample(a: Arguments, shape: Shape) -> LayerInfo:
 def _output_size(a: Arguments, spatial: Shape, *, has_size_only: bool) -> tuple[Shape, tuple[float, ...] | None]:
     """The output size, and the scale factors if they determine it."""
     factor, rank = a.scale_factor or None, len(spatial)
-    if (a.size is None) == (factor is None):
-        raise InvalidLayerError("needs either size or scale_factor", "pass one of them")
+    require((a.size is None) != (factor is None), "needs either size or scale_factor", "pass one of them")
     if a.size is not None:
-        if not has_size_only:
-            raise InvalidLayerError("recompute_scale_factor does not apply to size", "leave it out")
+        require(has_size_only, "recompute_scale_factor does not apply to size", "leave it out")
         return sizes("size", a.size, rank, 1), None
     factors: tuple[Any, ...] = factor if isinstance(factor, tuple) else (factor,) * rank
-    if len(factors) != rank:
-        raise InvalidLayerError(f"scale_factor={factor!r} has {len(factors)} numbers for {rank} axes")
-    if not all(isinstance(one, int | float) and isfinite(one) for one in factors):
-        raise InvalidLayerError(f"scale_factor={factor!r} is not a number", "use a number, or a tuple of them")
+    require(len(factors) == rank, f"scale_factor={factor!r} has {len(factors)} numbers for {rank} axes")
+    are_numbers = all(isinstance(one, int | float) and isfinite(one) for one in factors)
+    require(are_numbers, f"scale_factor={factor!r} is not a number", "use a number, or a tuple of them")
     return tuple(int(size * float(one)) for size, one in zip(spatial, factors, strict=True)), tuple(map(float, factors))
 
 

@@ -8,11 +8,11 @@ from math import isfinite, prod
 
 from dlnotes_cli.shapes.layer import (
     INT64,
-    InvalidLayerError,
     LayerInfo,
     Shape,
     format_sample,
     format_shape,
+    require,
     spatial_size,
 )  # fmt: skip
 from dlnotes_cli.shapes.receptive_field import AxisField, adaptive_field, layer_field
@@ -43,14 +43,13 @@ def transposed_convolution(a: Arguments, shape: Shape) -> LayerInfo:
     """`ConvTranspose1d` to `ConvTranspose3d`."""
     spatial = _checked_channels(a, shape)
     for output_padding, stride, dilation in zip(a.output_padding, a.stride, a.dilation, strict=True):
-        if output_padding >= max(stride, dilation):
-            what = f"output_padding={output_padding} is not below stride={stride} or dilation={dilation}"
-            raise InvalidLayerError(what, f"use at most {max(stride, dilation) - 1}")
+        what = f"output_padding={output_padding} is not below stride={stride} or dilation={dilation}"
+        require(output_padding < max(stride, dilation), what, f"use at most {max(stride, dilation) - 1}")
     axes = zip(spatial, a.kernel_size, a.stride, a.padding, a.dilation, a.output_padding, strict=True)
     windows = [TransposedWindow(*axis) for axis in axes]
     for window in windows:
-        if window.output < 1:
-            raise InvalidLayerError(f"the output is empty: {window.formula}", "use less padding or a larger kernel")
+        what = f"the output is empty: {window.formula}"
+        require(window.output > 0, what, "use less padding or a larger kernel")
     return _convolved(a, shape, windows)
 
 
@@ -58,18 +57,16 @@ def _checked_channels(a: Arguments, shape: Shape) -> Shape:
     """The spatial size of an input whose channels are those of a convolution."""
     spatial = spatial_size(shape, a.rank)
     for name in ("in_channels", "out_channels"):
-        if vars(a)[name] % a.groups:
-            what = f"{name}={vars(a)[name]} is not divisible by groups={a.groups}"
-            raise InvalidLayerError(what, "use a common divisor")
-    if shape[-a.rank - 1] == a.in_channels:
-        return spatial
-    if len(shape) == a.rank + 1:
-        what = f"expects {a.in_channels} channels, got {format_sample(shape)} without channels"
-        raise InvalidLayerError(what, "write the channels first")
-    what = f"expects {a.in_channels} channels, got {shape[1]} (the first size of the input {format_sample(shape)})"
+        what = f"{name}={vars(a)[name]} is not divisible by groups={a.groups}"
+        require(vars(a)[name] % a.groups == 0, what, "use a common divisor")
+    is_equal, what = shape[-a.rank - 1] == a.in_channels, f"expects {a.in_channels} channels, got "
+    is_sample = is_equal or len(shape) > a.rank + 1
+    require(is_sample, f"{what}{format_sample(shape)} without channels", "write the channels first")
+    fix = f"write in_channels={shape[1]}, or fix the layer before"
     if shape[-1] == a.in_channels:
-        raise InvalidLayerError(what, f"channels come first: {format_shape((a.in_channels, *shape[1:-1]))}")
-    raise InvalidLayerError(what, f"write in_channels={shape[1]}, or fix the layer before")
+        fix = f"channels come first: {format_shape((a.in_channels, *shape[1:-1]))}"
+    require(is_equal, f"{what}{shape[1]} (the first size of the input {format_sample(shape)})", fix)
+    return spatial
 
 
 def _paddings(a: Arguments) -> Pairs:
@@ -78,13 +75,11 @@ def _paddings(a: Arguments) -> Pairs:
         is_zeros = a.padding_mode == "zeros"
         amounts = sizes("padding", a.padding, a.rank, 0 if is_zeros else -INT64, expands=is_zeros)
         return list(zip(amounts, amounts, strict=True))
-    if a.padding not in {"same", "valid"}:
-        raise InvalidLayerError(f"padding={a.padding!r} is unknown", "choose from same, valid")
-    if a.padding == "same" and {*a.stride} != {1}:
-        stride = a.stride[0] if len({*a.stride}) == 1 else a.stride
-        what = f"padding='same' requires stride=1, got stride={stride}"
-        raise InvalidLayerError(what, "use stride=1 or write the padding as a number")
-    totals = [(k - 1) * d if a.padding == "same" else 0 for k, d in zip(a.kernel_size, a.dilation, strict=True)]
+    require(a.padding in {"same", "valid"}, f"padding={a.padding!r} is unknown", "choose from same, valid")
+    what = f"padding='same' requires stride=1, got stride={a.stride[0] if len({*a.stride}) == 1 else a.stride}"
+    is_same = a.padding == "same"
+    require(not is_same or {*a.stride} == {1}, what, "use stride=1 or write the padding as a number")
+    totals = [(k - 1) * d * is_same for k, d in zip(a.kernel_size, a.dilation, strict=True)]
     return [(total // 2, total - total // 2) for total in totals]
 
 
@@ -123,10 +118,9 @@ def sliding_windows(
         for size, kernel, step, padding, gap in zip(spatial, kernel_size, stride, paddings, dilation, strict=True)
     )
     for window in windows:
-        if window.output < 1:
-            padded = window.input_size + window.pad_before + window.pad_after
-            what = f"a kernel that covers {window.effective_kernel} does not fit into {padded} (padding included)"
-            raise InvalidLayerError(f"{what}: {window.formula}", "use a smaller kernel or more padding")
+        padded = window.input_size + window.pad_before + window.pad_after
+        what = f"a kernel that covers {window.effective_kernel} does not fit into {padded} (padding included)"
+        require(window.output > 0, f"{what}: {window.formula}", "use a smaller kernel or more padding")
     return windows
 
 
@@ -140,14 +134,11 @@ def unfold(a: Arguments, shape: Shape) -> LayerInfo:
 def fold(a: Arguments, shape: Shape) -> LayerInfo:
     """`Fold` (col2im), the inverse of `Unfold`: overlapping values are summed."""
     windows = _blocks(a, a.output_size)
-    if len(shape) not in {2, 3}:
-        raise InvalidLayerError(f"expects C*kernel_size x positions, got {format_sample(shape)}")
+    require(len(shape) in {2, 3}, f"expects C*kernel_size x positions, got {format_sample(shape)}")
     block, columns = prod(a.kernel_size), prod(window.output for window in windows)
-    if shape[-2] % block:
-        raise InvalidLayerError(f"{shape[-2]} rows are not divisible by the kernel's {block} values")
-    if shape[-1] != columns:
-        what = f"got {shape[-1]} columns, but {format_shape(a.output_size)} has {columns} positions of the kernel"
-        raise InvalidLayerError(what)
+    require(shape[-2] % block == 0, f"{shape[-2]} rows are not divisible by the kernel's {block} values")
+    what = f"got {shape[-1]} columns, but {format_shape(a.output_size)} has {columns} positions of the kernel"
+    require(shape[-1] == columns, what)
     return LayerInfo((*shape[:-2], shape[-2] // block, *a.output_size), field="unknown", windows=windows)
 
 
@@ -161,21 +152,18 @@ def pool(a: Arguments, shape: Shape) -> LayerInfo:
     padding, dilation = vars(a).get("padding", (0,) * a.rank), vars(a).get("dilation", (1,) * a.rank)
     stride = kernel_size if a.stride in (None, (), []) else sizes("stride", a.stride, a.rank, 1, expands=True)
     for kernel, amount in zip(kernel_size, padding, strict=True):
-        if amount > kernel // 2:
-            what = f"padding={amount} is more than half of kernel_size={kernel}"
-            raise InvalidLayerError(what, f"use at most {kernel // 2}")
+        what = f"padding={amount} is more than half of kernel_size={kernel}"
+        require(amount <= kernel // 2, what, f"use at most {kernel // 2}")
     largest = max(*kernel_size, *padding, *stride, *dilation)
-    if a.rank > 1 and largest > _INT32:
-        raise InvalidLayerError(f"{largest} does not fit in 32 bits", "use a smaller number")
-    norm = vars(a).get("norm_type", 1)
-    if not norm:
-        raise InvalidLayerError("norm_type=0 is not a norm", "use another power")
-    if vars(a).get("divisor_override") is not None and not integer("divisor_override", a.divisor_override):
-        raise InvalidLayerError("divisor_override=0 divides by zero", "use another number, or None")
+    require(a.rank == 1 or largest <= _INT32, f"{largest} does not fit in 32 bits", "use a smaller number")
+    norm, divisor = vars(a).get("norm_type", 1), vars(a).get("divisor_override")
+    require(norm, "norm_type=0 is not a norm", "use another power")
+    has_divisor = divisor is None or integer("divisor_override", divisor)
+    require(has_divisor, "divisor_override=0 divides by zero", "use another number, or None")
     is_mean = "Max" not in a.layer and isfinite(norm)  # also a norm, which torch computes by average pooling
-    if a.layer.endswith("3d") and is_mean and any(size < k for size, k in zip(spatial, kernel_size, strict=True)):
-        what = f"kernel_size={kernel_size} is larger than the input's {format_shape(spatial)}, without padding"
-        raise InvalidLayerError(what, "use a smaller kernel")
+    fits = all(size >= kernel for size, kernel in zip(spatial, kernel_size, strict=True))
+    what = f"kernel_size={kernel_size} is larger than the input's {format_shape(spatial)}, without padding"
+    require(fits or not is_mean or not a.layer.endswith("3d"), what, "use a smaller kernel")
     pairs = [(amount, amount) for amount in padding]
     windows = sliding_windows(spatial, kernel_size, stride, pairs, dilation, ceil_mode=a.ceil_mode)
     return LayerInfo(
@@ -214,15 +202,16 @@ def pad(a: Arguments, shape: Shape) -> LayerInfo:
     mode = modes.get(a.layer.partition("Pad")[0], "constant")
     count = len(a.padding) if isinstance(a.padding, tuple | list) else 2 * a.rank
     flat = sizes("padding", a.padding, count, -INT64)
-    if count % 2:
-        raise InvalidLayerError(f"padding={a.padding!r} has {count} numbers", "use one number, or a pair for each axis")
+    what = f"padding={a.padding!r} has {count} numbers"
+    require(count % 2 == 0, what, "use one number, or a pair for each axis")
     pairs = list(zip(flat[::2], flat[1::2], strict=True))[::-1]  # PyTorch's argument starts with the last axis
     axes = len(pairs)
-    if mode == "constant" and axes > len(shape):
-        raise InvalidLayerError(f"pads {axes} axes, got {format_sample(shape)}")
-    allowed = {axes + 1, axes + 2} & ({a.rank + 1, a.rank + 2} if mode == "circular" else {axes + 1, axes + 2})
-    if mode != "constant" and len(shape) not in allowed:
-        raise InvalidLayerError(f"pads {axes} axes of a shape with {axes + 1}, got {format_sample(shape)}")
+    if mode == "constant":
+        require(axes <= len(shape), f"pads {axes} axes, got {format_sample(shape)}")
+    else:
+        allowed = {axes + 1, axes + 2} & ({a.rank + 1, a.rank + 2} if mode == "circular" else {axes + 1, axes + 2})
+        what = f"pads {axes} axes of a shape with {axes + 1}, got {format_sample(shape)}"
+        require(len(shape) in allowed, what)
     padded = shape[len(shape) - axes :]
     _check_padding(mode, padded, pairs)
     new = [size + before + after for size, (before, after) in zip(padded, pairs, strict=True)]
@@ -235,8 +224,7 @@ def _check_padding(mode: str, spatial: Iterable[int], paddings: Pairs) -> None:
     """Raise InvalidLayerError where PyTorch rejects the padding of an axis; negative padding crops."""
     is_allowed, problem = _PADDING_LIMITS[mode]
     for size, (before, after) in zip(spatial, paddings, strict=True):
-        if not is_allowed(size, before, after):
-            what = f"{mode} padding of {before} and {after} on a size of {size} {problem}"
-            raise InvalidLayerError(what, "use less padding")
-        if (padded := size + before + after) < 1:
-            raise InvalidLayerError(f"the output is empty: {size} + {before} + {after} = {padded}", "crop less")
+        what = f"{mode} padding of {before} and {after} on a size of {size} {problem}"
+        require(is_allowed(size, before, after), what, "use less padding")
+        padded = size + before + after
+        require(padded > 0, f"the output is empty: {size} + {before} + {after} = {padded}", "crop less")
