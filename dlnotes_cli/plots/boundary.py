@@ -25,58 +25,27 @@ Labels = NDArray[np.int64]  # (N,)
 
 @dataclass(frozen=True)
 class Regions:
-    """The predicted class (H, W) at each position of a grid, whose axes are (W,) and (H,), and a title."""
+    """The predicted class (H, W) at each position of a grid, whose axes are (W,) and (H,)."""
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     predicted: NDArray[np.int64]
+
+
+class RegionsPanel(NamedTuple):
+    """Points (N, 2) with their labels (N,), and the regions that a classifier gives to each class, if any."""
+
+    points: Points
+    labels: Labels
+    regions: Regions | None
     title: str = ""
 
 
-class CategoryPanel(NamedTuple):
-    """The points (N, 2) and labels (N,) of one category, and the predicted classes there, if any."""
-
-    title: str
-    regions: Regions | None
-    points: Points
-    labels: Labels
-
-
-def draw_boundary(
-    regions: Regions, points: Points, labels: Labels, classes: Sequence[str], axes_names: tuple[str, str]
-) -> bytes:
-    """Regions in light colors, and points (N, 2) of known classes with a color and a marker for each class."""
-    return _draw([CategoryPanel("", regions, points, labels)], classes, axes_names, (1, _SINGLE))
-
-
-def draw_boundaries(
-    sheet: Sequence[Regions], points: Points, labels: Labels, classes: Sequence[str], axes_names: tuple[str, str]
-) -> bytes:
-    """The regions of several classifiers of the same data, side by side."""
-    panels = [CategoryPanel(regions.title, regions, points, labels) for regions in sheet]
-    return _draw(panels, classes, axes_names, (len(sheet), _ONE_OF_ROW))
-
-
-def draw_scatter(
-    panels: Sequence[CategoryPanel], everything: tuple[Points, Labels], classes: Sequence[str],
-    axes_names: tuple[str, str],
-) -> bytes:  # fmt: skip
-    """A panel of all points, then one for each category, whose regions are those of the classifier."""
-    first = CategoryPanel(f"all {len(everything[1]):,} rows", None, *everything)
-    others = [
-        one._replace(title=shortened(f"{one.title} ({len(one.labels):,} rows)", _TITLE_COLUMNS)) for one in panels
-    ]
-    columns = min(len(panels) + 1, _MOST_COLUMNS)
-    return _draw([first, *others], classes, axes_names, (columns, _ONE_OF_GRID))
-
-
-def _draw(
-    panels: Sequence[CategoryPanel], classes: Sequence[str], axes_names: tuple[str, str],
-    layout: tuple[int, tuple[float, float]],
-) -> bytes:  # fmt: skip
-    """A PNG of panels; `layout` is the number of columns, and the size of a panel."""
-    columns, (width, height) = layout
+def draw_regions(panels: Sequence[RegionsPanel], classes: Sequence[str], axes_names: tuple[str, str]) -> bytes:
+    """A PNG of panels: regions in light colors, and points with a color and a marker for each class."""
+    columns = min(len(panels), _MOST_COLUMNS)
     rows = -(-len(panels) // columns)
+    width, height = _SINGLE if len(panels) == 1 else _ONE_OF_ROW if rows == 1 else _ONE_OF_GRID
     figure = new_figure(width * columns + 1.0, height * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes in grid[len(panels) :]:
@@ -85,7 +54,8 @@ def _draw(
         if panel.regions is not None:
             _draw_regions(axes, panel.regions, len(classes))
         _draw_points(axes, panel.points, panel.labels, classes)
-        axes.set_title("\n".join(map(plain, panel.title.splitlines())), fontsize=10)
+        lines = [plain(shortened(line, _TITLE_COLUMNS)) for line in panel.title.splitlines()]
+        axes.set_title("\n".join(lines), fontsize=10)
         if i + columns >= len(panels):  # the lowest panel of its column
             axes.set_xlabel(plain(axes_names[0]))
             axes.tick_params(labelbottom=True)

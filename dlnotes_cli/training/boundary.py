@@ -1,7 +1,7 @@
 """The plots of tables with two numeric columns: regions of the classes, and points by category."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import nn
 
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
-from dlnotes_cli.plots.boundary import CategoryPanel, Regions, draw_boundaries, draw_boundary, draw_scatter
+from dlnotes_cli.plots.boundary import Regions, RegionsPanel, draw_regions
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import TrainedModel
 
@@ -111,20 +111,22 @@ def draw_plane(
     if plane.categorical is not None:
         column, first = plane.categorical
         category = np.asarray(dataset.samples)[:, first : first + column.width].argmax(1)
-        panels = [
-            CategoryPanel(f"{column.name} {name}", own.regions(points, i), *_thinned(points, labels, category == i))
-            for i, name in enumerate(column.categories)
-        ]
-        return {SCATTER: draw_scatter(panels, shown, classes, plane.names)}
-    plots = {BOUNDARY: draw_boundary(own.regions(points), *shown, classes, plane.names)}
+        panels = [RegionsPanel(*shown, None, f"all {len(labels):,} rows")]
+        for i, name in enumerate(column.categories):
+            rows = category == i
+            title = f"{column.name} {name} ({np.count_nonzero(rows):,} rows)"
+            panels.append(RegionsPanel(*_thinned(points, labels, rows), own.regions(points, i), title))
+        return {SCATTER: draw_regions(panels, classes, plane.names)}
+    plots = {BOUNDARY: draw_regions([RegionsPanel(*shown, own.regions(points))], classes, plane.names)}
     if beside:
         splits = {"train": "train", **({"test": "test"} if "test" in dataset.splits else {"val": "validation"})}
-        sheet = []
+        panels = []
         for one in (*beside, own):
             is_right = one.predicted(points) == labels
             accuracies = [f"{name} {is_right[dataset.splits[split]].mean():.3f}" for split, name in splits.items()]
-            sheet.append(replace(one.regions(points), title=f"{one.name}\naccuracy: {', '.join(accuracies)}"))
-        plots[BOUNDARIES] = draw_boundaries(sheet, *shown, classes, plane.names)
+            title = f"{one.name}\naccuracy: {', '.join(accuracies)}"
+            panels.append(RegionsPanel(*shown, one.regions(points), title))
+        plots[BOUNDARIES] = draw_regions(panels, classes, plane.names)
     return plots
 
 

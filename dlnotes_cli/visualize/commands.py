@@ -1,7 +1,6 @@
 """`dlnotes visualize layers`, `filters`, `activations`, `maximize`, `dream`, `patches`, `neighbors`, `embedding`."""
 
 from dlnotes_cli.shell.binding import command
-from dlnotes_cli.shell.show import show
 from dlnotes_cli.visualize.options import (
     ActivationsConfig,
     DreamConfig,
@@ -26,9 +25,6 @@ def layers(config: LayersConfig) -> None:
 
     Layers that run more than once are left out: they have no single output.
     """
-    from dlnotes_cli.visualize.layers import list_layers
-
-    show(list_layers(config), config)
 
 
 @command(
@@ -42,9 +38,6 @@ def filters(config: FiltersConfig) -> None:
     The first layer's kernels are color images; a deeper kernel is a grid with one square for each input channel.
     Of an MLP, these are the weights of each hidden unit for every pixel.
     """
-    from dlnotes_cli.visualize.filters import show_filters
-
-    show(show_filters(config), config)
 
 
 @command(
@@ -60,9 +53,6 @@ def activations(config: ActivationsConfig) -> None:
 
     The maps have the size of the layer's output. Without --layer there is one strip for each layer that has maps.
     """
-    from dlnotes_cli.visualize.activations import show_activations
-
-    show(show_activations(config), config)
 
 
 @command(
@@ -79,9 +69,6 @@ def maximize(config: MaximizeConfig) -> None:
     The image is optimized as a spectrum with uncorrelated colors, while it is shifted, zoomed and rotated at random
     (Olah et al. 2017). A unit of the output layer is a class.
     """
-    from dlnotes_cli.visualize.maximize import maximize as task
-
-    show(task(config), config)
 
 
 @command(
@@ -97,9 +84,6 @@ def dream(config: DreamConfig) -> None:
 
     Large images are processed in tiles at random shifts. Size and transparency are kept; the result is upright.
     """
-    from dlnotes_cli.visualize.dream import dream as task
-
-    show(task(config), config)
 
 
 @command(
@@ -116,9 +100,6 @@ def patches(config: PatchesConfig) -> None:
     Next to each patch is the unit's gradient. Deep layers still show features, parts of objects, not classes: what
     classifies is the output layer.
     """
-    from dlnotes_cli.visualize.patches import find_patches
-
-    show(find_patches(config), config)
 
 
 @command(
@@ -134,9 +115,6 @@ def neighbors(config: NeighborsConfig) -> None:
 
     A feature vector does not encode the content alone: texture, color and background count too.
     """
-    from dlnotes_cli.visualize.neighbors import find_neighbors
-
-    show(find_neighbors(config), config)
 
 
 @command(
@@ -153,6 +131,3 @@ def embedding(config: EmbeddingConfig) -> None:
     The features are those before the output layer, which classifies; they keep texture and background, not only the
     content. Those of a folder are cached.
     """
-    from dlnotes_cli.visualize.embedding import embed
-
-    show(embed(config), config)

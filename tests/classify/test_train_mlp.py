@@ -200,21 +200,22 @@ def test_the_boundary_is_that_of_the_network_in_the_units_of_the_table() -> None
     network.weight.data = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
     seen = []
 
-    def draw(regions: Any, *_: object) -> bytes:
-        seen.append(regions)
+    def draw(panels: Any, *_: object) -> bytes:
+        seen.extend(panels)
         return b"drawn"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dlnotes_cli.training.boundary.draw_boundary", draw)
+        patch.setattr("dlnotes_cli.training.boundary.draw_regions", draw)
         assert draw_plane(network, dataset) == {"boundary.png": b"drawn"}  # and no scatter.png
-    (regions,) = seen
+    regions = seen.pop().regions
+    assert not seen
     assert (regions.predicted == (regions.x > 10.0)[None]).all()
     assert (regions.y.min() < -1.5, regions.y.max() > -0.5) == (True, True)
 
 
 def test_regions_of_several_runs_are_drawn_side_by_side(tmp_path: Path, dlnotes: Command) -> None:
     """The accuracies on the sheet are those that `evaluate` prints for each run."""
-    from dlnotes_cli.plots.boundary import draw_boundaries
+    from dlnotes_cli.plots.boundary import draw_regions
 
     x = np.random.default_rng(0).normal(size=(60, 2))
     lines = [f"{a:.6f},{b:.6f},{'up' if a * b > 0 else 'down'}" for a, b in x]
@@ -223,12 +224,12 @@ def test_regions_of_several_runs_are_drawn_side_by_side(tmp_path: Path, dlnotes:
     assert dlnotes(*words, "--hidden", 1, "--out", tmp_path / "one").code == 0
     titles: list[str] = []
 
-    def draw(sheet: Any, *arguments: Any) -> bytes:
-        titles.extend(regions.title for regions in sheet)
-        return draw_boundaries(sheet, *arguments)
+    def draw(panels: Any, *arguments: Any) -> bytes:
+        titles.extend(panel.title for panel in panels if panel.title)
+        return draw_regions(panels, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dlnotes_cli.training.boundary.draw_boundaries", draw)
+        patch.setattr("dlnotes_cli.training.boundary.draw_regions", draw)
         outcome = dlnotes(*words, "--hidden", "5,4", "--beside", tmp_path / "one", "--out", tmp_path / "two")
     assert (outcome.code, outcome.out.splitlines()[-1]) == (0, str(tmp_path / "two" / "boundaries.png")), outcome.err
     assert (tmp_path / "one" / "boundary.png").exists()
