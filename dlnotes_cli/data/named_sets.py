@@ -229,7 +229,7 @@ def _read_cifar(location: NamedSetLocation, named_set: NamedSet) -> _Content:
     path = location.files[0] if is_archive else location.folder
     record = named_set.label_bytes + math.prod(named_set.shape)
     most = sum(named_set.counts.values()) * record + _OVERHEAD
-    contents, checksums, published = dict[str, bytes](), list[str](), list[str]()
+    contents, checksums, published = dict[str, bytes | memoryview](), list[str](), list[str]()
     if is_archive:
         packed = read_file(path, most, _REPLACE)
         checksums, published = [hashlib.sha256(packed).hexdigest()], [named_set.files[0].sha256]
@@ -249,7 +249,7 @@ def _read_cifar(location: NamedSetLocation, named_set: NamedSet) -> _Content:
         labels.append(records[:, named_set.label_bytes - 1])
         _check_labels(where, labels[-1], classes)
     if named_set.names_file in contents:
-        lines = contents[named_set.names_file].decode("utf-8", "replace").split("\n")
+        lines = str(contents[named_set.names_file], "utf-8", "replace").split("\n")
         classes = tuple(filter(None, map(str.strip, lines)))
         if not len(set(classes)) == len(classes) == len(named_set.classes):
             what = f"{len(set(classes))} class names, {len(named_set.classes)} expected"
@@ -257,15 +257,15 @@ def _read_cifar(location: NamedSetLocation, named_set: NamedSet) -> _Content:
     return _Content(images, labels, classes, checksums, published)
 
 
-def _members(path: Path, plain: bytes, folder: str) -> dict[str, bytes]:
-    """The regular files of one folder of an archive; the first of those with one name."""
-    contents = dict[str, bytes]()
+def _members(path: Path, plain: bytes, folder: str) -> dict[str, bytes | memoryview]:
+    """The regular files of one folder of an archive, which are not copied; the first of those with one name."""
+    contents, view = dict[str, bytes | memoryview](), memoryview(plain)
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
             for member in archive:
                 parent, _, name = member.name.rpartition("/")
                 if member.isreg() and not member.issparse() and parent == folder:
-                    contents.setdefault(name, plain[member.offset_data : member.offset_data + member.size])
+                    contents.setdefault(name, view[member.offset_data : member.offset_data + member.size])
     except tarfile.TarError as error:
         raise InputError(path, f"is damaged ({error})", _REPLACE) from error
     return contents

@@ -17,8 +17,9 @@ from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.named_sets import load_named
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.preprocessing import TextPreprocessing
-from dlnotes_cli.data.texts.characters import Text, decode_tokens, read_and_build_vocabulary
-from dlnotes_cli.data.texts.files import find_text_sources
+from dlnotes_cli.data.texts.characters import Text
+from dlnotes_cli.data.texts.files import BOM, decoded, find_text_sources, preprocessed
+from dlnotes_cli.device import available_memory
 from dlnotes_cli.manage.options import DataPreviewConfig
 from dlnotes_cli.plots.images import draw_pixel_numbers, draw_variants
 from dlnotes_cli.plots.names import distinct_names, plain
@@ -32,6 +33,7 @@ from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches
 _IMAGE_SIZE = 128  # pixels per side of images in files without --size, which training reduces too far to recognize
 _LARGEST_SHAPE = (3, 4096, 4096)  # (C, H, W) of images
 _NUMBERED_SIZE, _MOST_NUMBERED = 28, 32  # pixels per side of images in files with --numbers, and the most it draws
+_FLOAT_COPIES, _SHEET_COPIES = 12, 3  # bytes for each byte of an image: one variant in float32; every variant in a row
 _CAPTION_COLUMNS = 16  # of a class name below a mixed image
 
 
@@ -155,6 +157,7 @@ def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
         listing, size=config.size or (_NUMBERED_SIZE if config.numbers else None), resize=config.resize,
         color=config.color, max_pixels=config.max_pixels, default_size=_IMAGE_SIZE,
     )  # fmt: skip
+    _check_memory(min(config.sample_count, len(listing.stamps)) * shape.nbytes, config.variants)
     splits, labels = np.array(listing.splits), np.array(listing.labels)
     split = np.flatnonzero(splits == ("train" if "train" in listing.splits else listing.splits[0]))
     images: dict[int, NDArray[np.uint8]] = {}
@@ -169,6 +172,15 @@ def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
         raise InputError("NAME|FOLDER", f"{config.data}: no image could be read", "check the files")
     names = tuple(listing.classes[labels[index]] for index in images)
     return _ChosenImages(np.stack(list(images.values())), np.array(list(images)), names, listing.classes)
+
+
+def _check_memory(nbytes: int, variants: int) -> None:
+    """Raise InputError for images of so many bytes whose variants and sheet do not fit into memory."""
+    needed = nbytes * (_FLOAT_COPIES + _SHEET_COPIES * (variants + 1))
+    free = available_memory(torch.device("cpu"))
+    if free is not None and needed > free:
+        what = f"the images and their variants need about {output.size(needed)}, {output.size(free)} are free"
+        raise InputError("--size", what, "use a smaller one, or fewer --samples or --variants")
 
 
 def _choose(split: NDArray[np.int64], labels: NDArray[np.int64], config: DataPreviewConfig) -> NDArray[np.int64]:
@@ -253,7 +265,5 @@ def preview_text(config: DataPreviewConfig) -> TextPreview:
 
 def _read(path: str) -> str:
     """The text of a file, with every line end as a newline character."""
-    text, preprocessing = read_and_build_vocabulary(
-        find_text_sources([path]), TextPreprocessing("chars", "", lower=False, newline="translate"), None
-    )
-    return decode_tokens(text.tokens, preprocessing)
+    text = "".join(decoded(source.path or source.name, source.read_bytes()) for source in find_text_sources([path]))
+    return preprocessed(text.removeprefix(BOM), TextPreprocessing("chars"))

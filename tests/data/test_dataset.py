@@ -56,6 +56,8 @@ def test_missing_splits_are_drawn_and_named_ones_kept() -> None:
     drawn = complete({"all": np.arange(40)}, labels, 0.2, 0.25)
     assert {name: len(indices) for name, indices in drawn.items()} == {"train": 24, "val": 6, "test": 10}
     np.testing.assert_array_equal(np.sort(np.concatenate(list(drawn.values()))), np.arange(40))
+    rest = np.setdiff1d(np.arange(40), drawn["test"])
+    np.testing.assert_array_equal(drawn["val"], hold_out(rest, labels, 0.2, 3 + 1)[1])  # by another seed than the test
     train, val, test = np.arange(20), np.arange(20, 30), np.arange(30, 40)
     whole = complete({"test": test, "val": val, "train": train}, labels)
     assert list(whole) == ["train", "val", "test"]

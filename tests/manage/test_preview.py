@@ -144,6 +144,17 @@ def test_tables_and_invalid_options_are_refused(
     assert not Path("a.png").exists()
 
 
+def test_a_sheet_that_does_not_fit_into_memory_is_refused_before_decoding(
+    dlnotes: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlnotes_cli.manage.preview.available_memory", lambda _: 4_000_000)
+    images = make_images(tmp_path / "images", count=1)
+    outcome = dlnotes("data", "preview", images, "--size", 256, "--out", tmp_path / "a.png")
+    message = r"--size: the images and their variants need about \d.*, 4.* are free; use a smaller one, or fewer --"
+    assert (outcome.code, bool(re.search(message, outcome.err))) == (2, True), outcome.err
+    assert dlnotes("data", "preview", images, "--size", 16, "--out", tmp_path / "a.png").code == 0
+
+
 @pytest.mark.parametrize("scale", ["bytes", "unit"])
 def test_numbers_are_the_values_of_the_pixels(
     scale: str, dlnotes: Command, tmp_path: Path, figures: list[Figure]

@@ -65,7 +65,7 @@ def test_the_rows_of_a_file_follow_each_other(dlnotes: Command, tmp_path: Path) 
         (("--text", "ab", "--out", "x.png"), r"--out: has no effect on a text"),
         (("digits", "--text", "ab"), r"--text: cannot be combined with digits; drop one of them"),
         (("digits", "--seq-len", 3), r"--seq-len: has no effect on images; drop it, or give a text file, or --text"),
-        (("bad.txt",), r"bad\.txt: line 1: byte 0xfd at offset 0 is not UTF-8"),
+        (("bad.txt",), r"bad\.txt: line 1: byte 0xfd at offset 0 is not UTF-8; save the file as UTF-8"),
         (("photo.png",), r"photo\.png is neither a folder nor a CSV file"),
     ],
 )
