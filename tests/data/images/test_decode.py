@@ -2,7 +2,6 @@
 
 import io
 import math
-import tracemalloc
 import warnings
 from collections.abc import Callable
 from itertools import product
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dlnotes_cli.data.images import decode
 from dlnotes_cli.data.images.decode import (
     Geometry,
     decode_all,
@@ -59,9 +57,7 @@ def smooth(height: int, width: int) -> Pixels:
     return np.rint(127.5 + 120 * waves).astype(np.uint8)
 
 
-def luma(colors: NDArray[Any]) -> NDArray[np.float64]:
-    """Luma by ITU-R BT.601, as in Pillow's mode L."""
-    return np.asarray(colors.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
+LUMA = np.array([0.299, 0.587, 0.114])  # by ITU-R BT.601, as in Pillow's mode L
 
 
 def over_white(values: NDArray[Any], alphas: Pixels) -> NDArray[np.float64]:
@@ -134,7 +130,7 @@ def test_images_of_every_mode_are_decoded_in_color_and_in_gray(kind: str, tmp_pa
     is_gray = expected.ndim == 2
     colors = np.repeat(expected[:, :, None], 3, axis=2) if is_gray else expected
     assert np.abs(read(path) - colors.astype(float)).max() <= tolerance
-    grays, rounding = (expected, tolerance) if is_gray else (luma(expected), tolerance + 1)
+    grays, rounding = (expected, tolerance) if is_gray else (expected @ LUMA, tolerance + 1)
     assert np.abs(read(path, channels=1) - grays.astype(float)).max() <= rounding
     header = read_header(path, MAX_PIXELS)
     assert (header.width, header.height, header.is_gray) == (WIDTH, HEIGHT, is_gray and extension != "gif")
@@ -219,7 +215,7 @@ def expected_pixels(pixels: Pixels, size: tuple[int, int], resize: Resize) -> ND
 
 @pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
 @pytest.mark.parametrize("size", [(16, 16), (13, 29), (29, 13), (90, 70), (1, 1)])
-@pytest.mark.parametrize("whole", [(40, 61), (61, 40), (50, 50), (9, 17)])
+@pytest.mark.parametrize("whole", [(40, 61), (61, 40), (9, 17), (1, 900), (900, 1)])
 def test_images_are_resized(resize: Resize, whole: tuple[int, int], size: tuple[int, int], tmp_path: Path) -> None:
     if resize == "squash" and size == (1, 1):
         return
@@ -232,23 +228,12 @@ def test_images_are_resized(resize: Resize, whole: tuple[int, int], size: tuple[
 
 @pytest.mark.parametrize("size", [(16, 16), (75, 60), (150, 200), (31, 120)])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_jpeg_draft_is_never_smaller_than_the_target(
-    size: tuple[int, int], orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drafted: list[tuple[int, int]] = []
-
-    def note(image: Image.Image, *rest: Any) -> Image.Image:
-        drafted.append(image.size)
-        return resized(image, *rest)
-
-    resized = decode._resized
-    monkeypatch.setattr(decode, "_resized", note)
-    path = saved(tmp_path / "a.jpg", smooth(300, 400), quality=95, exif=oriented(orientation))
-    found = decode_image(path, ImageShape(3, *size, "crop"), MAX_PIXELS)
-    assert all(have >= need for have, need in zip(drafted[0], reversed(size), strict=True))
+def test_a_jpeg_draft_is_never_smaller_than_the_target(size: tuple[int, int], orientation: int, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    path = saved(tmp_path / "a.jpg", noise, quality=95, exif=oriented(orientation))
     png = saved(tmp_path / "a.png", Image.open(path), exif=oriented(orientation))
-    whole = decode_image(png, ImageShape(3, *size, "crop"), MAX_PIXELS)
-    assert np.abs(found.astype(int) - whole).mean() < 4
+    found, whole = (decode_image(file, ImageShape(3, *size, "crop"), MAX_PIXELS) for file in (path, png))
+    assert found.std() > 0.9 * whole.std()  # an enlarged draft has less noise
 
 
 INTERPOLATIONS: list[Interpolation] = ["bilinear", "bicubic"]
@@ -268,14 +253,6 @@ def test_crop_pct_matches_the_presets_of_torchvision(
     resized = functional.resize(Image.fromarray(pixels), [256], method, antialias=True)
     expected = np.asarray(functional.center_crop(resized, [224, 224])).transpose(2, 0, 1)
     assert np.abs(found.astype(int) - expected).mean() < 1.5
-
-
-@pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
-@pytest.mark.parametrize("size", [(1, 3000), (3000, 1)])
-def test_a_very_thin_image_keeps_at_least_one_pixel(size: tuple[int, int], resize: Resize, tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.png", Image.new("L", size, 200))
-    pixels = read(path, 1, (16, 16), resize)
-    assert (pixels > 0).any(axis=0).all() or (pixels > 0).any(axis=1).all()
 
 
 # --- damaged files ---------------------------------------------------------------------------------------------
@@ -341,25 +318,23 @@ def test_changed_bytes_give_an_error_or_other_pixels(kind: str, tmp_path: Path) 
             assert not line or line.startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"hello\n", b"<!DOCTYPE html><html><body>404</body></html>", b"\xff\xd8", b"%PDF-1.7", bytes(500)]
-)
+BROKEN = {
+    **{
+        repr(text[:12]): (text, "not an image; remove it or pass --skip-bad")
+        for text in (b"", b"hello\n", b"<!DOCTYPE html>", b"\xff\xd8", b"%PDF-1.7", bytes(500), content("ICO"))
+    },
+    "metadata": (
+        content("WEBP", exif=oriented(6)).replace(b"MM\0*\0\0", b"MMxx\0\0"), r"image is damaged \(not a TIFF file"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
 @pytest.mark.parametrize("decoder", [read_header, decode_small])
-def test_a_file_that_is_not_an_image_is_named(decoder: Decoder, text: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "photo.jpg"
-    path.write_bytes(text)
-    Image.new("RGB", (16, 16)).save(icon := tmp_path / "a.ico")  # of a format that is not supported
-    for file in (path, icon):
-        with pytest.raises(InputError, match=rf"{file.name}: not an image; remove it or pass --skip-bad"):
-            decoder(file, MAX_PIXELS)
-
-
-def test_a_file_with_damaged_metadata_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "a.webp"
-    path.write_bytes(content("WEBP", exif=oriented(6)).replace(b"MM\0*\0\0", b"MMxx\0\0"))
-    for decoder in (lambda: read_header(path, MAX_PIXELS), lambda: read(path)):
-        with pytest.raises(InputError, match=r"a.webp: image is damaged \(not a TIFF file"):
-            decoder()
+def test_a_file_that_is_not_an_image_is_named(decoder: Decoder, kind: str, tmp_path: Path) -> None:
+    (path := tmp_path / "photo.jpg").write_bytes(BROKEN[kind][0])
+    with pytest.raises(InputError, match=rf"photo\.jpg: {BROKEN[kind][1]}"):
+        decoder(path, MAX_PIXELS)
 
 
 def test_settings_of_pillow_are_unchanged_after_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,38 +354,22 @@ def test_settings_of_pillow_are_unchanged_after_decoding(tmp_path: Path, monkeyp
         pass
 
 
-def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
-    path = saved(tmp_path / "bomb.png", Image.new("1", (30_000, 30_000)))
-    assert path.stat().st_size < 200_000
-    tracemalloc.start()
-    for decoder in (lambda: read_header(path, MAX_PIXELS), lambda: read(path)):
-        with pytest.raises(InputError, match="30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"):
-            decoder()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 2_000_000
-
-
-def test_the_pixel_limit_is_inclusive(tmp_path: Path) -> None:
+def test_the_pixel_limit_is_inclusive_and_applies_to_the_header(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", COLORS)
     assert decode_image(path, ImageShape(3, 4, 4, "crop"), HEIGHT * WIDTH).shape == (3, 4, 4)
-    with pytest.raises(InputError, match="30x20 = 600 pixels, over 599"):
-        decode_image(path, ImageShape(3, 4, 4, "crop"), HEIGHT * WIDTH - 1)
     path.write_bytes(path.read_bytes()[:80])  # the header alone
     assert read_header(path, HEIGHT * WIDTH).width == WIDTH
+    for decoder in (read_header, decode_small):
+        with pytest.raises(InputError, match="30x20 = 600 pixels, over 599; raise --max-pixels if you trust it"):
+            decoder(path, HEIGHT * WIDTH - 1)
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbid(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    long = tmp_path / ("x" * 300 + ".png")
-    for path, line in ((tmp_path / "none.png", "no such file; check the path"), (tmp_path, "is a directory"),
-                       (long, "file name too long")):  # fmt: skip
+    for path, line in (("none.png", "no such file; check the path"), ("", "is a directory"), ("x" * 300, "too long")):
         with pytest.raises(InputError, match=line):
-            read(path)
-    monkeypatch.setattr(Image, "open", forbid)
-    with pytest.raises(InputError, match=r"a.png: cannot be read \(permission denied\); check .* permissions"):
+            read(tmp_path / path)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Denied")))
+    with pytest.raises(InputError, match=r"a.png: cannot be read \(denied\); check .* permissions"):
         read(tmp_path / "a.png")
 
 
@@ -443,13 +402,6 @@ STORED = (120, 90)  # width and height
 MARKER = (70, 40)  # column and row of the center of a bright square, away from the center of the image
 
 
-def marked_file(path: Path, orientation: int) -> Path:
-    pixels = np.zeros((STORED[1], STORED[0], 3), np.uint8)
-    x, y = MARKER
-    pixels[y - 5 : y + 5, x - 5 : x + 5] = 255
-    return saved(path, pixels, exif=oriented(orientation))
-
-
 @pytest.mark.parametrize(
     ("orientation", "resize", "suffix"),
     [*product(range(1, 9), ("crop", "squash", "letterbox"), (".png",)), (6, "crop", ".jpg"), (6, "crop", ".tif")],
@@ -457,19 +409,18 @@ def marked_file(path: Path, orientation: int) -> Path:
 def test_the_bright_square_is_found_again_in_the_stored_file(
     tmp_path: Path, orientation: int, resize: Resize, suffix: str
 ) -> None:
-    path = marked_file(tmp_path / f"marked{suffix}", orientation)
+    pixels, (x, y) = np.zeros((STORED[1], STORED[0], 3), np.uint8), MARKER
+    pixels[y - 5 : y + 5, x - 5 : x + 5] = 255
+    path = saved(tmp_path / f"marked{suffix}", pixels, exif=oriented(orientation))
     shape = ImageShape(3, 48, 64, resize, crop_pct=0.9 if resize == "crop" else 1.0)
     pixels, geometry = decode_placed(path, shape, 10**6)
-    weights = pixels.mean(axis=0) / pixels.mean(axis=0).sum()
-    center = np.array(
-        [[(weights.sum(0) * (np.arange(64) + 0.5)).sum(), (weights.sum(1) * (np.arange(48) + 0.5)).sum()]]
-    )
     assert geometry.stored == STORED
-    assert geometry.to_stored(center)[0] == pytest.approx(MARKER, abs=1.5)
     bright = np.argwhere(pixels.mean(axis=0) > 127)
     (top, left), (bottom, right) = bright.min(axis=0), bright.max(axis=0) + 1
+    center = np.array([[(left + right) / 2, (top + bottom) / 2]])
+    assert geometry.to_stored(center)[0] == pytest.approx(MARKER, abs=1.5)
     box = geometry.box_in_stored((left, top, right, bottom))
-    assert box == pytest.approx((MARKER[0] - 5, MARKER[1] - 5, MARKER[0] + 5, MARKER[1] + 5), abs=2.5)
+    assert box == pytest.approx((x - 5, y - 5, x + 5, y + 5), abs=2.5)
 
 
 @given(
