@@ -1,7 +1,5 @@
 """The objective of training: cross-entropy with label smoothing and class weights, and an L1 penalty."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
+from dlnotes_cli.data.table import Table, parse_table
 from dlnotes_cli.shell.codec import parse_object
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import read_file, user_path
@@ -105,9 +104,9 @@ def class_weights_of(options: ClassifierConfig) -> dict[str, float] | None:
         return None
     content = read_file(path, _LARGEST_FILE, "use a file with one weight per class")
     try:
-        text = content.decode("utf-8-sig")
-        weights = parse_object(text) if path.suffix.lower() == ".json" else _csv_weights(text)
-    except (ValueError, TypeError, RecursionError) as error:
+        is_json = path.suffix.lower() == ".json"
+        weights = parse_object(content.decode("utf-8-sig")) if is_json else _weights_in(parse_table(path, content))
+    except (ValueError, RecursionError) as error:
         fix = 'write {"cat": 1, "dog": 2.5} in a JSON file, or the columns class and weight in a CSV file'
         raise InputError(_WHERE, f"{path} does not give a weight to each class ({error})", fix) from error
     for name, weight in weights.items():
@@ -117,14 +116,12 @@ def class_weights_of(options: ClassifierConfig) -> dict[str, float] | None:
     return weights
 
 
-def _csv_weights(text: str) -> dict[str, float]:
-    """The weights in the text of a CSV file. Raises ValueError or TypeError for another table."""
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    rows = list(reader)
-    if sorted(reader.fieldnames or ()) != ["class", "weight"] or any(None in row for row in rows):
+def _weights_in(table: Table) -> dict[str, float]:
+    """The weights in a table. Raises ValueError for other columns, and for cells that are not numbers."""
+    if sorted(table.header) != ["class", "weight"]:
         raise ValueError("its columns are not class and weight")
-    weights = {row["class"]: float(row["weight"]) for row in rows}
-    if len(weights) < len(rows):
+    weights = dict(zip(table.column("class"), map(float, table.column("weight")), strict=True))
+    if len(weights) < len(table.rows):
         raise ValueError("a class has several weights")
     return weights
 

@@ -25,18 +25,19 @@ def read(path: Path, text: str) -> dict[str, float]:
 
 
 def test_csv_and_json_give_the_same_weights(tmp_path: Path) -> None:
-    expected = {"cat, small": 1.0, "dog": 2.5}
-    assert read(tmp_path / "w.csv", 'weight,class\n1,"cat, small"\n2.5,dog\n') == expected
+    long = "a class" * 30_000  # more characters than the csv module allows by default
+    expected = {"cat, small": 1.0, long: 2.5}
+    assert read(tmp_path / "w.csv", f'weight,class\n1,"cat, small"\n2.5,{long}\n') == expected
     assert read(tmp_path / "w.json", json.dumps(expected)) == expected
-    assert weights_in_order(expected, ("dog", "cat, small")) == (2.5, 1.0)
+    assert weights_in_order(expected, (long, "cat, small")) == (2.5, 1.0)
     assert class_weights_of(TrainMlpConfig(class_weights="balanced")) is None
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("w.csv", "a,1\n", r"each class \(its columns are not class and weight\); write"),
-        ("w.csv", "class,weight\na\n", r"does not give a weight to each class"),
+        ("w.csv", "a,weight\nb,1\n", r"each class \(its columns are not class and weight\); write"),
+        ("w.csv", "class,weight\na\n", r"w\.csv: line 2 has 1 cells, the header 2; fix the line"),
         ("w.csv", "class,weight\na,b\n", r"does not give a weight to each class \(could not convert"),
         ("w.csv", "class,weight\na,1\na,2\n", r"a class has several weights"),
         ("w.csv", "class,weight\na,0\n", r"class 'a' has the weight 0.0; give a number above 0"),
