@@ -84,7 +84,12 @@ def evaluate(config: EvaluateConfig) -> None:
     ),
 )
 def predict(config: PredictConfig) -> None:
-    """Classify images, texts or the rows of a CSV table with a trained model."""
+    """Classify images, texts or the rows of a CSV table with a trained model.
+
+    For a model of texts, an argument that is the path of a file or folder stands for its texts: a .txt file is one
+    text, each row of a CSV file another. Any other argument is a text itself, but one without a space that ends in
+    .txt or .csv, or has a slash, must exist. With -, each line of standard input is a text.
+    """
     from dlnotes_cli.classify.predict import Predictor
 
     predictor = Predictor(config)

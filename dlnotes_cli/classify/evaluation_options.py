@@ -81,9 +81,8 @@ class PredictConfig(Config):
 
     model: Path = inference_options.MODEL
     paths: tuple[str, ...] = option(
-        (), "Images, folders, patterns, CSV files or - (an image); for a text model texts, .txt or CSV, or -.",
-        panel="Data", is_argument=True,
-        metavar="PATH",
+        (), "Images, folders, patterns, CSV files or - (an image); for a text model texts, .txt or CSV files, or -.",
+        panel="Data", is_argument=True, metavar="PATH",
     )  # fmt: skip
     # Data
     files_from: str | None = option(

@@ -306,12 +306,16 @@ def test_texts_from_files_folders_tables_and_standard_input(
     (tmp_path / "texts" / "one.txt").write_text("a good film\nwith two lines\n")
     (tmp_path / "list").write_text(f"{tmp_path / 'texts' / 'one.txt'}\n")
     (tmp_path / "rows.csv").write_text("text\nbad\ngood\n")
+    (tmp_path / "review").write_text("a dull film")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"first\n\nsecond\n")))
-    words = ("great", tmp_path / "texts", tmp_path / "rows.csv", "-", "--files-from", tmp_path / "list", "--jsonl")
-    items = [json.loads(line)["item"] for line in dlnotes("predict", rnn_run, *words).out.splitlines()]
+    texts, rows = ["great", "unlike review.txt"], [f"{tmp_path / 'rows.csv'}:{line}" for line in (2, 3)]
+    words = (*texts, "review", tmp_path / "texts", tmp_path / "rows.csv", "-", "--files-from", tmp_path / "list")
+    lines = dlnotes("predict", rnn_run, *words, "--jsonl").out.splitlines()
     file = str(tmp_path / "texts" / "one.txt")
-    rows = [f"{tmp_path / 'rows.csv'}:{line}" for line in (2, 3)]
-    assert items == ["great", file, *rows, "stdin:1", "stdin:3", file]
+    assert [json.loads(line)["item"] for line in lines] == [*texts, "review", file, *rows, "stdin:1", "stdin:3", file]
+    (answer,) = json.loads(dlnotes("predict", rnn_run, "a good film with two lines", "--json").out)["predictions"]
+    assert json.loads(lines[3])["probability"] == pytest.approx(answer["probability"], abs=1e-6)  # one text
 
 
 def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) -> None:
@@ -329,7 +333,7 @@ def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) 
     ("words", "message"),
     [
         (("predict", "{rnn}"), "PATH: no input given"),
-        (("predict", "{rnn}", "missing.txt"), "missing.txt: no such file"),
+        *((("predict", "{rnn}", name), f"{name}: no such file") for name in ("missing.txt", "in/here", "none.csv")),
         (("predict", "{rnn}", " "), "TEXT: the text is empty"),
         (("predict", "{rnn}", "{rows}"), "--text-column: unknown column 'text'; did you mean 'texts"),
         (("predict", "{rnn}", "a b", "--tta"), "--tta: the model reads texts"),
