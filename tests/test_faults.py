@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from dlnotes_cli.training.tensor_file import read_tensors, write_tensors
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
 Arguments = Sequence[object]
+IHDR = b"IHDR" + (30_000).to_bytes(4) * 2 + b"\1\0\0\0\0"
+PNG_OF_30000X30000 = b"\x89PNG\r\n\x1a\n\0\0\0\r" + IHDR + zlib.crc32(IHDR).to_bytes(4) + b"\0\0\0\0IDAT"  # cut
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, digits_run: Path, images_run:
     _make_bad_models(home)
     _make_bad_images(home)
     _make_bad_tables(home)
+    (home / "ragged.txt").write_text("1 2 3\n4 5\n")
     (home / "text.onnx").write_text("a text with the ending of a model")
     (home / "half.onnx").write_bytes(b"\x08\x0a\x3a\x80\x20" + bytes(100))  # a graph of 4,096 bytes begins
     (home / "file").write_text("a file")
@@ -80,6 +84,7 @@ def _make_bad_models(home: Path) -> None:
 def _make_bad_images(home: Path) -> None:
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
     photo.save(home / "good.jpg")
+    Image.fromarray(np.array([[0.0, 1000.0]], np.float32)).save(home / "deep.tif")
     content = (home / "good.jpg").read_bytes()
     for folder, name, data in (
         ("truncated", "cut.jpg", content[: len(content) // 2]),
@@ -90,7 +95,7 @@ def _make_bad_images(home: Path) -> None:
         make_images(home / folder, count=3)
         (home / folder / "red" / name).write_bytes(data)
     make_images(home / "bomb", count=3)
-    Image.new("1", (30_000, 30_000)).save(home / "bomb" / "red" / "bomb.png")
+    (home / "bomb" / "red" / "bomb.png").write_bytes(PNG_OF_30000X30000)
     make_images(home / "hollow", count=3)
     (home / "hollow" / "violet").mkdir()
     make_images(home / "linked", count=3)
@@ -314,6 +319,41 @@ FAULTS = [
     ),
     Fault("unknown command of schema", _do("schema", "train-mpl"), r"COMMAND: unknown value 'train-mpl'; did you mean 'train-mlp'\?"),
     Fault("control characters", _do("predict", "a\nb\x1b[31m"), r"a\\x0ab\\x1b\[31m"),
+    # filter
+    Fault("filter: ragged", _do("filter", IMAGE, "--kernel", "@ragged.txt"), r"ragged\.txt: row 2 has 2 numbers, row 1 has 3 \(column 3\); make"),
+    Fault("filter: missing kernel file", _do("filter", IMAGE, "--kernel", "@gone.txt"), r"gone\.txt: no such file"),
+    Fault("filter: kernel too large", _do("filter", IMAGE, "--kernel", "box", "--kernel-size", 65, "--edges", "crop"), r"good\.jpg: --edges: crop leaves no pixel of 64x64 .* under a kernel of 65x65; use"),
+    Fault("filter: chain too large", _do("filter", IMAGE, "--kernel", "box", "--kernel-size", 40, "--then", "gaussian", "--edges", "crop"), r"good\.jpg: --edges: crop leaves no pixel of 25x25"),
+    Fault("filter: truncated", _do("filter", "@truncated/red/cut.jpg"), r"cut\.jpg: image is truncated; remove"),
+    Fault("filter: bomb", _do("filter", "@bomb/red/bomb.png"), r"bomb\.png: 30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"),
+    Fault("filter: pattern", _do("filter", "@*.xyz"), r"\*\.xyz: the pattern matches no file; check"),
+    Fault("filter: empty folder", _do("filter", "@nothing", "--out", "@new/"), r"nothing: the folder has no images; name another folder, or add --recursive"),
+    Fault("filter: nested folder", _do("filter", "@images", "--out", "@new/"), r"images: the folder has no images; .*add --recursive"),
+    Fault("filter: file extension", _do("filter", IMAGE, "--out", "@x.xyz"), r"--out: no image format has the file extension '\.xyz'; use \.png, \.jpg"),
+    Fault("filter: file as folder", _do("filter", IMAGE, "--out", "@file"), r"--out: .*file is not a folder; give a folder"),
+    Fault("filter: placeholder of a pattern", _do("filter", IMAGE, "--out", "@{nam}.png"), r"--out: unknown placeholder \{nam\}; use \{name\}, \{kernel\} and \{index\}"),
+    Fault("filter: exists", _do("filter", IMAGE, "--out", "@images/red/0.png"), r"--out: .*0\.png exists; pass --overwrite"),
+    Fault("filter: exists in a folder", _do("filter", "@images/red", "--out", "@images/red"), r"--out: .*red/0\.png exists; pass --overwrite"),
+    Fault("filter: missing folder", _do("filter", IMAGE, "--out", "@gone/x.png"), r"--out: no folder .*gone; make it first"),
+    Fault("filter: one file for many", _do("filter", "@images/red", "--out", "@x.png"), r"--out: .*x\.png is one file for 3 images; use a folder"),
+    Fault("filter: two results of one path", _do("filter", "@images/red", "--out", "@x-{kernel}.png"), r"--out: two results have the path .*x-sobel-x\.png; use a pattern"),
+    Fault("filter: stdout for many", _do("filter", "@images/red", "--out", "-"), r"--out: - writes one image, got 3; use"),
+    Fault("filter: stdout and json", _do("filter", IMAGE, "--out", "-", "--json"), r"--out -: cannot be combined with --json: both write to standard output; drop"),
+    Fault("filter: stdin twice", _do("filter", "-", "-"), r"PATH: - is standard input, which can be read only once"),
+    Fault("filter: sheet of many", _do("filter", "@images/red", "--sheet", "@s.png"), r"--sheet: shows one image, got 3"),
+    Fault("filter: sheet exists", _do("filter", IMAGE, "--sheet", "@images/red/0.png"), r"--sheet: .*0\.png exists; pass --overwrite"),
+    Fault("filter: sheet extension", _do("filter", IMAGE, "--sheet", "@s.jpg"), r"--sheet: .*s\.jpg does not end in \.png; give"),
+    Fault("filter: sheet over the result", _do("filter", IMAGE, "--out", "@s.png", "--sheet", "@s.png"), r"--sheet: .*s\.png is also the file of the result; name"),
+    Fault("filter: format and extension", _do("filter", IMAGE, "--out", "@x.png", "--format", "jpg"), r"--format: jpg contradicts the file extension of .*x\.png; leave"),
+    Fault("filter: decimal numbers", _do("filter", "@deep.tif"), r"deep\.tif: pixel values from 0 to 1000 are outside 0 to 255; rescale"),
+    Fault("filter: spectrum alone", _do("filter", IMAGE, "--spectrum"), r"--spectrum: has no effect without --sheet; add it"),
+    Fault("filter: pooling window", _do("filter", IMAGE, "--pool", "max", "--kernel-size", 65), r"good\.jpg: --kernel-size: a pooling window of 65x65 does not fit into 64x64; use"),
+    Fault("filter: crop by operations", _do("filter", IMAGE, "--op", "erode:65", "--edges", "crop"), r"good\.jpg: --edges: crop leaves no pixel of 64x64 .* under a kernel of 65x65"),
+    Fault("filter: raw pixels", _do("filter", IMAGE, "--result", "raw", "--out", "@x.png"), r"--result: raw values do not fit into the pixels of PNG; use \.npy, show them with --sheet"),
+    Fault("filter: raw format", _do("filter", IMAGE, "--result", "raw", "--out", "-", "--format", "jpg"), r"--result: raw values do not fit into the pixels of JPEG"),
+    Fault("filter: raw and threshold", _do("filter", IMAGE, "--result", "raw", "--threshold", 9), r"--threshold: cannot be combined with --result raw; drop one"),
+    Fault("filter: patch and path", _do("filter", IMAGE, "--patch", "1"), r"PATHS: cannot be combined with --patch; drop"),
+    Fault("filter: patch and format", _do("filter", "--patch", "1", "--format", "jpg"), r"--format: cannot be combined with --patch; drop"),
     # explain
     Fault("explain a table model", _do("explain", "@table", IMAGE), r"table: the model reads tables, .*; use another model"),
     Fault("explain a language model", _do("explain", "@rnn.safetensors", IMAGE), r"holds a model of kind char_rnn, but this command needs mlp, cnn or backbone; use"),

@@ -64,10 +64,10 @@ class FilterOperation:
             for step in _STEPS[self.name]:
                 values = _rank(values, step, int(self.numbers[0]), border)
             return values
-        channels = values.shape[2]
-        if channels not in {1, 3}:
-            raise InputError("--op", f"{self.name} needs one channel or three, got {channels}", "choose another one")
         if self.name == "bilateral":
+            if values.shape[2] not in {1, 3}:
+                what = f"bilateral needs one channel or three, got {values.shape[2]}"
+                raise InputError("--op", what, "choose another one")
             space, tone = self.numbers
             return bilateral(values, space, tone * white / 255, border)
         low, high, sigma = self.numbers
@@ -147,11 +147,12 @@ def canny(values: NDArray[Any], low: float, high: float, sigma: float, border: B
 
     The image is blurred by a Gaussian of `sigma` pixels. A pixel is a candidate if the magnitude of its gradient, from
     the Sobel kernels, is the largest along the gradient's direction. It is an edge if its magnitude is above `high`, or
-    above `low` and 8-connected to such an edge through others. Of three channels, each pixel has the gradient of the
+    above `low` and 8-connected to such an edge through others. Of several channels, each pixel has the gradient of the
     channel with the largest one.
     """
-    blurred = correlate(values, named_kernel("gaussian", sigma=sigma).matrix, border)
+    blurred = correlate(values * _CANNY_UNITS, named_kernel("gaussian", sigma=sigma).matrix, border)
     gradients = [correlate(blurred, named_kernel(name).matrix, border) for name in ("sobel-x", "sobel-y")]
-    x, y = (np.rint(gradient * _CANNY_UNITS).astype(np.int16) for gradient in gradients)
+    strongest = np.hypot(*gradients).argmax(axis=2)[..., None]
+    x, y = (np.rint(np.take_along_axis(one, strongest, 2)).astype(np.int16) for one in gradients)
     edges = cv2.Canny(x, y, low * _CANNY_UNITS, high * _CANNY_UNITS, L2gradient=True)
     return np.asarray(edges > 0)[..., None]

@@ -1,6 +1,13 @@
-"""`filter --patch` against the numbers on the slides of lesson 5."""
+"""`filter --patch` against the numbers on the slides of lesson 5, and images against `--patch`."""
 
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
+from builders import Command
+from PIL import Image
 
 from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.filter.patch import filter_patch
@@ -16,16 +23,39 @@ PADDED_ON_ALL_SIDES = (
 )
 STEP = "1 1; -1 -1"
 POOLED = "5 3 1; 8 2 5; 9 4 3"
+TWO = "1 2; 3 4"
 
 
-def values(patch: str, *kernels: str, **options: object) -> list[list[float]]:
-    settings = {"edges": "crop", **options}
-    (result,) = filter_patch(FilterConfig(patch=patch, kernel=kernels, **settings)).results  # type: ignore[arg-type]
-    return result.values
-
-
-def test_the_high_pass_slide() -> None:
-    assert values(CAMERA, "high-pass") == [[60]]
+@pytest.mark.parametrize(
+    ("patch", "kernel", "options", "expected"),
+    [
+        (CAMERA, "high-pass", {}, [[60]]),
+        (" | ".join([SEVEN] * 3), "-1 -1 1; -1 1 -1; 1 -1 -1", {"relu": True}, [[0, 0, 0], [0, 0, 9], [0, 9, 0]]),
+        (SEVEN, STEP, {"stride": 2, "relu": True}, [[1, 2], [0, 0]]),
+        (PADDED_RIGHT_AND_BOTTOM, STEP, {"stride": 2, "relu": True}, [[1, 2, 0], [0, 0, 0], [1, 0, 0]]),
+        (PADDED_ON_ALL_SIDES, STEP, {"stride": 2}, [[0, -2, -2], [0, 0, 0], [0, 0, 0]]),
+        (POOLED, "", {"pool": "max", "size": 2, "stride": 1}, [[8, 5], [9, 5]]),
+        (POOLED, "", {"pool": "mean", "size": 2, "stride": 1}, [[4.5, 2.75], [5.75, 3.5]]),
+        (f"{POOLED} | {CAMERA}", "", {"pool": "max", "size": 3}, [[[9]], [[255]]]),
+        ("1 -9 1 -9", "1", {"relu": True, "pool": "mean", "size": 1, "stride": 1}, [[1, 0, 1, 0]]),
+        ("1 -9; 1 -9", "1", {"relu": True, "pool": "mean"}, [[0.5]]),  # ReLU comes before the pooling
+        (TWO, "1 1; 1 1", {"edges": "extend"}, [[4, 6], [8, 10]]),  # the anchor is at the lower right
+        (TWO, "1 1; 1 1", {"edges": "pad"}, [[1, 3], [4, 10]]),
+        (TWO, "1 1; 1 1", {"edges": "reflect"}, [[10, 10], [10, 10]]),
+        ("1 2 3", "1 0 0", {}, [[1]]),
+        ("1 2 3", "1 0 0", {"convolve": True}, [[3]]),
+        ("123456789.25", "1", {}, [[123456789.25]]),
+        ("0 0 0; 0 0 3; 0 0 0", "gradient", {}, [[6]]),
+        ("0 0 0; 0 0 3; 0 4 0 | 0 0 0; 0 0 0; 0 0 0", "gradient", {}, [[10]]),  # of the sum of the channels
+        ("5 3 1", "-1 0", {"result": "abs"}, [[5, 3]]),
+        ("5 3 1", "-1 0", {"result": "clip"}, [[0, 0]]),
+        ("5 3 1", "1 0", {"threshold": 4.0}, [[255, 0]]),
+    ],
+)
+def test_the_numbers_of_a_patch(patch: str, kernel: str, options: dict[str, Any], expected: list[Any]) -> None:
+    settings = {"edges": "crop", "kernel": (kernel,) * bool(kernel), **options}
+    (result,) = filter_patch(FilterConfig(patch=patch, **settings)).results
+    assert result.values == expected
 
 
 def test_the_animation_with_its_two_wrong_numbers_corrected() -> None:
@@ -35,71 +65,46 @@ def test_the_animation_with_its_two_wrong_numbers_corrected() -> None:
     assert not filter_patch(FilterConfig(patch=CAMERA, kernel=(CROSS,), edges="crop")).remark
 
 
-def test_the_slide_of_three_channels() -> None:
-    diagonal = "-1 -1 1; -1 1 -1; 1 -1 -1"
-    assert values(" | ".join([SEVEN] * 3), diagonal, relu=True) == [[0, 0, 0], [0, 0, 9], [0, 9, 0]]
-
-
-def test_the_slides_of_stride_and_padding() -> None:
-    assert values(SEVEN, STEP, stride=2, relu=True) == [[1, 2], [0, 0]]
-    assert values(PADDED_RIGHT_AND_BOTTOM, STEP, stride=2, relu=True) == [[1, 2, 0], [0, 0, 0], [1, 0, 0]]
-    assert values(PADDED_ON_ALL_SIDES, STEP, stride=2) == [[0, -2, -2], [0, 0, 0], [0, 0, 0]]
-
-
-def test_the_pooling_slide() -> None:
-    assert values(POOLED, pool="max", size=2, stride=1) == [[8, 5], [9, 5]]
-    assert values(POOLED, pool="mean", size=2, stride=1) == [[4.5, 2.75], [5.75, 3.5]]
-    assert values(POOLED, pool="max", size=3) == [[9]]
-    assert values(f"{POOLED} | {CAMERA}", pool="max", size=3) == [[[9]], [[255]]]  # type: ignore[comparison-overlap]
-
-
-def test_relu_comes_before_pooling() -> None:
-    filtered = values(ANIMATION, STEP, relu=True)
-    pooled = values(ANIMATION, STEP, relu=True, pool="max", size=2)
-    assert pooled == [[max(filtered[y][x] for y in (a, a + 1) for x in (b, b + 1)) for b in (0, 2)] for a in (0, 2)]
+def test_kernels_one_after_another_and_side_by_side(dlnotes: Command) -> None:
+    command = ("filter", "--patch", "1 2 3 4", "--kernel", "1 1", "--kernel", "1 -1", "--then", "2", "--edges", "crop")
+    assert dlnotes(*command).out == "custom-custom-3\n 6 10 14\n\ncustom-2-custom-3\n-2 -2 -2\n"
+    assert json.loads(dlnotes(*command, "--json").out)["results"] == [
+        {"kernel": "custom-custom-3", "shape": [1, 1, 3], "values": [[6, 10, 14]]},
+        {"kernel": "custom-2-custom-3", "shape": [1, 1, 3], "values": [[-2, -2, -2]]},
+    ]
+    assert dlnotes("filter", "--patch", "1 2; 3 4 | 5 6; 7 8", "--pool", "max").out == "4\n|\n8\n"
 
 
 @pytest.mark.parametrize(
-    ("edges", "corner"), [("extend", 1 + 1 + 1 + 1), ("pad", 1), ("reflect", 4 + 3 + 2 + 1), ("wrap", 4 + 3 + 2 + 1)]
+    ("patch", "options", "message"),
+    [
+        (POOLED, {"pool": "max", "size": 4}, "--kernel-size: a pooling window of 4x4 does not fit into 3x3; use a"),
+        (POOLED, {"kernel": "notes-5x5-x"}, r"--edges: crop leaves no pixel of 3x3 .* under a kernel of 5x5"),
+        ("1 2; 3", {}, "--patch: row 2 has 1 number, row 1 has 2"),
+        ("1 2 | 3", {}, "--patch: channel 2 is 1x1, channel 1 is 1x2; make the channels equally large"),
+        ("1 | x", {}, "--patch, channel 2: row 1, column 1: 'x' is not a number"),
+    ],
 )
-def test_borders_at_the_first_corner(edges: str, corner: int) -> None:
-    assert values("1 2; 3 4", "1 1; 1 1", edges=edges)[0][0] == corner  # the anchor is the lower right
+def test_wrong_sizes_and_matrices_are_refused(patch: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        filter_patch(FilterConfig(patch=patch, edges="crop", **options))
 
 
-def test_convolution_rotates_the_kernel() -> None:
-    assert values("1 2 3", "1 0 0") == [[1]]
-    assert values("1 2 3", "1 0 0", convolve=True) == [[3]]
-
-
-def test_large_numbers_stay_exact() -> None:
-    assert values("123456789.25", "1") == [[123456789.25]]
-
-
-def test_channels_are_summed_before_the_magnitude() -> None:
-    assert values("0 0 0; 0 0 3; 0 0 0", "gradient") == [[6]]
-    assert values("0 0 0; 0 0 3; 0 4 0 | 0 0 0; 0 0 0; 0 0 0", "gradient") == [[10]]
-
-
-def test_result_modes_and_threshold() -> None:
-    assert values("5 3 1", "-1 0", result="abs") == [[5, 3]]
-    assert values("5 3 1", "-1 0", result="clip") == [[0, 0]]
-    assert values("5 3 1", "1 0", threshold=4.0) == [[255, 0]]
-
-
-def test_kernels_one_after_another_and_side_by_side() -> None:
-    result = filter_patch(FilterConfig(patch="1 2 3 4", kernel=("1 1", "1 -1"), then=("2",), edges="crop"))
-    assert [(response.kernel, response.values) for response in result.results] == [
-        ("custom-custom-3", [[6, 10, 14]]),
-        ("custom-2-custom-3", [[-2, -2, -2]]),
-    ]
-
-
-def test_wrong_sizes_and_matrices_are_refused() -> None:
-    with pytest.raises(
-        InputError, match="--kernel-size: a pooling window of 4x4 does not fit into 3x3; use a smaller one"
-    ):
-        values(POOLED, pool="max", size=4)
-    with pytest.raises(InputError, match=r"--edges: crop leaves no pixel of 3x3 .* under a kernel of 5x5"):
-        values(POOLED, "notes-5x5-x")
-    with pytest.raises(InputError, match="--patch: row 2 has 1 number, row 1 has 2"):
-        values("1 2; 3", "1")
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--stride 3", "--relu", "--pool max", "--pool mean --relu", "--pool min --stride 1", "--relu --stride 2",
+        "--pool max --kernel-size 3 --stride 2 --result abs",
+    ],
+)  # fmt: skip
+def test_images_and_numbers_give_the_same(
+    options: str, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(1).integers(0, 256, (11, 12), dtype=np.uint8)
+    Image.fromarray(values).save("small.png")
+    command = ("--kernel", "-1 2 1; 0 1 -2", "--edges", "extend", *options.split())
+    assert dlnotes("filter", "small.png", *command, "--out", "small.npy").code == 0
+    patch = "; ".join(" ".join(map(str, row)) for row in values.tolist())
+    numbers = json.loads(dlnotes("filter", "--patch", patch, *command, "--json").out)["results"][0]["values"]
+    np.testing.assert_allclose(np.load("small.npy"), numbers, atol=1e-3)
