@@ -1,4 +1,4 @@
-"""Solutions of the output-size formula, compared with trying every value."""
+"""The formula of the output size: true when evaluated, and its solutions compared with trying every value."""
 
 import contextlib
 from typing import get_args
@@ -45,6 +45,14 @@ def axes(draw: st.DrawFn) -> Axis:
     is_pool, follows = kind == "pool", kind == "pool" and draw(st.booleans())
     step, ceil_mode = kernel if follows else stride, is_pool and draw(st.booleans())
     return Axis(SlidingWindow(size, kernel, step, padding, padding, dilation, ceil_mode), is_pool, follows)
+
+
+@given(axes())
+def test_formulas_are_true_when_evaluated(axis: Axis) -> None:
+    left, _, right = axis.window.formula.partition(" = ")
+    if "less 1" not in right and axis.window.output > 0:
+        functions = {"floor": lambda value: value // 1, "ceil": lambda value: -(-value // 1)}
+        assert eval(left, functions) == int(right) == axis.window.output  # noqa: S307  # a formula of ours
 
 
 @given(axes(), st.sampled_from(get_args(Hyperparameter)), st.integers(1, 14))

@@ -44,7 +44,8 @@ def run_in_torch(text: str, shape: tuple[int, ...], batch: int = 1) -> TorchResu
 
 def _run(module: nn.Module, shape: tuple[int, ...]) -> TorchResult:
     macs: list[int] = []
-    module.register_forward_hook(lambda *call: macs.append(multiply_adds(*call)))
+    for part in module.modules():
+        part.register_forward_hook(lambda *call: macs.append(multiply_adds(*call)))
     x = torch.zeros(shape, dtype=torch.long if isinstance(module, nn.Embedding) else torch.float32)
     time_first = isinstance(module, _RECURRENT) and not module.batch_first and x.dim() == 3
     y = module(x.transpose(0, 1) if time_first else x)
@@ -56,7 +57,7 @@ def _run(module: nn.Module, shape: tuple[int, ...]) -> TorchResult:
         y = y[0]  # a pair of output and pooling indices
     y = y.transpose(0, 1) if time_first else y
     parameters, buffers = sum(p.numel() for p in module.parameters()), sum(b.numel() for b in module.buffers())
-    return TorchResult(tuple(y.shape), parameters, buffers, macs[0], states)
+    return TorchResult(tuple(y.shape), parameters, buffers, sum(macs), states)
 
 
 def multiply_adds(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> int:
