@@ -112,11 +112,12 @@ def check_map(
     for _ in range(_RANDOM_MAPS):
         places = torch.randperm(values.numel(), generator=generator)
         maps.append(values.cpu().flatten()[places].reshape(values.shape))
+    before = torch.get_num_threads()
     threads = network.runtime.threads if image.device.type == "cpu" else 1
     # One thread for each map: none waits for another within a layer, which is slow where other programs use the cores.
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         own, *random = pool.map(partial(curves, network, image, class_index), maps)
-    torch.set_num_threads(torch.get_num_threads())  # for threads that start later, which would have one, too
+    torch.set_num_threads(before)  # of threads that start later, too
     correlation = rank_correlation(values.cpu().numpy(), randomized.cpu().numpy())
     return MapCheck(own, tuple(random), correlation)
 

@@ -70,14 +70,16 @@ def test_the_map_of_the_deciding_patch_is_credible_if_random_weights_give_anothe
     assert (found.curves.insertion > found.random_insertion) == finds
 
 
-def test_a_check_does_not_depend_on_the_number_of_threads() -> None:
+def test_a_check_does_not_depend_on_the_number_of_threads_and_leaves_it() -> None:
     network = opened(ReadsPatch())
     image, values, before = images(network, 1)[0], with_patch(1.0, 0.1), torch.get_num_threads()
+    torch.set_num_threads(3)
     runtimes = (replace(network.runtime, threads=threads) for threads in (1, 3))
     one, other = (check_map(replace(network, runtime=each), image, 0, values, values, 0) for each in runtimes)
     assert one == other
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == before
+        assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 3
+    torch.set_num_threads(before)
 
 
 def test_a_class_without_probability_and_a_constant_map_are_named() -> None:
