@@ -5,7 +5,7 @@ import http.server
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from dlnotes_cli.data.preprocessing import Preprocessing, TextPreprocessing
     from dlnotes_cli.training.fit import TrainingRun
+    from dlnotes_cli.training.task import StepLoss, Task
 
 T = TypeVar("T")
+AnyTask = TypeVar("AnyTask", bound="Task[Any]")
 
 COLORS = {"blue": (30, 40, 200), "green": (20, 180, 60), "red": (210, 30, 30)}
 
@@ -110,6 +112,46 @@ def assert_same_run(one: Path, other: Path) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     weights, others = (read_tensors(folder / "last.safetensors")[0] for folder in (one, other))
     assert {name: t.tolist() for name, t in weights.items()} == {name: t.tolist() for name, t in others.items()}
+
+
+def at_first_epoch(task: AnyTask, batch_size: int) -> AnyTask:
+    """A task with its data and a network of seed 0, on the CPU, at the start of its first epoch."""
+    from dlnotes_cli.device import choose_runtime
+    from dlnotes_cli.networks.registry import build
+    from dlnotes_cli.seeding import seed_everything
+
+    task.load()
+    seed_everything(0)
+    task.runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
+    task.network = build(task.model_name, task.network_config)
+    task.initialize(task.network)
+    task.prepare(batch_size)
+    task.start_epoch(1, None)
+    return task
+
+
+def losses(task: "Task[Any]", index: int) -> "list[StepLoss]":
+    """The losses of the parts of a batch, without those that do not count."""
+    batch = task.batch(index)
+    computed = [task.loss(task.network, part) for part in batch.parts]
+    return computed if batch.counts else []
+
+
+def assert_shares_add_up(alone: "Task[Any]", tasks: "Sequence[Task[Any]]", steps: int) -> None:
+    """Assert that the losses of several processes add up to those of one, and that their states are its rows."""
+    import torch
+
+    for index in range(steps):
+        for task in tasks if index == steps // 2 else []:
+            task.state = dict(alone.state)  # of all rows, as a checkpoint has it
+        whole, parts = losses(alone, index), [loss for task in tasks for loss in losses(task, index)]
+        for expected, values in zip(zip(*whole, strict=True), zip(*parts, strict=True), strict=True):
+            torch.testing.assert_close(torch.stack(values).sum(), torch.stack(expected).sum(), rtol=1e-4, atol=1e-6)
+        for task in tasks:
+            assert task.batch(index).samples == alone.batch(index).samples
+            for name, state in task.state.items():
+                rows = task.processes.rows
+                torch.testing.assert_close(state[:, rows], alone.state[name][:, rows], rtol=1e-4, atol=1e-6)
 
 
 def write_model(

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from builders import Command, assert_same_run, folder_digest, make_table, small_training, stopped_after
+from builders import Command, assert_same_run, folder_digest, make_images, make_table, small_training, stopped_after
 
 from dlnotes_cli.training import fit
 from dlnotes_cli.training.tensor_file import read_tensors
@@ -109,6 +110,49 @@ def test_a_run_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
         assert dlnotes(*small_training(tmp_path / "run", *FULL)).code == 143
     assert dlnotes("train-mlp", "--resume", tmp_path / "run").code == 0
     assert_same_run(tmp_path / "run", uninterrupted)
+
+
+SMALL_CNN = "Conv2d(1, 4, 3, padding=1); BatchNorm2d(4); ReLU(inplace=True); MaxPool2d(4); Flatten(); Linear(16, 10)"
+CNN = f"train-cnn --layers '{SMALL_CNN}' --augment crop:2,{AUGMENT} --ema 0.99 --limit 512 --epochs 2"
+LARGE = "train-cnn --arch large --limit 300 --batch-size 64 --width 0.25 --early-size 0.75 --max-steps 48"
+TEXT = "train-text --model rnn --limit 200 --hidden-size 6 --embed 5 --batch-size 32 --epochs 2"
+CHAR_RNN = (
+    "char-rnn train text.txt --hidden-size 16 --embed 8 --seq-len 16 --batch-size 4 --sample 0 --epochs 2 --ema 0.9"
+)
+FINE_TUNING = (
+    "transfer --data images --backbone squeezenet1_1 --weights none --size 48 --fine-tune last-2 --epochs 2 "
+    "--batch-size 8 --lr 0.01"
+)
+SERIES = "series train --data load.csv --column load --hidden 8 --window 10 --horizon 6 --max-steps 9"
+
+
+@pytest.mark.parametrize(
+    ("command", "steps"),
+    [
+        (CNN, [1, 8]), (LARGE, [22]), (TEXT, [9]), (FINE_TUNING, [4]),
+        (f"{CHAR_RNN} --dropout 0.2 --ema 0.9", [23, 31]),  # at the end of the first epoch, in the second
+        (f"{CHAR_RNN} --cell rnn --optimizer rmsprop --ema 0.9 --precision bf16 --eval-every 7", [23, 31]),
+        (f"{SERIES} --recipe notes", [4]), (f"{SERIES} --mode free --dropout 0.3", [4]),
+    ],
+    ids=["cnn", "large", "text", "fine-tuning", "char-rnn", "char-rnn bf16", "carried series", "series"],
+)  # fmt: skip
+def test_every_kind_of_network_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
+    command: str, steps: list[int], tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_images(tmp_path / "images", count=14, size=(50, 60))
+    (tmp_path / "text.txt").write_text(
+        "".join(f"{'abc'[i % 3] * (1 + i % 5)} {i % 7} brown foxes\n" for i in range(99))
+    )
+    (tmp_path / "load.csv").write_text("load\n" + "".join(f"{i % 12 + i % 5}\n" for i in range(240)))
+    words = [*shlex.split(command), "--threads", "1", "-q", "--out"]
+    assert dlnotes(*words, "whole").code == 0
+    for step in steps:
+        with stopped_after(step):
+            assert dlnotes(*words, f"run-{step}").code == 143
+        name = command.partition(" --")[0].removesuffix(" text.txt").split()
+        assert dlnotes(*name, "--resume", f"run-{step}", "-q").code == 0
+        assert_same_run(tmp_path / f"run-{step}", tmp_path / "whole")
 
 
 def test_options_from_python_that_differ_from_those_of_the_run_are_refused(uninterrupted: Path) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import Command, Outcome, assert_same_run, stopped_after
+from builders import Command, assert_same_run, assert_shares_add_up, at_first_epoch
 from PIL import Image
 
-from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnTrainConfig
+from dlnotes_cli.char_rnn.options import BEST, BEST_LONG, NOTES, CharRnnSampleConfig, CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import CharRnnSampler, TokenSampler, token_probabilities
 from dlnotes_cli.char_rnn.train import CharRnnTask
+from dlnotes_cli.cli import main
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import Tokenizer
 from dlnotes_cli.device import choose_runtime
@@ -29,7 +30,7 @@ from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.model_file import load_language_model
 from dlnotes_cli.training.sequence_batches import initial_state
-from dlnotes_cli.training.task import Evaluated, StepLoss
+from dlnotes_cli.training.task import Evaluated
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -47,11 +48,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(home: Path) -> Path:
-    from dlnotes_cli.cli import main
-
     arguments = ["char-rnn", "train", home / "text.txt", *SMALL, "--epochs", 3, "--out", home / "run", "-q"]
     assert main([str(argument) for argument in arguments]) == 0
     return home / "run"
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path) -> Path:
+    """The exported model of `trained`."""
+    assert main(["export", str(trained), "-q"]) == 0
+    return trained / "model.onnx"
 
 
 def train(home: Path, out: Path, *options: object) -> list[object]:
@@ -88,27 +94,6 @@ def test_a_run_has_the_metrics_of_the_text_and_the_same_command_gives_the_same_b
         assert (tmp_path / "run" / name).read_bytes() == (trained / name).read_bytes()
 
 
-@pytest.fixture(scope="module")
-def uninterrupted() -> dict[str, Path]:
-    """Folders of uninterrupted runs by their options, filled by the first test that needs one."""
-    return {}
-
-
-@pytest.mark.parametrize("options", ["--cell lstm", "--cell rnn --optimizer rmsprop --precision bf16 --eval-every 7"])
-@pytest.mark.parametrize("after", [23, 31])  # at the end of the first epoch, in the second
-def test_a_run_interrupted_after_any_step_and_resumed_equals_an_uninterrupted_run(
-    home: Path, uninterrupted: dict[str, Path], tmp_path: Path, dlnotes: Command, options: str, after: int
-) -> None:
-    arguments = [*options.split(), "--dropout", 0.2, "--ema", 0.9]
-    if options not in uninterrupted:
-        assert dlnotes(*train(home, home / f"uninterrupted-{len(uninterrupted)}", *arguments)).code == 0
-        uninterrupted[options] = home / f"uninterrupted-{len(uninterrupted)}"
-    with stopped_after(after):
-        assert dlnotes(*train(home, tmp_path / "run", *arguments)).code == 143
-    assert dlnotes("char-rnn", "train", "--resume", tmp_path / "run").code == 0
-    assert_same_run(tmp_path / "run", uninterrupted[options])
-
-
 def test_a_run_interrupted_during_its_last_sample_and_resumed_equals_an_uninterrupted_run(
     home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,36 +122,14 @@ def prepared(texts: Path, batch_size: int, processes: Processes = ALONE, **more:
     options = CharRnnTrainConfig(
         texts=(str(texts),), recipe="notes", hidden=4, embed=3, dropout=0.0, seq_len=10, val_split=0.05, **more
     )
-    task = CharRnnTask(options, options.resolved(), processes)
-    task.load()
-    seed_everything(0)
-    task.network, task.runtime = CharRnn(task.network_config), choose_runtime("cpu", "fp32", 1, bf16_pays=False)
-    task.prepare(batch_size)
-    task.start_epoch(1, None)
-    return task
-
-
-def losses(task: CharRnnTask, index: int) -> list[StepLoss]:
-    """The losses of the shares of a batch."""
-    return [task.loss(task.network, share) for share in task.batch(index).parts]
+    return at_first_epoch(CharRnnTask(options, options.resolved(), processes), batch_size)
 
 
 def test_the_shares_of_all_processes_add_up_to_the_batch(home: Path) -> None:
-    text = home / "text.txt"
-    alone = prepared(text, 5, reset_state=0.3)
-    tasks = [prepared(text, 5, Processes(rank, 2), reset_state=0.3, accumulate=2) for rank in range(2)]
-    for index in range(3):
-        for task in tasks if index == 2 else []:
-            task.state = dict(alone.state)  # of all rows, as a checkpoint has it
-        (whole,), parts = losses(alone, index), [loss for task in tasks for loss in losses(task, index)]
-        assert len(parts) == 4
-        for value, values in zip(whole, zip(*parts, strict=True), strict=True):
-            torch.testing.assert_close(torch.stack(values).sum(), value)
-        for task in tasks:
-            rows = task.processes.rows
-            for name, tensor in task.state.items():
-                torch.testing.assert_close(tensor[:, rows], alone.state[name][:, rows])
-            assert task.batch(index).samples == alone.batch(index).samples
+    words: dict[str, Any] = {"texts": home / "text.txt", "batch_size": 5, "reset_state": 0.3}
+    tasks = [prepared(**words, processes=Processes(rank, 2), accumulate=2) for rank in range(2)]
+    assert [len(task.batch(0).parts) for task in tasks] == [2, 2]
+    assert_shares_add_up(prepared(**words), tasks, steps=4)
 
 
 def test_a_batch_of_fewer_rows_than_processes_is_refused(home: Path) -> None:
@@ -229,6 +192,24 @@ def test_a_long_time_budget_prints_which_defaults_it_changes(home: Path, tmp_pat
     assert json.loads(run.out)["model"]["configuration"]["dropout"] == 0.3
 
 
+def test_the_notes_recipe_has_the_values_of_the_course() -> None:
+    assert (NOTES.optimizer, NOTES.lr, NOTES.schedule, NOTES.grad_clip) == ("adam", 0.001, "constant", 5.0)
+    assert (NOTES.hidden, NOTES.layers, NOTES.embed, NOTES.dropout, NOTES.residual) == (512, 2, 0, 0.5, False)
+    length = CharRnnTrainConfig(recipe="notes").run_length(NOTES.length, 1_000_000)
+    assert (NOTES.seq_len, length.batch_size, length.epochs) == (100, 128, 20)
+
+
+def test_a_long_time_budget_changes_the_defaults_of_the_best_recipe() -> None:
+    assert CharRnnTrainConfig(time_budget=600.0).resolved() == BEST_LONG
+    assert CharRnnTrainConfig(time_budget=599.0).resolved() == BEST
+    assert CharRnnTrainConfig(time_budget=600.0, recipe="notes").resolved() == NOTES
+    changed = {"--hidden-size": 384, "--dropout": 0.3, "--weight-decay": 0.1, "--seq-len": 64, "--batch-size": 16}
+    assert CharRnnTrainConfig(time_budget=600.0).long_run_defaults() == changed
+    del changed["--hidden-size"]
+    assert CharRnnTrainConfig(time_budget=600.0, hidden=64).long_run_defaults() == changed
+    assert CharRnnTrainConfig(time_budget=600.0, recipe="notes").long_run_defaults() == {}
+
+
 def test_a_sample_is_printed_after_each_validation_and_a_lower_batch_size(
     home: Path, tmp_path: Path, dlnotes: Command
 ) -> None:
@@ -268,16 +249,6 @@ def test_greedy_sampling_does_not_depend_on_the_seed(trained: Path, dlnotes: Com
     assert len({dlnotes("char-rnn", "sample", trained, "--length", 30, *way.split()).out for way in ways}) == 1
 
 
-def test_a_sample_ends_before_the_stop_text(trained: Path, dlnotes: Command) -> None:
-    arguments = ["char-rnn", "sample", trained, "--prime", "the ", "--length", 400, "--temperature", 0.7]
-    whole = dlnotes(*arguments).out.removeprefix("the ").removesuffix("\n")
-    stop = whole[10:12]
-    end = whole.index(stop)
-    assert dlnotes(*arguments, "--stop", stop).out == "the " + whole[:end] + "\n"
-    samples = json.loads(dlnotes(*arguments, "--stop", stop, "--json").out)["samples"]
-    assert samples == [{"text": whole[:end], "ended": "stop"}]
-
-
 @pytest.mark.parametrize(("text", "stop"), [("aaabc", "aab"), ("ababac", "abac"), ("abab", "abc"), ("abc", "abc")])
 def test_no_start_of_a_stop_text_is_streamed(
     text: str, stop: str, trained: Path, monkeypatch: pytest.MonkeyPatch
@@ -286,6 +257,16 @@ def test_no_start_of_a_stop_text_is_streamed(
     tokens = Tokenizer(load_language_model(trained).preprocessing).encode(text, "TEXT", "error").astype(int)
     monkeypatch.setattr(TokenSampler, "tokens", lambda *_: iter(torch.tensor(tokens)[:, None]))
     assert "".join(sampler.stream()) == text.partition(stop)[0]
+
+
+@pytest.mark.parametrize("way", ["--length 400 --seed 3", "--count 4 --json", "--top-k 5 --top-p 0.8 --stop e"])
+def test_an_exported_model_samples_what_the_model_file_samples(
+    way: str, trained: Path, exported: Path, dlnotes: Command
+) -> None:
+    model = trained / "model.safetensors"
+    texts = [dlnotes("char-rnn", "sample", path, *way.split(), "--precision", "fp32") for path in (model, exported)]
+    assert texts[0].out.replace(str(model), str(exported)) == texts[1].out
+    assert (texts[1].code, bool(texts[1].out)) == (0, True)
 
 
 def test_a_model_of_bytes_samples_and_scores_text(tmp_path: Path, dlnotes: Command) -> None:
@@ -404,93 +385,69 @@ def test_a_text_needs_no_file(source: str, tmp_path: Path, dlnotes: Command, mon
     assert (fields["data"]["name"], fields["out"]) == (source, "runs/char-rnn-train-1")
 
 
-TRAIN_FAULTS = {
-    "{none}": r"none\.txt: no such file",
-    "{empty}": r"empty\.txt: is empty; give a text with content",
-    "{one}": r"one\.txt: has one distinct character, 'a'",
-    "{short}": r"short\.txt: has 8 characters for training, but --seq-len 16 needs 17 from one text; .*lower --seq-len",
-    "{edge}": r"edge\.txt: has 16 characters for training, but --seq-len 16 needs 17",
-    "{byte}": r"byte\.txt: line 1: byte 0x92 at offset 1,000 is not UTF-8; .*--encoding \(cp1252",
-    "{text} --vocab bytes --lower": r"--lower: has no effect with --vocab bytes",
-    "{text} --embed 0 --tied": r"--tied: needs an embedding",
-    "{text} --val-split 0.0005": r"--val-split: leaves 1 characters for validation",
-    "{text} {text}": r"text\.txt: is listed twice",
-    "{text} --val-split 0.999": r"has \d characters for training.*lower --seq-len or --val-split",
-    "{one} --vocab bytes": r"one\.txt: has one distinct character, 'a'",
-    "{one_each} --seq-len 2": r"TEXT: has 5 characters for training, but --seq-len 2 needs 3 from one text",
+FAULTS = {
+    "train {none}": r"none\.txt: no such file",
+    "train {empty}": r"empty\.txt: is empty; give a text with content",
+    "train {one}": r"one\.txt: has one distinct character, 'a'",
+    "train {short}": r"has 8 characters for training, but --seq-len 16 needs 17 from one text; .*lower --seq-len",
+    "train {edge}": r"edge\.txt: has 16 characters for training, but --seq-len 16 needs 17",
+    "train {byte}": r"byte\.txt: line 1: byte 0x92 at offset 1,000 is not UTF-8; .*--encoding \(cp1252",
+    "train {text} --vocab bytes --lower": r"--lower: has no effect with --vocab bytes",
+    "train {text} --embed 0 --tied": r"--tied: needs an embedding",
+    "train {text} --val-split 0.0005": r"--val-split: leaves 1 characters for validation",
+    "train {text} {text}": r"text\.txt: is listed twice",
+    "train {text} --val-split 0.999": r"has \d characters for training.*lower --seq-len or --val-split",
+    "train {one} --vocab bytes": r"one\.txt: has one distinct character, 'a'",
+    "train {parts} --seq-len 2": r"TEXT: has 5 characters for training, but --seq-len 2 needs 3 from one text",
+    "train {text} --out {home} --overwrite": r"--out: .* contains the training text",
+    "sample {run} --prime Q": r"--prime: has characters that are not in the model's vocabulary: 'Q' \(U\+0051\)",
+    "sample {run} --prime Q --on-unknown skip": r"--prime: has no character in the model's vocabulary",
+    "sample {run} --prime=": r"--prime: is empty",
+    "sample {run} --stop Q": r"--stop: has characters that are not in the model's vocabulary: 'Q'",
+    "sample {run}/last.safetensors": r"last\.safetensors: .*model\.safetensors",
+    "sample {digits}": r"holds a model of kind mlp, but this command needs char_rnn",
+    "sample {digits}/model.onnx": r"model\.onnx: no such file; check the path",
+    "sample {onnx} --device cuda": r"--device: cuda has no effect on an ONNX file; use cpu, or the model file",
+    "sample {onnx} --precision bf16": r"--precision: bf16 has no effect on an ONNX file with float32 weights; drop",
+    "score {digits} {text}": r"holds a model of kind mlp, but this command needs char_rnn",
+    "score {run} {unknown}": r"unknown\.txt: has characters that are not in .* vocabulary: 'Q' .*--on-unknown skip",
+    "score {run} {text} --heat x.jpg": r"--heat: .*png",
+    "score {run} {png} --heat {png} --overwrite": r"--heat: .*is an input of the command",
+    "score {one_line} {edge} --lines --on-unknown skip": r"--lines: the model's vocabulary has no newline",
+    "predict {run} {text}": r"holds a model of kind char_rnn, but this command needs mlp",
+    "evaluate {run}": r"holds a model of kind char_rnn, but this command needs mlp",
 }
 
 
-@pytest.mark.parametrize("fault", TRAIN_FAULTS)
-def fails_with(message: str, run: Outcome) -> None:
-    assert (run.code, run.out, len(run.err.splitlines())) == (2, "", 1), run.err
-    assert re.search(message, run.err), run.err
-
-
-@pytest.mark.parametrize("fault", TRAIN_FAULTS)
-def test_a_fault_in_training_is_one_line_on_stderr(fault: str, tmp_path: Path, dlnotes: Command) -> None:
+@pytest.fixture(scope="module")
+def places(home: Path, trained: Path, exported: Path, digits_run: Path) -> dict[str, Path]:
+    """Texts and runs by the names that they have in FAULTS."""
     contents = {
-        "text": TEXT.encode(), "edge": b"123456789" * 2, "empty": b"", "one": b"a" * 99, "short": b"123456789",
-        "byte": b"ab" * 500 + b"\x92" + b"c" * 99,
+        "edge": b"123456789" * 2, "empty": b"", "one": b"a" * 99, "short": b"123456789", "unknown": b"foQxes",
+        "byte": b"ab" * 500 + b"\x92" + b"c" * 99, "png": TEXT.encode(),
     }  # fmt: skip
+    paths = {name: home / ("text.png" if name == "png" else f"{name}.txt") for name in (*contents, "text", "none")}
     for name, content in contents.items():
-        (tmp_path / f"{name}.txt").write_bytes(content)
-    for name, text in {"a": "a", "b": "b", "c": "c", "d": "d", "e": "ab"}.items():
-        (tmp_path / "one_each").mkdir(exist_ok=True)
-        (tmp_path / "one_each" / f"{name}.txt").write_text(text)
-    names = {name: tmp_path / f"{name}.txt" for name in (*contents, "none")} | {"one_each": tmp_path / "one_each"}
-    arguments = [argument.format(**names) for argument in fault.split()]
-    run = dlnotes("char-rnn", "train", *small_options_without(arguments), "--out", tmp_path / "run", *arguments)
-    fails_with(TRAIN_FAULTS[fault], run)
+        paths[name].write_bytes(content)
+    (home / "parts").mkdir()
+    for i, text in enumerate(("a", "b", "c", "d", "ab")):
+        (home / "parts" / f"{i}.txt").write_text(text)
+    words = ["char-rnn", "train", paths["edge"], *SMALL, "--seq-len", 4, "--max-steps", 1, "-q", "--out", home / "12"]
+    assert main([str(word) for word in words]) == 0
+    folders = {"home": home, "run": trained, "onnx": exported, "digits": digits_run, "one_line": home / "12"}
+    return paths | folders | {"parts": home / "parts"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_one_line_on_stderr(fault: str, places: dict[str, Path], tmp_path: Path, dlnotes: Command) -> None:
+    command, *arguments = (argument.format(**places) for argument in fault.split())
+    words = [command] if command in {"predict", "evaluate"} else ["char-rnn", command]
+    if command == "train":
+        words += map(str, (*small_options_without(arguments), "--out", tmp_path / "run"))
+    outcome = dlnotes(*words, *arguments)
+    assert (outcome.code, outcome.out, len(outcome.err.splitlines())) == (2, "", 1), outcome.err
+    assert re.search(FAULTS[fault], outcome.err), outcome.err
     assert not (tmp_path / "run").exists()
-
-
-USE_FAULTS = {
-    "sample {model} --prime Q": r"--prime: has characters that are not in the model's vocabulary: 'Q' \(U\+0051\)",
-    "sample {model} --prime Q --on-unknown skip": r"--prime: has no character in the model's vocabulary",
-    "sample {model} --prime=": r"--prime: is empty",
-    "sample {model} --stop Q": r"--stop: has characters that are not in the model's vocabulary: 'Q'",
-    "sample {classifier}": r"holds a model of kind mlp, but this command needs char_rnn",
-    "score {classifier} {text}": r"holds a model of kind mlp, but this command needs char_rnn",
-    "score {model} {unknown}": r"unknown\.txt: has characters that are not in .* vocabulary: 'Q' .*--on-unknown skip",
-    "score {model} {text} --heat x.jpg": r"--heat: .*png",
-    "score {model} {png_text} --heat {png_text} --overwrite": r"--heat: .*is an input of the command",
-    "sample {model}/last.safetensors": r"last\.safetensors: .*model\.safetensors",
-    "predict {model} {text}": r"holds a model of kind char_rnn, but this command needs mlp",
-    "evaluate {model}": r"holds a model of kind char_rnn, but this command needs mlp",
-}
-
-
-@pytest.mark.parametrize("fault", USE_FAULTS)
-def test_a_fault_in_sampling_or_scoring_is_one_line_on_stderr(
-    fault: str, home: Path, trained: Path, digits_run: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    (tmp_path / "unknown.txt").write_text("foQxes")
-    names = {"model": trained, "classifier": digits_run, "text": home / "text.txt", "unknown": tmp_path / "unknown.txt"}
-    names["png_text"] = tmp_path / "text.png"
-    names["png_text"].write_text(TEXT)
-    arguments = [argument.format(**names) for argument in fault.split()]
-    fails_with(
-        USE_FAULTS[fault], dlnotes(*([] if arguments[0] in {"predict", "evaluate"} else ["char-rnn"]), *arguments)
-    )
-
-
-def test_a_text_in_the_run_folder_is_refused(tmp_path: Path, dlnotes: Command) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "metrics.jsonl").write_text(TEXT)
-    arguments = ["train", tmp_path / "run" / "metrics.jsonl", *SMALL, "--out", tmp_path / "run", "--overwrite"]
-    run = dlnotes("char-rnn", *arguments)
-    assert (run.code, (tmp_path / "run" / "metrics.jsonl").read_text()) == (2, TEXT)
-    assert "contains the training text" in run.err
-
-
-def test_lines_are_refused_if_the_vocabulary_has_no_newline(tmp_path: Path, dlnotes: Command) -> None:
-    (tmp_path / "text.txt").write_text("abcabd" * 50)
-    arguments = ["train", tmp_path / "text.txt", *SMALL, "--max-steps", 1, "--out", tmp_path / "run"]
-    assert dlnotes("char-rnn", *arguments).code == 0
-    (tmp_path / "lines.txt").write_text("abc\nabd\n")
-    arguments = ["score", tmp_path / "run", tmp_path / "lines.txt", "--lines", "--on-unknown", "skip"]
-    assert "--lines: the model's vocabulary has no newline" in dlnotes("char-rnn", *arguments).err
 
 
 def test_a_diverging_loss_ends_the_run_with_an_error(home: Path, tmp_path: Path, dlnotes: Command) -> None:

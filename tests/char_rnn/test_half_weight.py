@@ -25,24 +25,6 @@ def test_products_are_those_of_the_rounded_factors(
     torch.testing.assert_close(product.double(), expected, rtol=2**-8, atol=2**-8)
 
 
-def test_a_weight_is_packed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    packed: list[tuple[int, ...]] = []
-
-    def pack(weight: torch.Tensor) -> torch.Tensor:
-        packed.append(tuple(weight.shape))
-        return weight
-
-    def product(x: torch.Tensor, weight: torch.Tensor, *_: object) -> torch.Tensor:
-        return x @ weight.T
-
-    operations = half_weight._PackedOperations(pack, product)
-    monkeypatch.setattr(half_weight, "_packed_operations", lambda: operations)
-    weight = HalfWeight(torch.arange(6.0).view(2, 3), BF16)
-    for _ in range(2):
-        assert weight.product(torch.tensor([[1.0, 2.0]])).tolist() == [[6.0, 9.0, 12.0]]
-    assert packed == [(3, 2)]
-
-
 def test_without_the_operations_of_onednn_nothing_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     class WithoutOperations:
         def __getattr__(self, name: str) -> object:

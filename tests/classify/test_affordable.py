@@ -121,15 +121,6 @@ def test_a_run_whose_settings_were_measured_is_resumed_and_restarts_share_them(
     assert stored[0]["width"] == stored[1]["width"]
 
 
-def test_a_stopped_run_with_smaller_images_is_resumed_bit_for_bit(tmp_path: Path, dlnotes: Command) -> None:
-    words = (*LARGE, "--width", 0.25, "--early-size", 0.75, "--max-steps", 48)
-    with stopped_after(22):
-        assert dlnotes(*words, "--out", tmp_path / "a").code == 143
-    assert dlnotes("train-cnn", "--resume", tmp_path / "a").code == 0
-    assert dlnotes(*words, "--out", tmp_path / "b").code == 0
-    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -6,10 +6,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from builders import Command, assert_same_run, make_images, stopped_after
+from builders import Command, make_images
 from PIL import Image
 
-from dlnotes_cli.cli import main
 from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.tensor_file import read_tensors
 
@@ -17,7 +16,6 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 
 SMALL = "Conv2d(1, 4, 3, padding=1); BatchNorm2d(4); ReLU(inplace=True); MaxPool2d(4); Flatten(); Linear(16, 10)"
 # Moving average, augmentation and schedule all have state that a resumed run must restore.
-FULL = ["--layers", SMALL, "--augment", "crop:2,rotate:10,erase:0.5,mixup:0.5", "--ema", "0.99", "--limit", "512"]
 
 
 def words(out: Path, *more: object) -> list[str]:
@@ -36,23 +34,6 @@ def test_a_cnn_learns_the_digits_and_its_model_file_predicts(tmp_path: Path, dln
     assert evaluated["accuracy"] == result["test"]["accuracy"]
     predicted = json.loads(dlnotes("predict", tmp_path / "run", tmp_path / "run" / "curves.png", "--json").out)
     assert len(predicted["predictions"]) == 1
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
-    assert main(words(folder, *FULL, "-q")) == 0
-    return folder
-
-
-@pytest.mark.parametrize("steps", [1, 8])
-def test_a_run_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
-    steps: int, uninterrupted: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    with stopped_after(steps):
-        assert dlnotes(*words(tmp_path / "run", *FULL)).code == 143
-    assert dlnotes("train-cnn", "--resume", tmp_path / "run").code == 0
-    assert_same_run(tmp_path / "run", uninterrupted)
 
 
 def test_the_recipe_notes_has_the_values_of_the_course(tmp_path: Path, dlnotes: Command) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import Command, assert_same_run, stopped_after
+from builders import Command
 
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.train import train_series
@@ -97,18 +97,6 @@ def test_validation_rows_do_not_change_what_is_trained(tmp_path: Path, dlnotes: 
     for name in one:
         if name.startswith(("network.", "optimizer.")) and "history" not in name:
             assert one[name].tolist() == two[name].tolist(), name
-
-
-@pytest.mark.parametrize("options", [("--recipe", "notes", "--window", 10), ("--mode", "free", "--dropout", 0.3)])
-def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
-    options: tuple[object, ...], home: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    words = [train(home / "load.csv", tmp_path / name, *options, "--max-steps", 9) for name in ("whole", "run")]
-    assert dlnotes(*words[0]).code == 0
-    with stopped_after(4):
-        assert dlnotes(*words[1]).code == 143
-    assert dlnotes("series", "train", "--resume", tmp_path / "run").code == 0
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_forecast_needs_no_data_and_equals_that_from_the_data(

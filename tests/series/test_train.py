@@ -7,21 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import assert_shares_add_up, at_first_epoch, losses
 from torch import nn
 
 from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.series_set import Series, SeriesSet, sine
 from dlnotes_cli.data.series.time_axis import TimeAxis
-from dlnotes_cli.device import choose_runtime
-from dlnotes_cli.networks.series_rnn import SeriesRnn
-from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.series.fit import TrainingSeries, fit_series
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.train import SeriesTask
 from dlnotes_cli.training.distributed import ALONE, Processes
-from dlnotes_cli.training.task import StepLoss
-
-RUNTIME = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
 
 
 def prepared(data: SeriesSet, **options: object) -> TrainingSeries:
@@ -43,23 +38,9 @@ def task_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SeriesTask]:
     def make(data: SeriesSet, batch_size: int, processes: Processes = ALONE, **options: Any) -> SeriesTask:
         monkeypatch.setattr("dlnotes_cli.series.fit.read_series", lambda *_: data)
         config = SeriesTrainConfig(**{"data": "table.csv", "column": "y", "hidden": 4, **options})
-        task = SeriesTask(config, config.resolved(), processes)
-        task.load()
-        seed_everything(0)
-        task.runtime, task.network = RUNTIME, SeriesRnn(task.network_config)
-        task.initialize(task.network)
-        task.prepare(batch_size)
-        task.start_epoch(1, None)
-        return task
+        return at_first_epoch(SeriesTask(config, config.resolved(), processes), batch_size)
 
     return make
-
-
-def losses(task: SeriesTask, index: int) -> list[StepLoss]:
-    """The losses of the shares of a batch, 0 where they do not count."""
-    batch = task.batch(index)
-    computed = [task.loss(task.network, share) for share in batch.parts]
-    return [StepLoss(*(value * batch.counts for value in loss)) for loss in computed]
 
 
 def test_no_window_crosses_a_gap_a_group_or_the_validation_rows() -> None:
@@ -107,18 +88,7 @@ def test_the_shares_of_all_processes_add_up_to_the_batch(
 ) -> None:
     alone = task_of(NOISE, 4, season=1, **options)
     tasks = [task_of(NOISE, 4, Processes(rank, 3), season=1, **options) for rank in range(3)]
-    for index in range(alone.steps_per_epoch):
-        if index == 3:
-            for task in tasks:
-                task.state = dict(alone.state)  # of all rows, as a checkpoint has it
-        whole, parts = losses(alone, index), [loss for task in tasks for loss in losses(task, index)]
-        for expected, values in zip(zip(*whole, strict=True), zip(*parts, strict=True), strict=True):
-            torch.testing.assert_close(torch.stack(values).sum(), torch.stack(expected).sum(), rtol=1e-4, atol=1e-6)
-        for task in tasks:
-            assert task.batch(index).samples == alone.batch(index).samples
-            own = slice(task.processes.rank, len(task.batch(index).parts[0].positions), 3)
-            for name, state in task.state.items():
-                torch.testing.assert_close(state[:, own], alone.state[name][:, own], rtol=1e-4, atol=1e-6)
+    assert_shares_add_up(alone, tasks, alone.steps_per_epoch)
 
 
 def test_the_steps_are_those_of_the_notebook(task_of: Callable[..., SeriesTask]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from builders import Command, assert_same_run, stopped_after
+from builders import Command, assert_shares_add_up, at_first_epoch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -23,11 +23,8 @@ from dlnotes_cli.data.dataset import SplitRule
 from dlnotes_cli.data.texts.labeled import load_training_texts
 from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing
 from dlnotes_cli.data.texts.sequences import words_of
-from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.inference.text_explanation import gradient_times_embedding
-from dlnotes_cli.networks.registry import build
 from dlnotes_cli.networks.text_rnn import TextRnn
-from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.text.train_text import TextTask
 from dlnotes_cli.training.distributed import ALONE, Processes
@@ -91,10 +88,9 @@ def test_evaluate_repeats_the_metrics_of_the_training(
         measured = json.loads(dlnotes("evaluate", run, "--split", split, "--json").out)
         expected = result["test" if split == "test" else "validation"]
         assert {name: measured[name] for name in expected} == pytest.approx(expected, abs=1e-9)
-    exported = json.loads(
-        dlnotes("export", run, "--format", "state-dict", "--out", run / "e.safetensors", "--json").out
-    )
-    assert exported["parity"]["same_class"] == 1
+    exported = dlnotes("export", run, "--format", "state-dict", "--out", run / "e.safetensors", "--json")
+    assert json.loads(exported.out)["parity"]["same_class"] == 1
+    assert (run / "linear.safetensors").exists() == (fixture == "rnn_run")
 
 
 def test_evaluations_do_not_count_as_training_time_of_the_linear_model(linear_run: Path) -> None:
@@ -156,44 +152,20 @@ def test_the_model_that_validates_better_is_kept_beside_the_other(
     assert table[1].startswith(f"{topics}:2,sport,")
 
 
-def test_a_resumed_run_is_bit_equal_to_an_uninterrupted_one(tmp_path: Path, rnn_run: Path, dlnotes: Command) -> None:
-    words = ("train-text", "--model", "rnn", *SMALL, "--epochs", "2", "--out", tmp_path / "run")
-    with stopped_after(9):
-        assert dlnotes(*words).code == 143
-    assert dlnotes("train-text", "--resume", tmp_path / "run").code == 0
-    assert_same_run(tmp_path / "run", rnn_run)
-    assert {path.name for path in rnn_run.iterdir()} >= {"model.safetensors", "linear.safetensors", "curves.png"}
-
-
 def prepared(processes: Processes = ALONE, **options: Any) -> TextTask:
     """The task of a small network without dropout, at the start of its first epoch."""
     small: dict[str, Any] = {"limit": 40, "hidden": 6, "embed": 5, "class_weights": "balanced", "label_smoothing": 0.1}
     config = TrainTextConfig(**small | options)
     recipe = replace(config.resolved(), embed_dropout=0.0, dropout=0.0, head_dropout=0.0)
-    task = TextTask(config, recipe, processes)
-    task.load()
-    seed_everything(0)
-    task.runtime = choose_runtime("cpu", "fp32", 1, bf16_pays=False)
-    task.network = build(task.model_name, task.network_config)
-    task.prepare(batch_size=6)
-    task.start_epoch(1, None)
-    return task
+    return at_first_epoch(TextTask(config, recipe, processes), batch_size=6)
 
 
 @pytest.mark.parametrize("recipe", ["best", "notes"])
 def test_the_shares_of_all_processes_add_up_to_the_batch(recipe: str) -> None:
     alone = prepared(recipe=recipe)
     tasks = [prepared(Processes(rank, 5), recipe=recipe, accumulate=2) for rank in range(5)]
-    sizes = set()
-    for index in range(alone.steps_per_epoch):
-        (whole,) = (alone.loss(alone.network, share) for share in alone.batch(index).parts)
-        batches = [(task, task.batch(index)) for task in tasks]
-        parts = [task.loss(task.network, share) for task, batch in batches for share in batch.parts if batch.counts]
-        sizes.add((alone.batch(index).samples, sum(len(batch.parts) for _, batch in batches), len(parts)))
-        for value, values in zip(whole, zip(*parts, strict=True), strict=True):
-            torch.testing.assert_close(torch.stack(values).sum(), value, rtol=1e-4, atol=1e-6)
-        assert {task.batch(index).samples for task in tasks} == {alone.batch(index).samples}
-    assert sizes == {(6, 6, 6), (4, 5, 4)}  # of a batch of 4 texts, a process has none, but computes one
+    assert_shares_add_up(alone, tasks, alone.steps_per_epoch)
+    assert {(tasks[4].batch(i).samples, tasks[4].batch(i).counts) for i in range(6)} == {(6, True), (4, False)}
 
 
 def test_the_network_knows_the_words_of_the_training_texts_only() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import Command, assert_same_run, make_images, serving, stopped_after
+from builders import Command, make_images, serving
 from PIL import Image
 
 from dlnotes_cli.cli import main
@@ -421,18 +421,6 @@ def test_blocks_unfreeze_from_the_last_to_the_first(
     run = dlnotes(*words(images, tmp_path / "run", "--fine-tune", "all", "--epochs", "5", "--batch-size", "27"))
     assert run.code == 0, run.err
     assert unfrozen == [5, 9, 9, 9, 9]
-
-
-@pytest.mark.parametrize("steps", [4])
-def test_fine_tuning_stopped_after_any_step_and_resumed_equals_an_uninterrupted_run(
-    steps: int, images: Path, tmp_path: Path, dlnotes: Command
-) -> None:
-    assert dlnotes(*words(images, tmp_path / "uninterrupted", *TUNED)).code == 0
-    with stopped_after(steps):
-        assert dlnotes(*words(images, tmp_path / "run", *TUNED)).code == 143
-    resumed = dlnotes("transfer", "--resume", tmp_path / "run", "--threads", 1)
-    assert resumed.code == 0, resumed.err
-    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
 
 
 def test_a_head_with_dropout_trains_and_its_file_has_the_usual_names(
