@@ -1,5 +1,6 @@
 """A data set in memory: an array of samples, an array of labels, and the indices of each split, drawn by seed."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from dlnotes_cli.data.preprocessing import Preprocessing
 from dlnotes_cli.shell.errors import InputError
 
 Indices = NDArray[np.int64]
+_MOST_NAMED = 5  # classes that an error names
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,29 @@ class DataSet(LabeledSamples):
         return {split: len(indices) for split, indices in self.splits.items()}
 
 
+def check_classes(name: str, classes: tuple[str, ...]) -> None:
+    """Raise InputError for data of a single class, which cannot be classified."""
+    if len(classes) < 2:  # noqa: PLR2004
+        raise InputError("--data", f"{name} has only one class, '{classes[0]}'", "give two or more")
+
+
+def check_known(names: Iterable[str], classes: tuple[str, ...]) -> None:
+    """Raise InputError for a class name that a trained model, with these `classes`, does not have."""
+    unknown = next((name for name in names if name not in classes), None)
+    if unknown is not None:
+        what = f"the model does not have the class '{unknown}'"
+        raise InputError("--data", what, f"its classes are {', '.join(classes)}")
+
+
+def check_trained(
+    classes: tuple[str, ...], labels: Indices, option: str = "--data", fix: str = "add samples, or lower --val-split"
+) -> None:
+    """Raise InputError for a class without a training sample, of which `labels` (N,) has the classes."""
+    if missing := sorted(set(range(len(classes))) - set(labels.tolist())):
+        names = ", ".join(classes[i] for i in missing[:_MOST_NAMED])
+        raise InputError(option, f"no training sample of class {names}", fix)
+
+
 # --- splits, drawn by seed and stratified by class -------------------------------------------------------------------
 
 
@@ -57,6 +82,11 @@ class SplitRule:
     test_split: float  # fraction of all samples
     seed: int
     limit: int | None = None  # training samples at most
+
+
+def splits_of(names: Sequence[str]) -> dict[str, Indices]:
+    """The indices of each split, from the name of the split of each sample."""
+    return {name: np.flatnonzero(np.array(names) == name) for name in sorted(set(names))}
 
 
 def complete_splits(splits: dict[str, Indices], labels: Indices, rule: SplitRule) -> dict[str, Indices]:

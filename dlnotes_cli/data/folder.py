@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.cache import CachedSamples, CacheEntry, FileRecord, known_headers
-from dlnotes_cli.data.dataset import LabeledSamples
+from dlnotes_cli.data.dataset import LabeledSamples, splits_of
 from dlnotes_cli.data.images.decode import decode_stream, image_errors, read_header
 from dlnotes_cli.data.listing import FileStamp, FolderListing
 from dlnotes_cli.data.options import Resize
@@ -117,14 +117,13 @@ def read_folder(
 
 def labeled(listing: FolderListing, read: FolderSamples) -> LabeledSamples:
     """The samples of the readable images of a listing, with their labels and splits."""
-    splits = np.array(listing.splits)[read.positions]
     entries = "".join([f"{record.name}\0{record.digest}\0" for record in read.records])
     return LabeledSamples(
         name=str(listing.root),
         samples=read.samples,
         labels=np.array(listing.labels, np.int64)[read.positions],
         classes=listing.classes,
-        splits={str(split): np.flatnonzero(splits == split) for split in np.unique(splits)},
+        splits=splits_of([listing.splits[i] for i in read.positions]),
         files=tuple(listing.path(i) for i in read.positions),
         bad_files=tuple(listing.path(i) for i in read.errors),
         folders=listing.folders,

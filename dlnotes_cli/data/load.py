@@ -1,13 +1,23 @@
 """Load the data that `--data` names, a named set, image folder or CSV table, for training or for a trained model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data import table, table_columns
-from dlnotes_cli.data.dataset import DataSet, LabeledSamples, SplitRule, complete_splits, limited
+from dlnotes_cli.data.dataset import (
+    DataSet,
+    LabeledSamples,
+    SplitRule,
+    check_classes,
+    check_known,
+    check_trained,
+    complete_splits,
+    limited,
+    splits_of,
+)
 from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor, choose_shape, read_folder
 from dlnotes_cli.data.listing import FolderListing, list_folder, renamed, with_class_names
 from dlnotes_cli.data.named_sets import load_named, locate
@@ -136,17 +146,17 @@ def load_for_model(
     if isinstance(preprocessing, TablePreprocessing):
         cells = table.read_table(user_path(data))
         source = _labeled(cells, preprocessing.target)
-        _check_known(source.classes, classes)
+        check_known(source.classes, classes)
         encode = table_columns.encode_raw if raw else table_columns.encode
         source = replace(source, samples=encode(cells, preprocessing))
     elif kind == "named":
         source = _named_for_model(data, options, preprocessing, classes)
     else:
         listing = renamed(list_folder(user_path(data)), folders or {})
-        _check_known(listing.classes, classes)
+        check_known(listing.classes, classes)
         settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
         source = read_folder(listing, preprocessing.image_shape, settings)
-    _check_known([source.classes[i] for i in np.unique(source.labels)], classes)
+    check_known([source.classes[i] for i in np.unique(source.labels)], classes)
     positions = np.array([classes.index(name) if name in classes else -1 for name in source.classes])
     source = replace(source, labels=positions[source.labels])
     return _dataset(source, source.splits, preprocessing)
@@ -190,8 +200,7 @@ def training_size(options: DatasetOptions, rule: SplitRule) -> TrainingSize:
     if kind_of(options.data) == "folder":
         listing, image_shape = _listed(options)
         shape, classes, labels = image_shape.dimensions, listing.classes, np.array(listing.labels)
-        names = np.array(listing.splits)
-        splits = {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
+        splits = splits_of(listing.splits)
     else:
         source = _named(options.data, options)
         channels, height, width = source.samples.shape[1:]
@@ -227,7 +236,7 @@ def _listed(options: DatasetOptions) -> tuple[FolderListing, ImageShape]:
 def _named_listing(options: DatasetOptions) -> FolderListing:
     """The images of a folder of two or more classes, which have the names of `--class-names`."""
     listing = list_folder(user_path(options.data))
-    _check_classes(str(listing.root), listing.classes)
+    check_classes(str(listing.root), listing.classes)
     return with_class_names(listing, options.class_names)
 
 
@@ -265,27 +274,14 @@ def _named_for_model(
         have, need = ("x".join(map(str, shape)) for shape in (published.shape, preprocessing.shape))
         raise InputError("--data", f"{data} has images of {have}, but the model needs {need}", "give matching data")
     if locate(data, options.data_root) is None:
-        _check_known(published.classes, known)
+        check_known(published.classes, known)
     source = _named(data, options)
     return replace(source, samples=with_channels(source.samples, preprocessing.channels))
 
 
-def _check_known(names: Sequence[str], classes: tuple[str, ...]) -> None:
-    """Raise InputError for a class name that the model does not have."""
-    unknown = next((name for name in names if name not in classes), None)
-    if unknown is not None:
-        what = f"the model does not have the class '{unknown}'"
-        raise InputError("--data", what, f"its classes are {', '.join(classes)}")
-
-
 def _split(source: LabeledSamples, rule: SplitRule) -> Splits:
-    _check_classes(source.name, source.classes)
+    check_classes(source.name, source.classes)
     return complete_splits(source.splits, source.labels, rule)
-
-
-def _check_classes(name: str, classes: tuple[str, ...]) -> None:
-    if len(classes) < 2:  # noqa: PLR2004  # one class cannot be classified
-        raise InputError("--data", f"{name} has only one class, '{classes[0]}'", "give two or more")
 
 
 def _dataset(
@@ -293,9 +289,6 @@ def _dataset(
 ) -> DataSet:
     """The data set; with a rule each class needs a training sample, and there are at most `--limit`."""
     if rule is not None:
-        train = splits["train"]
-        if missing := sorted(set(range(len(source.classes))) - set(source.labels[train].tolist())):
-            names = ", ".join(source.classes[i] for i in missing[:5])
-            raise InputError("--data", f"no training sample of class {names}", "add samples, or lower --val-split")
-        splits = splits | {"train": limited(train, source.labels, rule.limit, rule.seed)}
+        check_trained(source.classes, source.labels[splits["train"]])
+        splits = splits | {"train": limited(splits["train"], source.labels, rule.limit, rule.seed)}
     return DataSet(**vars(source) | {"splits": splits, "preprocessing": preprocessing})

@@ -1,7 +1,7 @@
 """Preprocessing that a model file stores: size and scale of images, columns of a table, vocabulary of a text."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.data.options import Resize
 from dlnotes_cli.shell.codec import OPTIONAL, build, to_json
@@ -161,30 +161,22 @@ class TextPreprocessing:
 
 
 Preprocessing = ImagePreprocessing | TablePreprocessing
-AnyPreprocessing = TypeVar("AnyPreprocessing", ImagePreprocessing, TablePreprocessing, TextPreprocessing)
 
 
-def preprocessing_to_json(preprocessing: Preprocessing | TextPreprocessing) -> dict[str, Any]:
-    """The preprocessing as JSON values, for a model file."""
+def preprocessing_to_json(preprocessing: Any) -> dict[str, Any]:
+    """A preprocessing as JSON values, for a model file."""
     return {"kind": preprocessing.kind, **to_json(preprocessing)}
 
 
-def preprocessing_from_json(stored: dict[str, Any]) -> Preprocessing:
-    """Rebuild preprocessing from JSON values; raises KeyError, TypeError or ValueError if they are invalid."""
-    is_table = stored["kind"] == TablePreprocessing.kind
-    return _from_json(TablePreprocessing, stored) if is_table else _from_json(ImagePreprocessing, stored)
+def preprocessing_from_json(stored: dict[str, Any], *kinds: Any) -> Any:
+    """A preprocessing of one of these classes, from JSON values.
 
-
-def text_preprocessing_from_json(stored: dict[str, Any]) -> TextPreprocessing:
-    """Rebuild text preprocessing from JSON values; raises KeyError, TypeError or ValueError if they are invalid."""
-    return _from_json(TextPreprocessing, stored)
-
-
-def _from_json(kind: type[AnyPreprocessing], stored: dict[str, Any]) -> AnyPreprocessing:
-    fields = dict(stored)
-    if fields.pop("kind") != kind.kind:
-        raise ValueError(f"not the preprocessing of {kind.kind}")
-    return build(kind, fields)
+    Raises KeyError, TypeError or ValueError for other values.
+    """
+    fields, by_name = dict(stored), {kind.kind: kind for kind in kinds}
+    if (name := fields.pop("kind")) not in by_name:
+        raise ValueError(f"not the preprocessing of {' or '.join(by_name)}")
+    return build(by_name[name], fields)
 
 
 def _is_scale(mean: float, std: float) -> bool:

@@ -15,7 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.data.preprocessing import ImagePreprocessing, TextPreprocessing, preprocessing_from_json
+from dlnotes_cli.data.preprocessing import (
+    ImagePreprocessing,
+    TablePreprocessing,
+    TextPreprocessing,
+    preprocessing_from_json,
+)
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.onnx_file import (
@@ -133,7 +138,7 @@ def exported_classifier(graph: OnnxGraph, *, tta: bool = False) -> OnnxClassifie
     if kind_of_export(metadata) == TextPreprocessing.kind:
         raise InputError(path, "holds a language model, but this command needs a classifier", "use another model file")
     with metadata_errors(path, EXPORT_AGAIN):
-        preprocessing = preprocessing_from_json(metadata["format"])
+        preprocessing = preprocessing_from_json(metadata["format"], ImagePreprocessing, TablePreprocessing)
         if not isinstance(metadata["model"], str):
             raise TypeError("model")
         check_data(metadata)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.paths import check_regular
-from dlnotes_cli.data.preprocessing import TextPreprocessing, text_preprocessing_from_json
+from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_from_json
 from dlnotes_cli.device import RuntimeOptions
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import parse_object
@@ -185,7 +185,7 @@ def load_onnx_language_model(path: str | Path, threads: int) -> OnnxLanguageMode
     if kind_of_export(metadata) != TextPreprocessing.kind:
         raise InputError(path, "holds a classifier, but this command needs a language model", "use another model file")
     with metadata_errors(path, EXPORT_AGAIN):
-        preprocessing = text_preprocessing_from_json(metadata["format"])
+        preprocessing = preprocessing_from_json(metadata["format"], TextPreprocessing)
         states = [("float", tensor.shape) for tensor in graph.inputs[1:]]
         if not states or any(len(shape) != 3 or shape[1] is not None for _, shape in states):  # noqa: PLR2004  # L, N, H
             raise ValueError("states of the graph")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import epoch_order
+from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.networks.series_rnn import SeriesRnn, SeriesRnnConfig
 from dlnotes_cli.plots.forecasts import ForecastPanel, draw_forecasts
 from dlnotes_cli.seeding import derived_seed
@@ -26,7 +27,6 @@ from dlnotes_cli.series.frames import Frames, evenly_spaced, history_of
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.results import Coverage, SeriesMetrics, SeriesTrainResult, interval_offsets, measure_coverage
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.training.distributed import process_group
 from dlnotes_cli.training.fit import fit
 from dlnotes_cli.training.results import RunProgress
@@ -126,7 +126,7 @@ class SeriesTask(Task[SeriesTrainResult]):
     def metadata(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: network, preprocessing, data and versions."""
         preprocessing = self.training_data.preprocessing
-        return super().metadata() | {"format": {"kind": preprocessing.kind, **to_json(preprocessing)}}
+        return super().metadata() | {"format": preprocessing_to_json(preprocessing)}
 
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # the base's signature
         """Shuffle the windows for an epoch: all of them, or of very many every n-th, from another offset each time."""

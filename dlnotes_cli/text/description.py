@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import SplitRule
+from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.data.texts.labeled import TextDataSet, load_training_texts
-from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing, document_preprocessing_to_json
+from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
 from dlnotes_cli.inference.classifier import evaluate_probabilities
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.show import Table
@@ -155,7 +156,7 @@ class TextDescription(LabeledDescription[TextResult]):
     @property
     def preprocessing_json(self) -> dict[str, Any]:
         """The preprocessing of the texts, as JSON values."""
-        return document_preprocessing_to_json(self.preprocessing)
+        return preprocessing_to_json(self.preprocessing)
 
     def evaluate_all(self, train_s: float, poll: Poll) -> EvaluatedModel:
         """The model of this description with its evaluations, after a training of `train_s` seconds."""

@@ -5,7 +5,6 @@ preprocessing against the configuration, then names, shapes and types of the ten
 memory until then. Nothing in a file names code.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from operator import lt
 from pathlib import Path
@@ -20,21 +19,18 @@ from dlnotes_cli.data.preprocessing import (
     TablePreprocessing,
     TextPreprocessing,
     preprocessing_from_json,
-    text_preprocessing_from_json,
 )
 from dlnotes_cli.data.series.preprocessing import SeriesPreprocessing
 from dlnotes_cli.data.texts.preprocessing import (
     DocumentPreprocessing,
     SequencePreprocessing,
     TfidfPreprocessing,
-    document_preprocessing_from_json,
 )
 from dlnotes_cli.device import Runtime, RuntimeOptions, choose_runtime
 from dlnotes_cli.networks.backbones import load_state
 from dlnotes_cli.networks.registry import REGISTRY, Purpose, build_on_meta, check_input, config_from_json
 from dlnotes_cli.networks.series_rnn import SeriesRnn
 from dlnotes_cli.shell import files
-from dlnotes_cli.shell.codec import build
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_metadata import MOST_SHOWN, Metadata, check_data, class_names, metadata_errors
 from dlnotes_cli.training.tensor_file import fix_for, read_tensors
@@ -138,29 +134,25 @@ def _load(path: str | Path, *accepted: type[StoredModel]) -> Any:
         needed = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
         what = f"holds a model of kind {name!s:.{MOST_SHOWN}}, but this command needs {needed}"
         raise InputError(path, what, "use another model file")
-    model_type, read = _KINDS[REGISTRY[name].purpose]
+    model_type, kinds = _KINDS[REGISTRY[name].purpose]
     with metadata_errors(path):
         config: Any = config_from_json(name, metadata["configuration"])
         classes: tuple[str, ...] = ()
         if hasattr(config, "classes"):
             classes = class_names(metadata["classes"], config.classes)
             check_data(metadata)
-        preprocessing = read(metadata["format"])
+        preprocessing = preprocessing_from_json(metadata["format"], *kinds)
         network = build_on_meta(name, config).eval()
         _check_input(name, network, config, preprocessing)
     load_weights(path, network, tensors)
     return model_type(path, network, name, classes, preprocessing, metadata)
 
 
-def _series_preprocessing(stored: dict[str, Any]) -> SeriesPreprocessing:
-    return build(SeriesPreprocessing, {key: value for key, value in stored.items() if key != "kind"})
-
-
-_KINDS: dict[Purpose, tuple[type[StoredModel], Callable[[dict[str, Any]], Any]]] = {
-    "classifier": (TrainedModel, preprocessing_from_json),
-    "language": (LanguageModel, text_preprocessing_from_json),
-    "series": (SeriesModel, _series_preprocessing),
-    "text": (TextModel, document_preprocessing_from_json),
+_KINDS: dict[Purpose, tuple[type[StoredModel], tuple[Any, ...]]] = {  # and the classes of preprocessing
+    "classifier": (TrainedModel, (ImagePreprocessing, TablePreprocessing)),
+    "language": (LanguageModel, (TextPreprocessing,)),
+    "series": (SeriesModel, (SeriesPreprocessing,)),
+    "text": (TextModel, (SequencePreprocessing, TfidfPreprocessing)),
 }
 
 

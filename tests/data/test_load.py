@@ -138,6 +138,8 @@ def test_images_are_decoded_to_the_shape_of_the_model_from_a_moved_folder(tmp_pa
     assert dataset.preprocessing is RGB
     assert list(dataset.splits) == ["all"]
     assert dataset.fingerprint == trained.fingerprint
+    more = load_for_model(str(tmp_path / "q"), OPTIONS, RGB, ("azure", *COLORS), threads=2)
+    np.testing.assert_array_equal(more.labels, trained.labels + 1)  # positions in the classes of the model
 
 
 def test_classes_that_the_model_lacks_are_refused_before_decoding(

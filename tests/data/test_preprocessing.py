@@ -18,6 +18,7 @@ from dlnotes_cli.data.preprocessing import (
     preprocessing_to_json,
 )
 
+KINDS = (ImagePreprocessing, TablePreprocessing)
 SIDES = st.integers(1, 4096)
 MEANS, DEVIATIONS = st.floats(-1e6, 1e6), st.floats(1e-6, 1e6)
 RESIZES: st.SearchStrategy[Resize] = st.sampled_from(["crop", "squash", "letterbox"])
@@ -41,7 +42,10 @@ TABLE_PREPROCESSINGS = st.builds(TablePreprocessing, st.text(), st.lists(COLUMNS
 
 @given(stored=st.one_of(image_preprocessings(), TABLE_PREPROCESSINGS))
 def test_preprocessing_round_trips_through_json(stored: ImagePreprocessing | TablePreprocessing) -> None:
-    assert preprocessing_from_json(json.loads(json.dumps(preprocessing_to_json(stored), allow_nan=False))) == stored
+    assert (
+        preprocessing_from_json(json.loads(json.dumps(preprocessing_to_json(stored), allow_nan=False)), *KINDS)
+        == stored
+    )
 
 
 def test_shapes() -> None:
@@ -79,4 +83,4 @@ BAD: list[Any] = [
 @pytest.mark.parametrize("stored", BAD, ids=repr)
 def test_an_invalid_stored_value_is_refused(stored: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
-        preprocessing_from_json(stored)
+        preprocessing_from_json(stored, *KINDS)

@@ -209,7 +209,7 @@ def test_the_median_of_the_training_rows_stands_for_missing_numbers(
     assert preprocessing.inputs == ["x", "x is missing", "y"]
     filled = [1, 3, 3, 11]
     assert preprocessing.columns[0] == Column("x", float(np.mean(filled)), float(np.std(filled)), median=3.0)
-    assert preprocessing_from_json(preprocessing_to_json(preprocessing)) == preprocessing
+    assert preprocessing_from_json(preprocessing_to_json(preprocessing), TablePreprocessing) == preprocessing
     newer = table_of(tmp_path, "x,y\nnan,1\n7,2\n")
     assert encode_raw(newer, preprocessing).tolist() == [[3, 1, 1], [7, 0, 2]]
     np.testing.assert_allclose(encode(newer, preprocessing)[:, 1], [1, 0])

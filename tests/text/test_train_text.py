@@ -327,7 +327,7 @@ def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) 
         (("train-text", "--model", "linear", "--lr", "1"), "--lr: has no effect with --model linear"),
         (("train-text", "--tokenizer", "bpe", "--recipe", "notes"), "--recipe: cannot be combined with --tokenizer"),
         (("train-text", "--tokenizer", "bpe", "--vocab-size", "9"), "--vocab-size: 9 is less than the 256 bytes"),
-        (("train-text", "--limit", "1"), "--limit: no training text of class (negative|positive); raise it"),
+        (("train-text", "--limit", "1"), "--limit: no training sample of class (negative|positive); raise it"),
     ],
 )
 def test_errors(

@@ -62,11 +62,7 @@ def read_and_build_vocabulary(
     if preprocessing.unit == "bytes":
         return _read_bytes(sources), preprocessing
     texts = [source.read(preprocessing, encoding) for source in sources]
-    is_used = np.zeros(_CODE_POINTS, bool)
-    for text in texts:
-        for codes in _code_points(text):
-            is_used[codes] = True
-    preprocessing = replace(preprocessing, characters="".join(map(chr, np.flatnonzero(is_used).tolist())))
+    preprocessing = replace(preprocessing, characters="".join(sorted(set().union(*texts))))
     return _tokenized(sources, texts, preprocessing, "error"), preprocessing
 
 

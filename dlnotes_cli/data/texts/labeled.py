@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data import table, table_columns
-from dlnotes_cli.data.dataset import SplitRule, complete_splits, limited
+from dlnotes_cli.data.dataset import (
+    SplitRule,
+    check_classes,
+    check_known,
+    check_trained,
+    complete_splits,
+    limited,
+    splits_of,
+)
 from dlnotes_cli.data.listing import list_folder
 from dlnotes_cli.data.options import EMBEDDED_TEXTS
 from dlnotes_cli.data.paths import DataKind, kind_of
@@ -59,22 +67,12 @@ def load_training_texts(
     """
     kind = texts_kind(data)
     dataset = _load(data, kind, TextColumns(text_column, target), encoding)
-    if len(dataset.classes) < 2:  # noqa: PLR2004  # one class cannot be classified
-        only = dataset.classes[0]
-        raise InputError("--data", f"{data} has only one class, '{only}'", "give texts of two classes or more")
+    check_classes(data, dataset.classes)
     splits = complete_splits(dataset.splits, dataset.labels, rule)
-    _check_classes(dataset, splits["train"], "--data", "add texts, or lower --val-split")
+    check_trained(dataset.classes, dataset.labels[splits["train"]])
     splits["train"] = limited(splits["train"], dataset.labels, rule.limit, rule.seed)
-    _check_classes(dataset, splits["train"], "--limit", "raise it")
+    check_trained(dataset.classes, dataset.labels[splits["train"]], "--limit", "raise it")
     return replace(dataset, splits=splits)
-
-
-def _check_classes(dataset: TextDataSet, train: NDArray[np.int64], option: str, fix: str) -> None:
-    """Refuse training texts at the indices `train` that lack a class. Raises InputError."""
-    missing = np.setdiff1d(np.arange(len(dataset.classes)), dataset.labels[train])
-    if len(missing):
-        names = ", ".join(dataset.classes[i] for i in missing[:_MOST_SHOWN])
-        raise InputError(option, f"no training text of class {names}", fix)
 
 
 class TextColumns(NamedTuple):
@@ -95,10 +93,7 @@ def load_texts_for_model(
     if kind == "table":
         columns = TextColumns(columns.text or preprocessing.text_column, columns.target or preprocessing.target)
     dataset = _load(data, kind, columns, preprocessing.encoding)
-    unknown = next((name for name in dataset.classes if name not in classes), None)
-    if unknown is not None:
-        what = f"the model does not have the class '{unknown}'"
-        raise InputError("--data", what, f"its classes are {', '.join(classes)}")
+    check_known(dataset.classes, classes)
     positions = np.array([classes.index(name) for name in dataset.classes], np.int64)
     return replace(dataset, labels=positions[dataset.labels], classes=classes)
 
@@ -154,10 +149,9 @@ def _of_table(path: Path, columns: TextColumns, encoding: str | None) -> TextDat
 def _of_folder(root: Path, encoding: str | None) -> TextDataSet:
     listing = list_folder(root, "texts")
     texts = [read_sample(path, encoding) for path in listing.files]
-    splits = np.array(listing.splits)
     dataset = TextDataSet(
         str(root), tuple(texts), np.array(listing.labels, np.int64), listing.classes,
-        {str(split): np.flatnonzero(splits == split) for split in np.unique(splits)},
+        splits_of(listing.splits),
         _digest(zip([stamp.name for stamp in listing.stamps], texts, strict=True)),
     )  # fmt: skip
     return _without_empty(dataset, listing.files)

@@ -1,9 +1,7 @@
 """Preprocessing of texts that a model file stores: tokens of a network, n-grams of a linear model."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-from dlnotes_cli.shell.codec import build, to_json
+from typing import ClassVar, Literal
 
 Punctuation = Literal["keep", "drop"]
 Tokenization = Literal["words", "bpe"]
@@ -75,19 +73,6 @@ class TfidfPreprocessing:
 
 
 DocumentPreprocessing = SequencePreprocessing | TfidfPreprocessing
-
-
-def document_preprocessing_to_json(preprocessing: DocumentPreprocessing) -> dict[str, Any]:
-    """The preprocessing as JSON values, for a model file."""
-    return {"kind": preprocessing.kind, **to_json(preprocessing)}
-
-
-def document_preprocessing_from_json(stored: dict[str, Any]) -> DocumentPreprocessing:
-    """Rebuild preprocessing from JSON values; raises KeyError, TypeError or ValueError if they are invalid."""
-    fields = dict(stored)
-    kinds: dict[str, Any] = {kind.kind: kind for kind in (SequencePreprocessing, TfidfPreprocessing)}
-    preprocessing: DocumentPreprocessing = build(kinds[fields.pop("kind")], fields)
-    return preprocessing
 
 
 def _check_terms(terms: tuple[str, ...]) -> None:

@@ -280,8 +280,13 @@ def test_magnitudes_are_those_of_torchvision(policy: str, size: tuple[int, int])
 
 
 def test_every_operation_and_bin_of_trivial_augment_is_equally_likely(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Tensor, Tensor]] = []
-    monkeypatch.setattr(T, "apply_operations", lambda samples, *drawn: seen.append(drawn) or samples)
+    seen: list[tuple[Tensor, ...]] = []
+
+    def record(samples: Tensor, *drawn: Tensor) -> Tensor:
+        seen.append(drawn)
+        return samples
+
+    monkeypatch.setattr(T, "apply_operations", record)
     count = 31 * 14 * 20
     T.trivial(torch.zeros(count, 1, 4, 4), Draws(torch.arange(count), 4))
     T.rand(torch.zeros(count, 1, 4, 4), 1, 9, Draws(torch.arange(count), 4))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dlnotes_cli.data.preprocessing import TextPreprocessing
@@ -114,6 +114,7 @@ def test_bytes_are_their_own_tokens_and_shown_as_text_where_they_are_utf_8(conte
     assert without_surrogates(decoded) == joined.decode(errors="replace")
 
 
+@example(["ab", "cd", "ef"], 2, 2)
 @given(st.lists(STRINGS, min_size=1, max_size=4), st.integers(0, 200), st.integers(0, 200))
 def test_a_slice_keeps_the_bounds_of_texts(strings: list[str], start: int, length: int) -> None:
     text, _ = read(*(string.encode() for string in strings))

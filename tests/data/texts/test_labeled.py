@@ -49,10 +49,11 @@ def test_the_only_column_besides_the_target_has_the_texts_of_any_length(tmp_path
 
 
 def test_an_empty_text_is_left_out_with_its_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = table(tmp_path, f"text,label\n{rows(16)} ,c\n,a\n")
+    path = table(tmp_path, f"text,label\n ,c\n,a\n{rows(16)}")
     dataset = load(path)
     assert (len(dataset.texts), len(dataset.labels), dataset.dropped, dataset.classes) == (16, 16, 2, ("a", "b"))
-    assert f"2 empty texts left out with the label: {path}:18, {path}:19" in capsys.readouterr().err
+    assert sorted(np.concatenate(list(dataset.splits.values())).tolist()) == list(range(16))
+    assert f"2 empty texts left out with the label: {path}:2, {path}:3" in capsys.readouterr().err
 
 
 def test_a_folder_of_classes_with_and_without_splits(tmp_path: Path) -> None:

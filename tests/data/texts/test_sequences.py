@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlnotes_cli.data.preprocessing import preprocessing_from_json, preprocessing_to_json
 from dlnotes_cli.data.texts.preprocessing import (
     SequencePreprocessing,
     TfidfPreprocessing,
-    document_preprocessing_from_json,
-    document_preprocessing_to_json,
 )
 from dlnotes_cli.data.texts.remarks import CLASSES, remarks
 from dlnotes_cli.data.texts.sequences import (
@@ -101,11 +100,12 @@ def test_batches_by_length_are_bounded_by_their_padded_size() -> None:
 
 
 def test_preprocessing_is_stored_as_json() -> None:
-    stored = document_preprocessing_to_json(preprocessing())
-    assert document_preprocessing_from_json(stored) == preprocessing()
+    kinds = (SequencePreprocessing, TfidfPreprocessing)
+    stored = preprocessing_to_json(preprocessing())
+    assert preprocessing_from_json(stored, *kinds) == preprocessing()
     for change in ({"words": ["a", "a"]}, {"words": "ab"}, {"max_length": 0}, {"kind": "x"}, {"bpe_size": 3}):
         with pytest.raises((KeyError, TypeError, ValueError)):
-            document_preprocessing_from_json(stored | change)
+            preprocessing_from_json(stored | change, *kinds)
 
 
 def test_byte_pairs_read_any_text_and_start_after_the_padding() -> None:
