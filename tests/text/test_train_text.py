@@ -165,7 +165,8 @@ def test_the_shares_of_all_processes_add_up_to_the_batch(recipe: str) -> None:
     alone = prepared(recipe=recipe)
     tasks = [prepared(Processes(rank, 5), recipe=recipe, accumulate=2) for rank in range(5)]
     assert_shares_add_up(alone, tasks, alone.steps_per_epoch)
-    assert {(tasks[4].batch(i).samples, tasks[4].batch(i).counts) for i in range(6)} == {(6, True), (4, False)}
+    batches = [tasks[4].batch(index) for index in range(alone.steps_per_epoch)]
+    assert {(batch.samples, batch.counts) for batch in batches} == {(6, True), (4, False)}
 
 
 def test_the_network_knows_the_words_of_the_training_texts_only() -> None:
