@@ -3,7 +3,7 @@
 `--edges` names the border modes as the course does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -24,33 +24,36 @@ _STRIP_VALUES = 2**17  # in a strip of rows: few enough that it stays in a core'
 
 
 def correlate(
-    values: NDArray[Any], matrix: Matrix, border: Border, *, convolve: bool = False, dtype: Any = np.float64,
-    threads: int = 1,
+    values: NDArray[Any], matrices: Sequence[Matrix], border: Border, *, convolve: bool = False, sums: bool = False,
+    dtype: Any = np.float64, threads: int = 1,
 ) -> NDArray[Any]:  # fmt: skip
     """An image (H, W, C) correlated with a kernel (h, w): the sum of k(i, j) x(y + i - h // 2, x + j - w // 2).
 
-    `convolve` rotates the kernel by 180 degrees about its anchor. Raises InputError if the border is cropped and no
-    pixel remains.
+    Of two kernels of one size, the magnitude of both. `convolve` rotates the kernels by 180 degrees about their anchor;
+    `sums` adds the channels up. Raises InputError if the border is cropped and no pixel remains.
     """
-    kernel = np.array(matrix, np.float64)
-    factors = separate(matrix)
-    if convolve:
-        kernel = np.ascontiguousarray(kernel[::-1, ::-1])
-        factors = factors and (factors[0][::-1], factors[1][::-1])
-    window = padded(values, kernel.shape, anchor(kernel.shape, convolve=convolve), border)
-    height, width = (length - side + 1 for length, side in zip(window.shape, kernel.shape, strict=False))
-    result = np.empty((height, width, values.shape[2]), dtype)
+    step = -1 if convolve else 1
+    kernels = [np.ascontiguousarray(np.array(matrix, np.float64)[::step, ::step]) for matrix in matrices]
+    factors = [separate(matrix) for matrix in matrices]
+    rows, columns = kernels[0].shape
+    window = padded(values, (rows, columns), anchor((rows, columns), convolve=convolve), border)
+    height, width, channels = len(window) - rows + 1, window.shape[1] - columns + 1, values.shape[2]
+    result = np.empty((height, width, 1 if sums else channels), dtype)
 
-    def compute(rows: slice) -> None:
-        strip = window[rows.start : rows.stop + len(kernel) - 1].astype(np.float64)
-        if factors is None:
-            sums = cv2.filter2D(strip, -1, kernel, anchor=(0, 0))
-        else:
-            column, row = map(np.array, factors)
-            sums = cv2.sepFilter2D(strip, -1, row, column, anchor=(0, 0))
-        result[rows] = sums.reshape(strip.shape)[: len(strip) - len(kernel) + 1, :width]
+    def compute(part: slice) -> None:
+        strip = window[part.start : part.stop + rows - 1].astype(np.float64)
+        responses = []
+        for kernel, lines in zip(kernels, factors, strict=True):
+            if lines is None:
+                response = cv2.filter2D(strip, -1, kernel, anchor=(0, 0))
+            else:
+                column, row = (np.array(line[::step]) for line in lines)
+                response = cv2.sepFilter2D(strip, -1, row, column, anchor=(0, 0))
+            response = response.reshape(strip.shape)[: len(strip) - rows + 1, :width]
+            responses.append(response.sum(axis=2, keepdims=True) if sums else response)
+        result[part] = responses[0] if len(responses) == 1 else np.hypot(*responses)
 
-    in_strips(compute, result.shape, threads, least=3 * len(kernel))
+    in_strips(compute, result.shape, threads, least=3 * rows)
     return result
 
 

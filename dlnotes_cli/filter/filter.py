@@ -167,6 +167,7 @@ def _filter_image(
                 from dlnotes_cli.filter.sheet import rows_of
 
                 rows += rows_of(response, chain, image)
+            del response  # before the files are written, as it is the largest array
     except InputError as error:
         if config.skip_bad:
             return error

@@ -150,8 +150,8 @@ def canny(values: NDArray[Any], low: float, high: float, sigma: float, border: B
     above `low` and 8-connected to such an edge through others. Of several channels, each pixel has the gradient of the
     channel with the largest one.
     """
-    blurred = correlate(values * _CANNY_UNITS, named_kernel("gaussian", sigma=sigma).matrix, border)
-    gradients = [correlate(blurred, named_kernel(name).matrix, border) for name in ("sobel-x", "sobel-y")]
+    blurred = correlate(values * _CANNY_UNITS, named_kernel("gaussian", sigma=sigma).matrices, border)
+    gradients = [correlate(blurred, named_kernel(name).matrices, border) for name in ("sobel-x", "sobel-y")]
     strongest = np.hypot(*gradients).argmax(axis=2)[..., None]
     x, y = (np.rint(np.take_along_axis(one, strongest, 2)).astype(np.int16) for one in gradients)
     edges = cv2.Canny(x, y, low * _CANNY_UNITS, high * _CANNY_UNITS, L2gradient=True)

@@ -15,6 +15,7 @@ from dlnotes_cli.filter.options import FilterConfig
 from dlnotes_cli.shell.errors import InputError
 
 ResultMode = Literal["clip", "abs", "rescale", "signed", "raw"]
+_PARTS = 64  # of an image, whose values are compared one part after another
 _LARGEST_FLOAT32 = 2.0**13  # up to which float32 rounds by less than 1e-3
 
 
@@ -49,7 +50,9 @@ class Response:
     @property
     def clipped(self) -> tuple[float, float]:
         """The fractions of the values below 0 and above white."""
-        below, above = (np.count_nonzero(outside) for outside in (self.values < 0, self.values > self.white))
+        parts = np.array_split(self.values, _PARTS)
+        counts = ((np.count_nonzero(part < 0), np.count_nonzero(part > self.white)) for part in parts)
+        below, above = map(sum, zip(*counts, strict=True))
         return below / self.values.size, above / self.values.size
 
 
@@ -80,24 +83,13 @@ def respond(
     for kernel in chain.kernels:
         bound *= math.hypot(*(float(np.abs(matrix).sum()) for matrix in kernel.matrices))
         dtype = np.float32 if bound <= _LARGEST_FLOAT32 else np.float64
-        values = _response_to(values, kernel, config, dtype, threads=threads, sums=sums)
+        values = correlate(
+            values, kernel.matrices, config.edges, convolve=config.convolve, sums=sums, dtype=dtype, threads=threads
+        )
         if config.edges == "crop":
             down, right = anchor(kernel.size, convolve=config.convolve)
             top, left = top + down, left + right
     return Response(_layer(values, config), white, bound, (top, left))
-
-
-def _response_to(
-    values: NDArray[Any], kernel: Kernel, config: FilterConfig, dtype: Any, *, threads: int, sums: bool
-) -> NDArray[Any]:
-    """The response to one kernel; of a kernel with two matrices, the magnitude of both responses."""
-    responses = [
-        correlate(values, matrix, config.edges, convolve=config.convolve, dtype=dtype, threads=threads)
-        for matrix in kernel.matrices
-    ]
-    if sums:
-        responses = [response.sum(axis=2, keepdims=True) for response in responses]
-    return responses[0] if len(responses) == 1 else np.hypot(responses[0], responses[1], out=responses[0])
 
 
 def _layer(values: NDArray[Any], config: FilterConfig) -> NDArray[Any]:

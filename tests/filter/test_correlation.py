@@ -47,11 +47,11 @@ def test_correlation_equals_scipy(
         (height, width, _), (rows, columns) = image.shape, kernel.shape
         if rows > height or columns > width:
             with pytest.raises(InputError, match="--edges: crop leaves no pixel of"):
-                correlate(image, matrix, border, convolve=convolve)
+                correlate(image, [matrix], border, convolve=convolve)
             return
         top, left = ((side - 1) // 2 if convolve else side // 2 for side in kernel.shape)
         expected = expected[top : top + height - rows + 1, left : left + width - columns + 1]
-    response = correlate(image, matrix, border, convolve=convolve, threads=threads)
+    response = correlate(image, [matrix], border, convolve=convolve, threads=threads)
     np.testing.assert_allclose(response, expected, rtol=0, atol=1e-5)
     if (kernel == np.rint(kernel)).all():
         assert np.array_equal(response, expected)  # sums of whole numbers are exact
