@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,12 +59,8 @@ def test_formulas_agree_with_numpy(text: str, x: float, y: float) -> None:
 
 @pytest.mark.parametrize("text", ["(" * 300 + "x" + ")" * 300, "x" + "+x" * 400, "x\0", "9" * 400 + "*x"])
 def test_hostile_texts_are_refused_in_one_line(text: str) -> None:
-    with pytest.raises(InputError) as raised:
+    with pytest.raises(InputError, match=r"\A[^\n]*\Z"):
         parse_formula(text, "--surface")
-    assert "\n" not in str(raised.value)
-
-
-def test_many_signs_are_arithmetic() -> None:
     assert parse_formula(f"{'-' * 400}x**2", "--surface").variables == ("x",)
 
 
@@ -134,22 +129,11 @@ def test_decay_multiplies_the_learning_rate() -> None:
 
 def test_json_has_paths_with_verbose_only(dlnotes: Command) -> None:
     words = ("descend", "--surface", "hills", "--restarts", 5, "--optimizer", "sgd", "--steps", 50, "--json")
-    document = json.loads(dlnotes(*words).out)
-    assert len(document["runs"]) == 5
+    document, verbose = (json.loads(dlnotes(*words, *more).out) for more in ((), ("-v",)))
     lowest = min((run for run in document["runs"] if run["reached"] == "minimum"), key=lambda run: run["value"])
     assert document["runs"][document["best"]] == lowest
-    verbose = json.loads(dlnotes(*words, "-v").out)
     assert [len(run["path"]) for run in verbose["runs"]] == [51] * 5
     assert verbose["runs"][0]["path"][-1] == document["runs"][0]["end"]
-
-
-@pytest.mark.parametrize("words", ["--surface saddle", "--surface hills --restarts 3 --optimizer sgd"])
-def test_drawings(words: str, tmp_path: Path, dlnotes: Command) -> None:
-    png, gif = tmp_path / "race.png", tmp_path / "race.gif"
-    outcome = dlnotes("descend", *words.split(), "--steps", 4, "--plot", png, "--animate", gif)
-    assert (outcome.code, outcome.out.splitlines()[-2:]) == (0, [str(png), str(gif)])
-    assert png.read_bytes().startswith(b"\x89PNG")
-    assert gif.read_bytes().startswith(b"GIF89a")
 
 
 @pytest.mark.parametrize("name", ["bowl", "ravine", "hills", "beale", "himmelblau"])

@@ -1,60 +1,55 @@
-"""What lessons print and what they refuse, line by line.
+"""What lessons print, draw and refuse, line by line.
 
 `answers.txt` has requests and their whole output, standard output first; run this file to write it again, and read the
-difference. `wrong_requests.txt` has requests that are refused, and what the error says.
+difference. `wrong_requests.txt` has requests that are refused, and what the error says. {0} is a folder with the files
+of `files.txt`, and of conv_shape/written_modules.txt.
 """
 
 import contextlib
 import io
 import shlex
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from builders import Command
 
 HERE = Path(__file__).parent
-MODULES = (HERE / "conv_shape" / "written_modules.txt").read_text().split("### ")[1:]
+NAMED = [block.partition("\n")[::2] for block in (HERE / "files.txt").read_text().split("### ")[1:]]
+MODULES = [
+    block.partition("\n") for block in (HERE / "conv_shape" / "written_modules.txt").read_text().split("### ")[1:]
+]
 FILES = {
-    "three.csv": "1,2,0\n1,3,1\n2,2,2\n",
-    "words.csv": "a,b\n1,0\nx,1\n",
-    "lonely.csv": "0\n1\n",
-    "nan.csv": "a,b\nnan,0\n1,1\n",
-    "ragged.csv": "1,2,0\n1,2\n",
-    "scores.csv": "duck,beaver,walrus,animal\n2,1,0,duck\n0,3,1,walrus\n",
-    "predicted.csv": "predicted,actual\n2.5,3\n0,-0.5\n",
-    "overlapping.csv": "kind,size\nup,1\nup,2\ndown,3\nup,4\ndown,5\n",
-    "bad.json": "[1, 2",
-    "shape.json": '{"0.weight": [[1, 2]], "0.bias": [0]}',
-    "nan.json": '{"0.weight": [[NaN]], "0.bias": [0]}',
+    **dict(NAMED),
+    **{f"{head.partition(' @')[0].replace(' ', '-')}.py": code for head, _, code in MODULES},
+    "net.py": dict(NAMED)["several.py"].replace("print", "str"),
     "photo.safetensors": "\x7f" * 40,
-    "empty.safetensors": "",
-    "linear.txt": "Linear(4, 2)",
-    "whole-first.py": "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-    "        self.part = Part()\n    def forward(self, x):\n        return self.part(x)\n"
-    "class Part(nn.Linear):\n    def __init__(self):\n        super().__init__(4, 2)\n",
-    "skipped.py": "class Part(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-    "        self.fc = nn.Linear(4, 4)\n    def forward(self, x):\n        return x\n"
-    "model = nn.Sequential(Part(), nn.Linear(4, 2))\n",
-    "cuda.py": "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-    "        self.scale = torch.ones(4).to('cuda')\n        self.fc = nn.Linear(4, 2).cuda()\n"
-    "    def forward(self, x):\n        return self.fc(x * self.scale)\n",
-    "several.py": (HERE / "conv_shape" / "several.txt").read_text(),
-    "nothing.txt": "",
-    "system.txt": "import os\nos.system('true')\n",
-    "unknown.txt": "ReLU()\nsay('x')\n",
-    "lambda.txt": "ReLU()\nx = lambda: 3\n",
-    "channels.txt": "ReLU()\n\n\nConv2d(4, 8, 3)\n",
     "longest.txt": "#" * (2**20 + 1),
     "many.txt": "ReLU()\n" * 10_001,
     "residual.txt": "Residual(" + "ReLU()," * 10_001 + ")",
     "argument.txt": "Conv2d(3, 8, '" + "a" * 10_000 + "')",
     "name.txt": "ReLU()\nx = 1 + " + "a" * 10_000,
-    "net.py": (HERE / "conv_shape" / "several.txt").read_text().replace("print", "str"),
-    **{f"{block.partition(' @')[0].replace(' ', '-')}.py": block.partition("\n")[2] for block in MODULES},
 }
 ANSWERS = [block.partition("\n")[::2] for block in (HERE / "answers.txt").read_text().split("$ dlnotes ")[1:]]
 WRONG = (HERE / "wrong_requests.txt").read_text().splitlines()
+DRAWINGS = [
+    "loss --scores '2 1 0; 0 1 5' --true '0 1' --plot",
+    "trace 'Linear(3, 2); Sigmoid(); Linear(2, 1)' --input 1x3 --plot",
+    "trace 'LSTM(2, 3)' --input '1 2; 3 4' --peephole --use-gate notes --plot",
+    "trace 'GRU(2, 3)' --input '1 2; 3 4' --plot",
+    "trace 'RNN(2, 3); Linear(3, 1)' --input '1 2; 3 4' --plot",
+    "trace 'Linear(2, 2); Sigmoid(); Linear(2, 2); Sigmoid()' --input 1x2 --activation sigmoid,relu --plot",
+    "trace --activation sigmoid,gelu --plot",
+    "perceptron --line 3,4,-10 --point 4,5 --label 0 --lr 0.1 --plot",
+    "perceptron --line 3,4,-10 --point 4,5 --label 0 --lr 0.1 --animate",
+    "perceptron {0}/overlapping.csv --target kind --epochs 2 --plot",
+    "perceptron --gate and --init 0,0,-1 --lr 1 --plot",
+    "perceptron --gate and --init 0,0,-1 --lr 1 --animate",
+    "descend --surface saddle --steps 4 --plot",
+    "descend --surface saddle --steps 4 --animate",
+    "descend --surface hills --restarts 3 --optimizer sgd --steps 4 --plot",
+]
 
 
 def write_files(folder: Path) -> Path:
@@ -77,13 +72,17 @@ def test_answers(request_line: str, answer: str, folder: Path, dlnotes: Command)
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_wrong_requests_are_refused(line: str, folder: Path, dlnotes: Command) -> None:
+def test_wrong_requests_are_refused(line: str, folder: Path, refused: Callable[[str, str], None]) -> None:
     words, _, message = line.replace("{0}", str(folder)).rpartition(" => ")
-    outcome = dlnotes(*shlex.split(words))
-    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
-    assert outcome.err.startswith("dlnotes: error: ")
-    assert message in outcome.err
-    assert len(outcome.err) < 700
+    refused(words, message)
+
+
+@pytest.mark.parametrize("line", DRAWINGS)
+def test_drawings(line: str, folder: Path, tmp_path: Path, dlnotes: Command) -> None:
+    path, start = (tmp_path / "a.gif", b"GIF89a") if "--animate" in line else (tmp_path / "a.png", b"\x89PNG")
+    outcome = dlnotes(*shlex.split(line.replace("{0}", str(folder))), path)
+    assert (outcome.code, outcome.out.splitlines()[-1]) == (0, str(path)), outcome.err
+    assert path.read_bytes().startswith(start)
 
 
 def write_answers() -> None:

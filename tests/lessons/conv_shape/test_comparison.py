@@ -10,21 +10,17 @@ from builders import Command
 
 def test_names_runs_files_and_layers_side_by_side(dlnotes: Command, digits_run: Path, tmp_path: Path) -> None:
     file = tmp_path / "net.py"
-    file.write_text("nn.Sequential(nn.Flatten(), nn.Linear(64, 10))")
-    words = (digits_run, digits_run / "model.safetensors", file, "Flatten(); Linear(64, 10)", "--input", "1x8x8")
-    outcome = dlnotes("conv-shape", "--compare", "resnet18", *words)
+    file.write_text("class Net(nn.Linear):\n    def __init__(self, units=10):\n        super().__init__(64, units)")
+    words = (digits_run, digits_run / "model.safetensors", f"{file}:Net(9)", "Flatten(); Linear(64, 10)")
+    outcome = dlnotes("conv-shape", "--compare", *words, "--input", "1x8x8", "--json", "--batch", 4)
     assert outcome.code == 2
-    assert "resnet18: resnet18: Conv2d(3, 64" in outcome.err
-    outcome = dlnotes("conv-shape", "--compare", *words, "--json", "--batch", 4)
-    run, model, text, layers = json.loads(outcome.out)["networks"]
+    assert f"{file}:Net(9): {file}: " in outcome.err
+    outcome = dlnotes("conv-shape", "--compare", *words, "--input", "1x64", "--json", "--batch", 4)
+    run, model, code, layers = json.loads(outcome.out)["networks"]
     result = json.loads((digits_run / "result.json").read_text())
     assert run["parameters"] == model["parameters"] == result["model"]["parameters"]
-    assert text["macs"] == layers["macs"] == 4 * 640
+    assert (code["macs"], layers["macs"]) == (4 * 64 * 9, 4 * 64 * 10)
     assert "layers" not in run
-    outcome = dlnotes("conv-shape", "--compare", "alexnet", "resnet18", "googlenet")
-    assert "for one GPU" in outcome.err
-    assert "without the two auxiliary heads" in outcome.err
-    assert [line.split()[3] for line in outcome.out.splitlines()[1:]] == ["61,100,840", "11,689,512", "6,624,904"]
 
 
 TIMM = """

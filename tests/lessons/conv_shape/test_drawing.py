@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from builders import Command
 from drawn import texts
 from hypothesis import given
@@ -42,19 +41,3 @@ def test_a_drawing_has_every_layer_and_the_same_bytes(dlnotes: Command, tmp_path
     names = ["input", "Conv2d(3, 4, 3, padding=1)", "Conv2d(4, 4, 3, padding=1)", "ReLU()", "Residual sum", "Flatten()"]
     assert [text for text in shown if text in names] == names
     assert "2, 514 parameters" in shown
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            "Linear(4,2) --draw net.gif",
-            "--draw: net.gif does not end in .svg or .png; give the name of a .svg or .png file",
-        ),
-        ("Linear(4,2) --draw gone/net.svg", "--draw: no folder gone"),
-        ("-W 9 -F 3 --draw net.svg", "--input-size: cannot be combined with --draw"),
-    ],
-)
-def test_wrong_drawings_are_refused(words: str, message: str, dlnotes: Command) -> None:
-    outcome = dlnotes("conv-shape", *words.split())
-    assert (outcome.code, message in outcome.err) == (2, True), outcome.err

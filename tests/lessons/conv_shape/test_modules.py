@@ -85,36 +85,18 @@ def test_written_modules(code: str, sizes: list[str], tmp_path: Path, dlnotes: C
     assert not torch.nn.modules.module._has_any_global_hook()
 
 
-def check_torchvision(name: str) -> None:
+@pytest.mark.parametrize("name", [*FEW, *(pytest.param(name, marks=pytest.mark.slow) for name in MANY)])
+def test_networks_of_torchvision(name: str) -> None:
     document = to_json(conv_shape(ConvShapeConfig(network=name)))
     with meta_device():
         model = build_torchvision(name).eval()
     check(document, model, [torch.empty(1, *document["input"], device="meta")])
 
 
-@pytest.mark.parametrize("name", FEW)
-def test_networks_of_torchvision(name: str) -> None:
-    check_torchvision(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MANY)
-def test_many_networks_of_torchvision(name: str) -> None:
-    check_torchvision(name)
-
-
-SEVERAL = (HERE / "several.txt").read_text()
-
-
-def test_a_class_on_standard_input_and_in_a_comparison(
-    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(SEVERAL.encode())))
-    assert dlnotes("conv-shape", "-", "--input", 4, "--field", "parameters").out == "23\n"
-    (tmp_path / "net.py").write_text(SEVERAL)
-    words = ("--compare", f"{tmp_path / 'net.py'}:Net(10)", "Linear(4, 2)", "--input", 4, "--json")
-    networks = json.loads(dlnotes("conv-shape", *words).out)["networks"]
-    assert [network["parameters"] for network in networks] == [72, 10]
+def test_a_class_on_standard_input(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "class Net(nn.Linear):\n    def __init__(self):\n        super().__init__(4, 2)"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(code.encode())))
+    assert dlnotes("conv-shape", "-", "--input", 4, "--field", "parameters").out == "10\n"
 
 
 @pytest.mark.parametrize("block", (HERE / "wrong_modules.txt").read_text().split("### ")[1:])

@@ -1,7 +1,5 @@
 """`dlnotes trace`: the course's numbers; PyTorch's layers, losses, cells and optimizer as oracles; invalid input."""
 
-import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,22 +37,14 @@ def traced(*layers: str, **options: Any) -> TraceResult:
 # The course
 
 
-def test_the_notebooks_network_of_seed_7(dlnotes: Command) -> None:
-    layers = "Linear(3, 2); Sigmoid(); Linear(2, 1); Sigmoid()"
-    document = json.loads(dlnotes("trace", layers, "--input", "1x3", "--weights", "seed:7", "--json").out)
-    assert document["layers"][-1]["output"][0][0] == pytest.approx(0.3171, abs=5e-5)
+def test_the_notebooks_network_of_seed_7() -> None:
+    layers = traced("Linear(3, 2); Sigmoid(); Linear(2, 1); Sigmoid()", input="1x3", weights="seed:7").layers
+    assert layers[-1].output.item() == pytest.approx(0.3171, abs=5e-5)
     torch.manual_seed(7)  # the notebook, written plainly
     features = torch.randn((1, 3))
     w1, w2, b1, b2 = torch.randn(3, 2), torch.randn(2, 1), torch.randn((1, 2)), torch.randn((1, 1))
     output = torch.sigmoid(torch.sigmoid(features @ w1 + b1) @ w2 + b2)
-    assert document["layers"][-1]["output"][0][0] == pytest.approx(output.item(), abs=1e-6)
-
-
-def test_four_sigmoids_pass_at_most_a_256th_of_a_gradient() -> None:
-    for value in ("-3", "0", "0.7"):
-        gradient = traced("Sigmoid(); Sigmoid(); Sigmoid(); Sigmoid()", input=value).input_gradient
-        assert gradient is not None
-        assert 0 < gradient.item() <= 1 / 256
+    assert layers[-1].output.item() == pytest.approx(output.item(), abs=1e-6)
 
 
 # PyTorch
@@ -162,23 +152,19 @@ def test_losses_agree_with_torch(loss: Any, target: str, function: Any) -> None:
 def test_updates_are_those_of_sgd() -> None:
     result = traced("Linear(3, 2)", "Tanh()", "Linear(2, 1)", input="1 2 3; 3 1 2", target="1; -1", lr=0.1, steps=5)
     network = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1)).double()
-    network.load_state_dict(
-        {parameter.name: parameter.value for layer in result.layers for parameter in layer.parameters}
-    )
+    network.load_state_dict({one.name: one.value for layer in result.layers for one in layer.parameters})
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     x, y = torch.tensor([[1.0, 2, 3], [3, 1, 2]]).double(), torch.tensor([[1.0], [-1]]).double()
-    losses = []
-    for _ in range(5):
+    assert result.descent is not None
+    for expected in result.descent.losses:
+        weights = {name: value.clone() for name, value in network.state_dict().items()}
         optimizer.zero_grad()
         loss = F.mse_loss(network(x), y)
-        losses.append(loss.item())
+        assert loss.item() == pytest.approx(expected, rel=1e-12)
         loss.backward()
         optimizer.step()
-    losses.append(F.mse_loss(network(x), y).item())
-    assert result.descent is not None
-    assert result.descent.losses == pytest.approx(losses, rel=1e-12)
     for one in result.descent.after:
-        assert_close(one.value, network.state_dict()[one.name], rtol=1e-12)
+        assert_close(one.value, weights[one.name], rtol=1e-12)
 
 
 # Layers of every kind
@@ -224,17 +210,6 @@ def test_weights_from_a_file_and_a_run(tmp_path: Path, table_run: Path) -> None:
     network = load_classifier(table_run).network.double()
     assert result.input is not None
     assert_close(result.layers[-1].output, network(result.input).detach(), rtol=1e-12)
-
-
-# Activations
-
-
-def test_a_comparison_of_activations(dlnotes: Command) -> None:
-    layers = "; ".join(["Linear(8, 8); Sigmoid()"] * 6)
-    words = ("trace", layers, "--input", "1x8", "--activation", "sigmoid,relu", "--json")
-    sigmoid, relu = json.loads(dlnotes(*words).out)["comparisons"]
-    assert (sigmoid["activation"], relu["activation"]) == ("sigmoid", "relu")
-    assert sigmoid["norms"][0] < relu["norms"][0]
 
 
 # A trained character model
@@ -286,28 +261,8 @@ def test_gates_of_a_character_model(
     refused(f"trace {character_run} --text \N{SNOWMAN}\N{SNOWMAN}", "--text: ")
 
 
-# Output
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "'Linear(3, 2); Sigmoid(); Linear(2, 1)' --input 1x3",
-        "'LSTM(2, 3)' --input '1 2; 3 4' --peephole --use-gate notes",
-        "'Linear(2, 2); Sigmoid(); Linear(2, 2); Sigmoid()' --input 1x2 --activation sigmoid,relu",
-        "--activation sigmoid,gelu",
-    ],
-)
-def test_plots(words: str, tmp_path: Path, dlnotes: Command) -> None:
-    path = tmp_path / "trace.png"
-    outcome = dlnotes("trace", *shlex.split(words), "--plot", path)
-    assert (outcome.code, outcome.out.splitlines()[-1]) == (0, str(path)), outcome.err
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
 def test_an_infinite_loss_could_not_finish(dlnotes: Command) -> None:
-    layers = "; ".join(["Linear(1, 1)"] * 12)
     outcome = dlnotes(
-        "trace", f"{layers}", "--input", "1e30", "--target", "1", "--weights", "ones", "--lr", "1e6", "--steps", 3
+        "trace", "Linear(1, 1); Linear(1, 1)", "--input", "1e30", "--target", 1, "--lr", 1e6, "--steps", 3
     )
     assert (outcome.code, outcome.err.count("\n")) == (3, 1), outcome
