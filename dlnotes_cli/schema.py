@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 from dlnotes_cli.cli import COMMANDS, load_command
-from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import Command, command
 from dlnotes_cli.shell.codec import schema_of, to_json
@@ -36,9 +35,6 @@ class SchemaConfig(Config):
         (), "Command or group, such as train-mlp or series; without it, all.", panel="Output", metavar="COMMAND",
         is_argument=True, complete=lambda: sorted({name.split()[0] for name in COMMANDS}),
     )  # fmt: skip
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
 
 
 @dataclass(frozen=True)

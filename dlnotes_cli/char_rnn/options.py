@@ -130,9 +130,6 @@ class CharRnnTrainConfig(training.TrainingConfig):
     out: Path | None = training.OUT
     resume: Path | None = training.RESUME
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     devices: int = replace(training.DEVICES, conflicts=("texts=-",))  # one process can read standard input
     compile: bool = training.COMPILE
@@ -189,9 +186,6 @@ class CharRnnSampleConfig(Config):
     stop: str | None = option(None, "End a sample at this text, which is not printed.", panel="Model", metavar="TEXT")
     # Output
     count: int = option(1, "Number of samples, drawn as parallel streams.", panel="Output", within="[1, 1e5]")
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     seed: int = common.SEED
     threads: int | None = common.THREADS
@@ -217,9 +211,6 @@ class CharRnnScoreConfig(Config):
         metavar="FILE.png", ends_in=".png",
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     threads: int | None = common.THREADS
     device: str = common.DEVICE

@@ -64,9 +64,6 @@ class EvaluateConfig(Config):
     min_accuracy: float | None = training_options.MIN_ACCURACY
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     threads: int | None = common.THREADS
     device: str = common.DEVICE
@@ -114,9 +111,6 @@ class PredictConfig(Config):
     top: int = inference_options.TOP
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     threads: int | None = common.THREADS
     device: str = common.DEVICE

@@ -124,9 +124,6 @@ class TrainMlpConfig(training.ClassifierConfig):
     out: Path | None = training.OUT
     resume: Path | None = training.RESUME
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     devices: int = training.DEVICES
     compile: bool = training.COMPILE
     seed: int = common.SEED
@@ -237,9 +234,6 @@ class TrainCnnConfig(training.ClassifierConfig):
     out: Path | None = training.OUT
     resume: Path | None = training.RESUME
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     devices: int = training.DEVICES
     compile: bool = training.COMPILE
     seed: int = common.SEED

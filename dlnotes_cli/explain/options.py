@@ -66,9 +66,6 @@ class ExplainConfig(Config):
         None, "Save each map as numbers in this folder: a .npy file (h, w) of float32, not resized.", panel="Output",
         metavar="FOLDER",
     )  # fmt: skip
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
     threads: int | None = common.THREADS

@@ -86,9 +86,6 @@ class ExportConfig(Config):
         panel="Output", shown_default="float32", unused_with=(_OF_WEIGHTS,),
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     time: bool = option(
         False, "Also compare speed and accuracy: PyTorch in fp32 and bf16, the file, and its weights as int8.",

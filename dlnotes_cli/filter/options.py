@@ -128,9 +128,6 @@ class FilterConfig(Config):
         panel="Output",
     )
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     threads: int | None = common.THREADS
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError, unknown_choice
-from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.shell.option import JSON, Config, option
 from dlnotes_cli.shell.output import counted
 from dlnotes_cli.shell.parse import items, numbers
 
@@ -94,9 +94,6 @@ class LossConfig(Config):
         metavar="FILE.png", ends_in=".png",
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
 
     def __post_init__(self) -> None:
         """Validate each option, then that there are numbers."""
@@ -172,9 +169,6 @@ class TraceConfig(Config):
         panel="Output", metavar="FILE.png", ends_in=".png",
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     seed: int = common.SEED
 
     def __post_init__(self) -> None:
@@ -246,9 +240,7 @@ class PerceptronConfig(Config):
     plot: Path | None = PLOT
     animate: Path | None = ANIMATE
     overwrite: bool = common.OVERWRITE
-    json: bool = replace(common.JSON, conflicts=())  # here, the CSV file - is standard input
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
+    json: bool = replace(JSON, conflicts=())  # here, the CSV file - is standard input
     seed: int = common.SEED
 
     def __post_init__(self) -> None:
@@ -311,9 +303,6 @@ class DescendConfig(Config):
     plot: Path | None = PLOT
     animate: Path | None = ANIMATE
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     seed: int = common.SEED
 
     def __post_init__(self) -> None:

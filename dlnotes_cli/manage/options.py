@@ -30,10 +30,6 @@ class DataListConfig(Config):
 
     data_root: Path | None = data_options.DATA_ROOT
 
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
-
 
 @dataclass(frozen=True, kw_only=True)
 class DataInfoConfig(Config):
@@ -47,10 +43,6 @@ class DataInfoConfig(Config):
     offline: bool = common.OFFLINE
     skip_bad: bool = common.SKIP_BAD
     max_pixels: int = common.MAX_PIXELS_OPTION
-
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
 
     threads: int | None = common.THREADS
 
@@ -106,9 +98,6 @@ class DataPreviewConfig(Config):
     )  # fmt: skip
     batches: int = option(2, "Text: batches to print.", panel="Output", within="[1, 1000]")
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
 
     seed: int = common.SEED
 
@@ -150,10 +139,6 @@ class CacheListConfig(Config):
 
     command: ClassVar[str] = "data cache list"
 
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
-
 
 @dataclass(frozen=True, kw_only=True)
 class CacheClearConfig(Config):
@@ -164,10 +149,6 @@ class CacheClearConfig(Config):
     folder: Path | None = option(
         None, "Clear only the cache of this folder.", panel="Data", is_argument=True, metavar="FOLDER"
     )
-
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,9 +175,6 @@ class EarlyStoppingConfig(Config):
         metavar="FILE.png", ends_in=".png",
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
 
     def __post_init__(self) -> None:
         """Validate each option, then that there is a patience."""
@@ -226,10 +204,6 @@ class DoctorConfig(Config):
         None, "With --time: limit for each device; a batch that exceeds it is extrapolated from fewer images.",
         panel="Training", within="(0, 1e7]", parse=duration, metavar="TIME", shown_default="30s", needs=("time",),
     )  # fmt: skip
-
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
 
     time: str | None = option(
         None, "Time a batch of this network (see transfer --list), and of training its head, on each device.",

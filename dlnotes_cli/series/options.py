@@ -145,9 +145,6 @@ class SeriesTrainConfig(training.TrainingConfig):
     out: Path | None = training.OUT
     resume: Path | None = training.RESUME
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     devices: int = replace(training.DEVICES, conflicts=("data=-",))  # only one process can read standard input
     compile: bool = training.COMPILE
@@ -193,9 +190,6 @@ class SeriesForecastConfig(Config):
     plot: Path | None = PLOT
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     threads: int | None = common.THREADS
     device: str = common.DEVICE
@@ -222,9 +216,6 @@ class SeriesBacktestConfig(Config):
     plot: Path | None = PLOT
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     threads: int | None = common.THREADS
     device: str = common.DEVICE

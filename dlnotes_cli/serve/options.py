@@ -32,9 +32,6 @@ class ServeConfig(Config):
     tta: bool = inference_options.TTA
     # Output
     top: int = inference_options.TOP
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     host: str = option(
         "127.0.0.1", "Address to listen on; with 0.0.0.0 every machine in the network can send requests.",

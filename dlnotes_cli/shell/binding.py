@@ -112,7 +112,7 @@ def add_command(app: typer.Typer, name: str, declared: Command, *, is_only_liste
 
     def callback(**values: Any) -> None:
         config = config_from_shell(config_type, values)
-        output.configure(quiet=getattr(config, "quiet", False), verbose=getattr(config, "verbose", False))
+        output.configure(quiet=config.quiet, verbose=config.verbose)
         in_force = {name: value for name, value in to_json(config).items() if value not in (None, False, [])}
         output.detail("options", ", ".join(f"{name} {value}" for name, value in in_force.items()))
         declared.run(config)

@@ -128,21 +128,38 @@ def option(
     return Option(default, help, panel, within=Range(within) if within else None, **details)
 
 
+JSON = option(False, "Print the result as one JSON document.", panel="Output", conflicts=("csv=-",))
+QUIET = option(
+    False, "Print only the result and errors, without progress; long tables are reduced to totals and paths.",
+    panel="Output", short="-q",
+)  # fmt: skip
+VERBOSE = option(False, "Print more details to standard error.", panel="Output", short="-v")
+
+
+def _field(described: Option) -> Any:
+    """The dataclass field of an option."""
+    return dataclasses.field(default=described.default, metadata={"option": described})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The base of every command's options. Creating one converts every value to its field's type and validates it.
+    """The options that every command has, and the base of the others.
 
-    Values may be text, as in the shell: `epochs="5"`, `out="runs/digits"`, `time_budget="90s"`, `hidden="64,32"`. Lists
-    may stand for tuples, and any path-like object for a path. Raises InputError for a value that is not valid.
+    Creating one converts every value to its field's type and validates it. Values may be text, as in the shell:
+    `epochs="5"`, `out="runs/digits"`, `time_budget="90s"`, `hidden="64,32"`. Lists may stand for tuples, and any
+    path-like object for a path. Raises InputError for a value that is not valid.
     """
 
     command: ClassVar[str]
+    json: bool = _field(JSON)
+    quiet: bool = _field(QUIET)
+    verbose: bool = _field(VERBOSE)
 
     def __init_subclass__(cls) -> None:
         """Make a dataclass field of each option."""
         for name, value in list(vars(cls).items()):
             if isinstance(value, Option):
-                setattr(cls, name, dataclasses.field(default=value.default, metadata={"option": value}))
+                setattr(cls, name, _field(value))
 
     def __post_init__(self) -> None:
         options = options_of(type(self))
@@ -218,8 +235,13 @@ class Config:
 
 def _options(config_type: type[Config]) -> dict[str, Option]:
     described = {f.name: f.metadata["option"] for f in dataclasses.fields(config_type) if "option" in f.metadata}
-    panels = {name: -1 if one.is_argument else PANELS.index(one.panel) for name, one in described.items()}
-    return {name: described[name] for name in sorted(described, key=panels.__getitem__)}
+
+    def place(name: str) -> tuple[int, bool]:
+        """The panel, in which the options of every command come last."""
+        one = described[name]
+        return -1 if one.is_argument else PANELS.index(one.panel), name in Config.__annotations__
+
+    return {name: described[name] for name in sorted(described, key=place)}
 
 
 # The options of a config by field name, arguments first, then panel by panel; and the types of its fields.

@@ -8,14 +8,6 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
 
 
-JSON = option(False, "Print the result as one JSON document.", panel="Output", conflicts=("csv=-",))
-QUIET = option(
-    False, "Print only the result and errors, without progress; long tables are reduced to totals and paths.",
-    panel="Output", short="-q",
-)  # fmt: skip
-VERBOSE = option(False, "Print more details to standard error.", panel="Output", short="-v")
-
-
 OVERWRITE = option(False, "Replace existing output.", panel="Output")
 
 

@@ -128,9 +128,6 @@ class StyleTransferConfig(Config):
     )  # fmt: skip
     list_layers: bool = option(False, "List the layers of --backbone; do not stylize.", panel="Output")
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     fit: bool = option(False, "If --size does not fit in memory, use the largest size that does.", panel="Runtime")
     tile: int | None = option(
         None, "Compute the features in tiles of N pixels: less memory, more time, the same loss, no seams.",

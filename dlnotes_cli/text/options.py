@@ -155,9 +155,6 @@ class TrainTextConfig(training.TrainingConfig):
     out: Path | None = training.OUT
     resume: Path | None = training.RESUME
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     # Runtime
     devices: int = _of_network(training.DEVICES)
     compile: bool = _of_network(training.COMPILE)

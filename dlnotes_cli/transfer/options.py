@@ -165,9 +165,6 @@ class TransferConfig(training.ClassifierConfig):
     out: Path | None = training.OUT
     resume: Path | None = training.RESUME
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     devices: int = _of_steps(training.DEVICES)
     compile: bool = _of_steps(training.COMPILE)
     seed: int = common.SEED

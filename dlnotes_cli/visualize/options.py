@@ -44,9 +44,6 @@ class LayersConfig(Config):
     model: str = inspection.MODEL
     offline: bool = common.OFFLINE
     weights: str | None = inspection.WEIGHTS
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     seed: int = common.SEED
     threads: int | None = common.THREADS
     device: str = common.DEVICE
@@ -65,9 +62,6 @@ class FiltersConfig(Config):
     weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("filters.png")
     top: int = option(64, "Show the N filters with the largest weights.", panel="Output", within="[1, 4096]")
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
     threads: int | None = common.THREADS
@@ -100,9 +94,6 @@ class ActivationsConfig(Config):
         None, "Write the maps of each layer, (C, H, W), to this .npz file.", panel="Output", metavar="FILE.npz",
         ends_in=".npz",
     )  # fmt: skip
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
     threads: int | None = common.THREADS
@@ -131,9 +122,6 @@ class MaximizeConfig(Config):
         TOP, shown_default=f"{DEFAULT_TOP}; {LARGE_TOP} where images have more than 64 pixels per side"
     )
     out: Path | None = option(None, "Save each image in this folder.", panel="Output", metavar="FOLDER")
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
     threads: int | None = common.THREADS
@@ -168,9 +156,6 @@ class DreamConfig(Config):
         None, "Image file to write.", panel="Output", metavar="FILE", shown_default="<name of the image>-dream.png"
     )
     sheet: Path | None = inspection.sheet_option(None, "Save a contact sheet in this PNG file.")
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
     threads: int | None = common.THREADS
@@ -199,9 +184,6 @@ class PatchesConfig(Config):
     weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("patches.png")
     top: int | None = TOP
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
     threads: int | None = common.THREADS
@@ -226,9 +208,6 @@ class NeighborsConfig(Config):
     weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("neighbors.png")
     count: int = option(8, "Neighbors of each image.", panel="Output", within="[1, 1000]")
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
     threads: int | None = common.THREADS
@@ -262,9 +241,6 @@ class EmbeddingConfig(Config):
         None, "Write coordinates, features, labels and names to this .npz file.", panel="Output", metavar="FILE.npz",
         ends_in=".npz",
     )  # fmt: skip
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
     threads: int | None = common.THREADS

@@ -20,8 +20,6 @@ class ShownConfig(Config):
     plot: Path | None = option(None, "Plot.", panel="Output", ends_in=".png")
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
 
 
 @dataclass(frozen=True)

@@ -107,9 +107,6 @@ class ConvShapeConfig(Config):
     field: FieldName | None = option(None, "Print only this number or shape", panel="Output", conflicts=("json", "csv"))
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
-    json: bool = common.JSON
-    quiet: bool = common.QUIET
-    verbose: bool = common.VERBOSE
 
     def __post_init__(self) -> None:
         """Validate each option, then the number of networks to compare; one shape stands for a tuple of one."""
