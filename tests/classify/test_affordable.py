@@ -119,19 +119,3 @@ def test_a_run_whose_settings_were_measured_is_resumed_and_restarts_share_them(
     assert dlnotes(*LARGE, *words, "--restarts", 2, "--out", tmp_path / "runs").code == 0
     stored = [json.loads((tmp_path / f"runs/restart-{i}/config.json").read_text()) for i in (1, 2)]
     assert stored[0]["width"] == stored[1]["width"]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--early-size", 0.5, "--layers", "Flatten(); Linear(64, 10)"), "--early-size: has no effect with --layers"),
-        (("--early-size", 0.5, "--schedule", "cosine"), "--early-size: has no effect with --schedule cosine; drop it"),
-        (("--early-size", 0.25, "--arch", "notes-cnn"), "--early-size: the network does not read images of 2x2; use a"),
-        (("--early-size", 1.5), "--early-size: 1.5 is out of range"),
-    ],
-)
-def test_sizes_without_effect_are_refused(
-    words: tuple[object, ...], message: str, tmp_path: Path, dlnotes: Command
-) -> None:
-    outcome = dlnotes("train-cnn", *words, "--out", tmp_path / "run")
-    assert (outcome.code, message in outcome.err) == (2, True), outcome.err

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from builders import Command, make_table
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from torch import nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.data.dataset import DataSet, SplitRule
@@ -21,6 +23,7 @@ from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
 from dlnotes_cli.training.boundary import draw_plane
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -85,11 +88,6 @@ def test_coefficients_of_three_classes_are_centered(tmp_path: Path, dlnotes: Com
         assert sum(one) == pytest.approx(0, abs=1e-6)
 
 
-def test_only_linear_models_of_tables_have_coefficients(digits_run: Path, table_run: Path, dlnotes: Command) -> None:
-    for run in (digits_run, table_run):
-        assert json.loads(dlnotes("evaluate", run, "--json").out)["coefficients"] is None
-
-
 @pytest.mark.usefixtures("blank_figures")
 def test_the_baseline_is_that_of_scikit_learns_dummy(tmp_path: Path, dlnotes: Command) -> None:
     labels = ["rejected"] * 273 + ["admitted"] * 127  # as in the course's student data
@@ -98,42 +96,49 @@ def test_the_baseline_is_that_of_scikit_learns_dummy(tmp_path: Path, dlnotes: Co
     (tmp_path / "rows.csv").write_text("a,label\n" + rows)
     train(dlnotes, tmp_path / "rows.csv", tmp_path / "run")
     dummy = DummyClassifier(strategy="most_frequent").fit(values[:, None], labels)
-    document = json.loads(dlnotes("evaluate", tmp_path / "run", "--split", "all", "--json").out)
-    assert document["majority"] == pytest.approx(dummy.score(values[:, None], labels)) == pytest.approx(0.6825)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert set(result["majority"]) == {"train", "validation", "test"}
-    for split, name in (("train", "train"), ("val", "validation"), ("test", "test")):
-        of_split = json.loads(dlnotes("evaluate", tmp_path / "run", "--split", split, "--json").out)
-        assert result["majority"][name] == pytest.approx(of_split["majority"])
-    shown = dlnotes("evaluate", tmp_path / "run", "--split", "all").out
-    assert "(always the most frequent class: 0.6825)" in shown
+    for split, name in (("train", "train"), ("val", "validation"), ("test", "test"), ("all", "")):
+        majority = json.loads(dlnotes("evaluate", tmp_path / "run", "--split", split, "--json").out)["majority"]
+        assert majority == pytest.approx(result["majority"].get(name, dummy.score(values[:, None], labels)))
+
+
+def plane_of(columns: tuple[Column, ...], samples: np.ndarray, weight: list[float]) -> tuple[nn.Linear, DataSet]:
+    """A network without bias whose second class is where `weight` times the row is above 0, and rows of a table."""
+    labels, everything = np.arange(len(samples)) % 2, {"train": np.arange(len(samples))}
+    preprocessing = TablePreprocessing("label", columns)
+    dataset = DataSet("t", samples.astype(np.float32), labels, ("no", "yes"), everything, preprocessing=preprocessing)
+    network = nn.Linear(len(weight), 2, bias=False)
+    network.weight.data = torch.tensor([[0.0] * len(weight), weight])
+    return network, dataset
+
+
+def boundary_of(axes: "Axes") -> float:
+    """The first column at the edge between the regions that are drawn."""
+    edges = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
+    inner = edges[(edges[:, 0] > edges[:, 0].min() + 0.1) & (edges[:, 0] < edges[:, 0].max() - 0.1), 0]
+    return float(np.median(inner))
+
+
+def test_the_boundary_is_in_the_units_of_the_table(figures: "list[Figure]") -> None:
+    columns = (Column("a", mean=10.0, std=2.0), Column("b", mean=-1.0, std=0.5))
+    drawn = draw_plane(*plane_of(columns, np.array([[-1.0, 0.0], [1.0, 1.0], [2.0, -1.0]]), [1.0, 0.0]))
+    assert drawn.keys() == {"boundary.png"}  # and no scatter.png
+    axes = figures[0].axes[0]
+    assert boundary_of(axes) == pytest.approx(10, abs=0.1)
+    assert (axes.get_ylim()[0] < -1.5, axes.get_ylim()[1] > -0.5) == (True, True)
 
 
 def test_the_scatter_has_a_panel_for_each_category_with_its_regions(figures: "list[Figure]") -> None:
     """A network that adds the first column and the category: each panel has the boundary at another place."""
-    import torch
-    from torch import nn
-
-    preprocessing = TablePreprocessing(
-        "label", (Column("a", 10.0, 2.0), Column("rank", categories=("1", "2")), Column("b", 0.0, 1.0))
-    )
+    columns = (Column("a", 10.0, 2.0), Column("rank", categories=("1", "2")), Column("b", 0.0, 1.0))
     generator = np.random.default_rng(0)
     rank = generator.integers(0, 2, 50)
     samples = np.stack([generator.normal(size=50), rank == 0, rank == 1, generator.normal(size=50)], axis=1)
-    everything = {"train": np.arange(50)}
-    labels = generator.integers(0, 2, 50)
-    dataset = DataSet("t", samples.astype(np.float32), labels, ("no", "yes"), everything, preprocessing=preprocessing)
-    network = nn.Linear(4, 2, bias=False)
-    network.weight.data = torch.tensor([[0.0, 0, 0, 0], [1.0, -1.0, 1.0, 0.0]])  # yes: a > 12 or a > 8
-    assert draw_plane(network, dataset).keys() == {"scatter.png"}
-    (figure,) = figures
-    shown = [axes for axes in figure.axes if axes.get_visible()]
-    counts = np.bincount(rank)
-    titles = [f"rank {i + 1} ({counts[i]} rows)" for i in range(2)]
+    plane = plane_of(columns, samples, [1.0, -1.0, 1.0, 0.0])  # yes: a > 12 or a > 8
+    assert draw_plane(*plane).keys() == {"scatter.png"}
+    shown = [axes for axes in figures[0].axes if axes.get_visible()]
+    titles = [f"rank {i + 1} ({count} rows)" for i, count in enumerate(np.bincount(rank))]
     assert [axes.get_title() for axes in shown] == ["all 50 rows", *titles]
     for axes, boundary, chosen in zip(shown[1:], (12.0, 8.0), (rank == 0, rank == 1), strict=True):
         drawn = sum(len(np.asarray(points.get_offsets())) for points in axes.collections[1:])
-        assert drawn == int(chosen.sum())
-        edges = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
-        inner = edges[(edges[:, 0] > edges[:, 0].min() + 0.1) & (edges[:, 0] < edges[:, 0].max() - 0.1), 0]
-        assert np.median(inner) == pytest.approx(boundary, abs=0.1)
+        assert (drawn, boundary_of(axes)) == (int(chosen.sum()), pytest.approx(boundary, abs=0.1))

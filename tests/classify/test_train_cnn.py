@@ -9,7 +9,6 @@ import pytest
 from builders import Command, make_images
 from PIL import Image
 
-from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -34,23 +33,6 @@ def test_a_cnn_learns_the_digits_and_its_model_file_predicts(tmp_path: Path, dln
     assert evaluated["accuracy"] == result["test"]["accuracy"]
     predicted = json.loads(dlnotes("predict", tmp_path / "run", tmp_path / "run" / "curves.png", "--json").out)
     assert len(predicted["predictions"]) == 1
-
-
-def test_the_recipe_notes_has_the_values_of_the_course(tmp_path: Path, dlnotes: Command) -> None:
-    run = dlnotes(*words(tmp_path / "run", "--recipe", "notes", "--max-steps", "3"))
-    assert run.code == 0, run.err
-    options = json.loads((tmp_path / "run" / "config.json").read_text())
-    expected = {
-        "arch": "notes-cnn",
-        "batch_size": 20,
-        "lr": 0.01,
-        "dropout": 0.25,
-        "normalize": "symmetric",
-        "ema": 0.0,
-    }
-    assert {name: options[name] for name in expected} == expected
-    model = load_classifier(tmp_path / "run")
-    assert (model.preprocessing.mean, model.preprocessing.std) == ((0.5,), (0.5,))  # type: ignore[union-attr]
 
 
 LARGE = ["--arch", "large", "--width", "0.25", "--limit", "512", "--batch-size", "128"]
@@ -105,6 +87,10 @@ FAULTS = {
     "--layers 'print(1)'": r"no layers; list layers such as",
     "--layers 'Flatten(); Linear(64, 10)' --width 2": r"--width: has no effect with --layers; drop --width",
     "--arch fats": r"--arch: unknown value 'fats'; did you mean 'fast'",
+    "--early-size 0.5 --layers 'Flatten(); Linear(64, 10)'": r"--early-size: has no effect with --layers",
+    "--early-size 0.5 --schedule cosine": r"--early-size: has no effect with --schedule cosine; drop it",
+    "--early-size 0.25 --arch notes-cnn": r"--early-size: the network does not read images of 2x2; use a",
+    "--early-size 1.5": r"--early-size: 1.5 is out of range",
     "--data tiny --arch notes-cnn": r"--size: 4x4 is too small for --arch notes-cnn: layer 9.*; use at least 8x8",
     "--layers 'Flatten(); Linear(64, 10); BatchNorm1d(10)' --batch-size 1": r"--batch-size: a batch of one .*; use 2",
 }

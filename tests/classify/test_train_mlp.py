@@ -7,43 +7,46 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from builders import Command, make_images, make_table, small_training
-from PIL import Image
+from builders import Command, make_images, small_training
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
-from torch import nn
 
-from dlnotes_cli.classify.options import TrainMlpConfig
+from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.classify.train_mlp import MlpTask
 from dlnotes_cli.training.model_file import load_classifier
 from dlnotes_cli.training.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
-FIELDS = {
-    "schema_version", "command", "version", "seed", "device", "precision", "threads", "data", "model", "epochs",
-    "best_epoch", "validation", "test", "steps", "timing", "out", "model_file", "plots",
-}  # fmt: skip
 
-
-def test_the_run_folder_has_all_documented_files_and_fields(digits_run: Path) -> None:
-    names = {path.name for path in digits_run.iterdir()}
-    assert names == {
+def test_the_run_folder_has_all_documented_files(digits_run: Path) -> None:
+    assert {path.name for path in digits_run.iterdir()} == {
         "model.safetensors", "last.safetensors", "config.json", "metrics.jsonl", "result.json",
         "curves.png", "confusion.png", "predictions.png",
     }  # fmt: skip
-    for image in digits_run.glob("*.png"):
-        with Image.open(image) as opened:
-            assert min(opened.size) >= 400
     result = json.loads((digits_run / "result.json").read_text())
-    assert set(result) >= FIELDS
-    assert result["command"] == "train-mlp"
-    assert set(result["timing"]) >= {"data_s", "train_s", "eval_s", "total_s", "samples_per_s"}
     assert result["model"]["parameters"] == 64 * 16 + 2 * 16 + 16 * 10 + 10
     history = [json.loads(line) for line in (digits_run / "metrics.jsonl").read_text().splitlines()]
     assert [entry["epoch"] for entry in history] == [1, 2]
     assert history[result["best_epoch"] - 1]["validation"] == result["validation"]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (TrainMlpConfig, {"hidden": (512, 512), "dropout": 0.2, "batch_norm": False, "normalize": "unit"}),
+        (TrainCnnConfig, {"arch": "notes-cnn", "dropout": 0.25, "normalize": "symmetric", "ema": 0.0}),
+    ],
+)
+def test_the_recipe_notes_has_the_values_of_the_course(
+    config: type[TrainMlpConfig | TrainCnnConfig], expected: dict[str, object]
+) -> None:
+    options = config(recipe="notes")
+    recipe = options.resolved()
+    values = vars(recipe) | vars(options.run_length(recipe.length, 1000))
+    expected |= {"optimizer": "sgd", "lr": 0.01, "momentum": 0.0, "schedule": "constant", "val_split": 0.2}
+    expected |= {"label_smoothing": 0.0, "weight_decay": 0.0, "batch_size": 20}
+    assert {name: values[name] for name in expected} == expected
 
 
 def test_the_reported_test_metrics_agree_with_a_forward_pass_in_numpy(digits_run: Path) -> None:
@@ -103,17 +106,6 @@ def test_the_first_loss_is_that_of_uniform_probabilities_and_a_few_samples_are_o
     assert (fields["train"]["accuracy"], fields["out"]) == (1.0, "runs/train-mlp-2")
 
 
-def test_the_recipe_notes_has_the_values_of_the_course(tmp_path: Path, dlnotes: Command) -> None:
-    outcome = dlnotes(*small_training(tmp_path / "run", "--recipe", "notes", "--json"))
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    expected = {
-        "optimizer": "sgd", "lr": 0.01, "momentum": 0.0, "batch_size": 20, "dropout": 0.2, "schedule": "constant",
-        "batch_norm": False, "augment": "none", "label_smoothing": 0.0, "normalize": "unit", "val_split": 0.2,
-    }  # fmt: skip
-    assert {name: config[name] for name in expected} == expected
-    assert json.loads(outcome.out)["data"]["counts"]["val"] == round(0.2 * (1797 - 359))
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -160,11 +152,9 @@ def test_a_folder_of_images_with_splits_is_learned(
     assert load_classifier(tmp_path / "run").preprocessing.shape == (1, 8, 8)
 
 
-def test_a_table_is_learned(tmp_path: Path, dlnotes: Command) -> None:
-    table = make_table(tmp_path / "rows.csv", rows=400)
-    words = ["train-mlp", "--data", table, "--target", "label", "--epochs", "30", "--out", tmp_path / "run", "--json"]
-    fields = json.loads(dlnotes(*words).out)
-    assert fields["test"]["accuracy"] > 0.93
+def test_a_table_is_learned(table_run: Path) -> None:
+    fields = json.loads((table_run / "result.json").read_text())
+    assert fields["test"]["accuracy"] > 0.9
     assert fields["data"]["classes"] == ["no", "yes"]
     assert [Path(path).name for path in fields["plots"]] == ["curves.png", "confusion.png", "scatter.png"]
     assert fields["model"]["configuration"]["inputs"] == 4
@@ -183,34 +173,6 @@ def test_restarts_differ_in_their_initial_weights_alone_and_the_best_one_wins(tm
     assert {name: t.tolist() for name, t in one.items()} == {name: t.tolist() for name, t in other.items()}
     assert dlnotes(*small_training(tmp_path / "third", "--init-seed", 2, "--json")).code == 0
     assert json.loads((tmp_path / "third" / "result.json").read_text())["validation"]["loss"] == losses[2]
-
-
-def test_the_boundary_is_that_of_the_network_in_the_units_of_the_table() -> None:
-    """A network whose class is the sign of the first standardized column: the boundary is at the column's mean."""
-    from dlnotes_cli.data.dataset import DataSet
-    from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
-    from dlnotes_cli.training.boundary import draw_plane
-
-    columns = (Column("a", mean=10.0, std=2.0), Column("b", mean=-1.0, std=0.5))
-    samples = np.array([[-1.0, 0.0], [1.0, 1.0], [2.0, -1.0]], np.float32)
-    everything = {"train": np.arange(3), "val": np.arange(3)}
-    preprocessing = TablePreprocessing("label", columns)
-    dataset = DataSet("t", samples, np.array([0, 1, 1]), ("low", "high"), everything, preprocessing=preprocessing)
-    network = nn.Linear(2, 2, bias=False)
-    network.weight.data = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
-    seen = []
-
-    def draw(panels: Any, *_: object) -> bytes:
-        seen.extend(panels)
-        return b"drawn"
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dlnotes_cli.training.boundary.draw_regions", draw)
-        assert draw_plane(network, dataset) == {"boundary.png": b"drawn"}  # and no scatter.png
-    regions = seen.pop().regions
-    assert not seen
-    assert (regions.predicted == (regions.x > 10.0)[None]).all()
-    assert (regions.y.min() < -1.5, regions.y.max() > -0.5) == (True, True)
 
 
 def test_regions_of_several_runs_are_drawn_side_by_side(tmp_path: Path, dlnotes: Command) -> None:
