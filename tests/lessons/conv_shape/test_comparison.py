@@ -12,9 +12,6 @@ def test_names_runs_files_and_layers_side_by_side(dlnotes: Command, digits_run: 
     file = tmp_path / "net.py"
     file.write_text("class Net(nn.Linear):\n    def __init__(self, units=10):\n        super().__init__(64, units)")
     words = (digits_run, digits_run / "model.safetensors", f"{file}:Net(9)", "Flatten(); Linear(64, 10)")
-    outcome = dlnotes("conv-shape", "--compare", *words, "--input", "1x8x8", "--json", "--batch", 4)
-    assert outcome.code == 2
-    assert f"{file}:Net(9): {file}: " in outcome.err
     outcome = dlnotes("conv-shape", "--compare", *words, "--input", "1x64", "--json", "--batch", 4)
     run, model, code, layers = json.loads(outcome.out)["networks"]
     result = json.loads((digits_run / "result.json").read_text())
