@@ -202,7 +202,7 @@ FAULTS = [
     Fault("weights of unknown classes", _train("--class-weights", "@weights.csv"), r"--class-weights: the data has no class 'cat'; its classes are"),
     Fault("no such monitor", _train("--monitor", "acuracy"), r"--monitor: unknown value 'acuracy'; did you mean 'accuracy'\?"),
     Fault("start from an image", _train("--init-from", IMAGE), r"good\.jpg: is not a dlnotes model file"),
-    Fault("patience without validation", _train("--val-split", "0", "--patience", "2"), r"--patience: needs validation samples, and --val-split is 0; drop"),
+    Fault("patience without validation", _train("--val-split", "0", "--patience", "2"), r"--patience: cannot be combined with --val-split 0; drop"),
     Fault("empty data", _do("train-mlp", "--data", ""), r"--data: is empty; give a value, or leave it out"),
     Fault("empty folder name", _do("train-mlp", "--out", ""), r"--out: is empty; give a value, or leave it out"),
     Fault("empty model name", _do("predict", "", "x.png"), r"MODEL: is empty; give a value, or leave it out"),

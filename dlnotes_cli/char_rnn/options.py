@@ -9,7 +9,15 @@ from dlnotes_cli.networks.choices import CellType
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import REQUIRED, Config, Range, flag, option, options_of
 from dlnotes_cli.training import options as training
-from dlnotes_cli.training.recipes import LONG_BUDGET, LengthDefaults, OptimizerName, Recipe, ScheduleName, resolve
+from dlnotes_cli.training.recipes import (
+    LONG_BUDGET,
+    LONG_BUDGET_S,
+    LengthDefaults,
+    OptimizerName,
+    Recipe,
+    ScheduleName,
+    resolve,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +64,12 @@ ON_UNKNOWN = option("error", "What to do with characters that the model does not
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnTrainConfig(training.TrainingConfig):
+class CharRnnTrainConfig(Config):
     """Every option of `char-rnn train`."""
 
     command: ClassVar[str] = "char-rnn train"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, LONG_BUDGET: BEST_LONG, "notes": NOTES}
+    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     texts: tuple[str, ...] = replace(TEXTS, default=(), shown_default="Python's own help texts")
     # Data
@@ -155,7 +164,7 @@ class CharRnnTrainConfig(training.TrainingConfig):
     def _recipe(self) -> CharRnnRecipe:
         if self.recipe == "notes":
             return NOTES
-        return BEST_LONG if self.has_long_budget else BEST
+        return BEST_LONG if (self.time_budget or 0) >= LONG_BUDGET_S else BEST
 
 
 @dataclass(frozen=True, kw_only=True)

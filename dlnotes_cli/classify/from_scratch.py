@@ -12,6 +12,7 @@ from dlnotes_cli.classify.recipes import ScratchRecipe
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.training.classifier import ClassifierTask
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.initial_model import start_from
@@ -36,7 +37,7 @@ class ScratchTask(ClassifierTask[ClassifierResult], ABC):
 
     def load_dataset(self) -> DataSet:
         """The data, split, with the preprocessing that `--normalize` names."""
-        threads = self.options.thread_count
+        threads = self.options.threads or default_threads()
         return load_training_data(self.options, self.split_rule, self.recipe.normalize, threads=threads)
 
     def start_from(self, network: nn.Module) -> None:

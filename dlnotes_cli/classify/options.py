@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlnotes_cli.classify.recipes import (
     CNN_BEST,
@@ -23,12 +23,10 @@ from dlnotes_cli.data import options as data_options
 from dlnotes_cli.networks.choices import INITIALIZATIONS, Activation, init_text
 from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import (
-    option,
-)
+from dlnotes_cli.shell.option import Config, defaults_text, option
 from dlnotes_cli.shell.parse import integers, items
 from dlnotes_cli.training import options as training
-from dlnotes_cli.training.recipes import SMALL_SET, OptimizerName, ScheduleName, defaults_text, resolve
+from dlnotes_cli.training.recipes import SMALL_SET, OptimizerName, ScheduleName, resolve
 
 if TYPE_CHECKING:
     from dlnotes_cli.data.load import TrainingSize
@@ -47,7 +45,7 @@ INIT = option(
 )
 RESTARTS = option(
     1, "Train N times from other initial weights, into subfolders of --out; keep the lowest validation loss.",
-    panel="Training", within="[1, 1000]", needs=("out",), conflicts=("init_from", "resume"),
+    panel="Training", within="[1, 1000]", needs=("out",), conflicts=("init_from", "resume", "val_split=0"),
 )  # fmt: skip
 INIT_SEED = option(
     None, "Seed of only the initial weights and dropout.", panel="Training", within="[0, 9e15]", shown_default="--seed"
@@ -55,7 +53,7 @@ INIT_SEED = option(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainMlpConfig(training.ClassifierConfig):
+class TrainMlpConfig(Config):
     """Every option of `train-mlp`."""
 
     command: ClassVar[str] = "train-mlp"
@@ -65,6 +63,7 @@ class TrainMlpConfig(training.ClassifierConfig):
         f"tables below {SMALL_TABLE_LINES:,} lines": MLP_BEST_ON_SMALL_TABLES,
         "notes": MLP_NOTES,
     }
+    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     data: str = data_options.DATA
     target: str | None = data_options.TARGET
@@ -146,7 +145,7 @@ class TrainMlpConfig(training.ClassifierConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCnnConfig(training.ClassifierConfig):
+class TrainCnnConfig(Config):
     """Every option of `train-cnn`."""
 
     command: ClassVar[str] = "train-cnn"
@@ -156,6 +155,7 @@ class TrainCnnConfig(training.ClassifierConfig):
         "without batch norm": CNN_BEST_WITHOUT_BATCH_NORM,
         "notes": with_arch(CNN_NOTES, "notes-cnn"),
     }
+    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     data: str = data_options.IMAGES
     size: int | None = data_options.SIZE
@@ -241,6 +241,7 @@ class TrainCnnConfig(training.ClassifierConfig):
     device: str = common.DEVICE
     precision: common.Precision = common.PRECISION
     target: str | None = None  # of tables
+    missing: data_options.Missing = "indicator"
     categorical: tuple[str, ...] = ()
 
     def resolved(self, images: "TrainingSize | None" = None) -> ScratchRecipe:

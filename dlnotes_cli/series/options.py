@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.data.options import SERIES_SETS, Fill, Scaling
 from dlnotes_cli.networks.choices import CellType
@@ -58,11 +58,12 @@ INTERVAL = option(0.8, "Probability of the prediction interval.", panel="Output"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesTrainConfig(training.TrainingConfig):
+class SeriesTrainConfig(Config):
     """Every option of `series train`."""
 
     command: ClassVar[str] = "series train"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, "notes": NOTES}
+    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     # Data
     data: str = option(

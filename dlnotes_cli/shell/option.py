@@ -151,6 +151,7 @@ class Config:
     """
 
     command: ClassVar[str]
+    recipes: ClassVar[Mapping[str, object]] = {}  # with defaults of options, by the conditions under which they apply
     json: bool = _field(JSON)
     quiet: bool = _field(QUIET)
     verbose: bool = _field(VERBOSE)
@@ -221,10 +222,10 @@ class Config:
     def shown_default(cls, name: str) -> str:
         """The default of an option as the help shows it; empty for none."""
         described = options_of(cls)[name]
-        if described.shown_default is not None:
-            return described.shown_default
-        default = described.default
-        return "" if default is False or default in (None, (), REQUIRED) else value_text(default)
+        text, default = described.shown_default, described.default
+        if text is None:
+            text = "" if default is False or default in (None, (), REQUIRED) else value_text(default)
+        return text or defaults_text(cls.recipes, name)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
@@ -281,6 +282,29 @@ def value_text(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(value_text, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def defaults_text(recipes: Mapping[str, object], name: str) -> str:
+    """The defaults of an option in several recipes, by the conditions under which they apply; empty if none has it.
+
+    The first condition, which is not shown, is the usual one. A condition is left out if its default is that of the
+    condition it narrows ("tables" for "tables below 1,000 lines"), else the usual one; the recipe `notes` narrows none.
+    """
+    texts = {condition: text for condition, recipe in recipes.items() if (text := _default_text(recipe, name))}
+    if len(set(texts.values())) <= 1:
+        return next(iter(texts.values()), "")
+    (_, usual), *others = texts.items()
+
+    def wider(condition: str) -> str:
+        return next((text for name, text in others if condition.startswith(f"{name} ")), usual)
+
+    shown = [f"{condition}: {text}" for condition, text in others if text != wider(condition) or condition == "notes"]
+    return "; ".join([usual, *shown])
+
+
+def _default_text(recipe: object, name: str) -> str:
+    value = getattr(recipe, name, None)
+    return getattr(getattr(recipe, "length", None), f"{name}_text", "" if value is None else value_text(value))
 
 
 def flag(name: str, described: Option) -> str:

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.data.options import EMBEDDED_TEXTS
 from dlnotes_cli.networks.choices import GatedCell, TokenPooling
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.option import Range, option
+from dlnotes_cli.shell.option import Config, Range, option
 from dlnotes_cli.training import options as training
 from dlnotes_cli.training.recipes import LengthDefaults, OptimizerName, Recipe, ScheduleName, resolve
 
@@ -57,11 +56,12 @@ NOTES = TextRecipe(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainTextConfig(training.TrainingConfig):
+class TrainTextConfig(Config):
     """Every option of `train-text`."""
 
     command: ClassVar[str] = "train-text"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, "notes": NOTES}
+    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     # Data
     data: str = option(
@@ -177,8 +177,3 @@ class TrainTextConfig(training.TrainingConfig):
     def held_out(self) -> float:
         """The fraction of the texts that is held out for testing."""
         return self.test_split or (0.1 if self.recipe == "notes" else 0.2)
-
-    @property
-    def data_folder(self) -> Path | None:
-        """The value of `--data`, unless it is the embedded set."""
-        return None if self.data == EMBEDDED_TEXTS else user_path(self.data)

@@ -37,7 +37,6 @@ from dlnotes_cli.training.objective import (
     weights_in_order,
     weights_of_classes,
 )
-from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.results import ClassifierData, Result, RunProgress, require_test_split
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import (
@@ -57,8 +56,6 @@ _SPLITS = {"val": "validation"}  # as results name them
 class ClassifierDescription(LabeledDescription[Result]):
     """What a run that trains a classifier records."""
 
-    options: ClassifierConfig
-    stored: ClassifierConfig
     dataset: DataSet
     monitor: Monitor
 
@@ -130,7 +127,7 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
 
     def load(self) -> None:
         """Read the data and the class weights, and configure the network for them."""
-        self._weights_by_class = class_weights_of(self.options)
+        self._weights_by_class = class_weights_of(self.options.class_weights)
         self.describe(self.load_dataset())
         self.network_config = self.configure(self.dataset)
         self.training_samples, self.validation_samples = self.dataset.counts["train"], self.dataset.counts["val"]
@@ -138,7 +135,7 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
 
     def fitting_batch_size(self) -> int | None:
         """With `--batch-size auto` on GPUs, the batch size that fits into their memory together."""
-        if not self.options.has_auto_batch_size:
+        if self.options.batch_size != 0:  # auto
             return None
         runtime = self.processes.runtime(self.options, bf16_pays=self.bf16_pays(MAX_BATCH_SIZE))
         if runtime.device.type != "cuda":

@@ -21,13 +21,12 @@ from dlnotes_cli import __version__
 from dlnotes_cli.device import Runtime, check_devices, choose_device, choose_runtime
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import to_json
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import DlnotesError, ExitCode, InputError, SeveralProcessesError, UnfinishedError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-
-    from dlnotes_cli.training.options import TrainingConfig
 
 _TIMEOUT = timedelta(hours=2)  # after which a process that does not answer is given up
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # torchrun sets all of them
@@ -83,11 +82,11 @@ class Processes:
         """The rows of a batch that this process computes: every `count`-th."""
         return slice(self.rank, None, self.count)
 
-    def runtime(self, options: "TrainingConfig", *, bf16_pays: bool) -> Runtime:
+    def runtime(self, options: Any, *, bf16_pays: bool) -> Runtime:
         """The device of this process, precision, and its share of the threads; raises errors as `choose_runtime`."""
         device, threads = options.device, options.threads
         if not self.is_alone:
-            threads = max(1, options.thread_count // self.local_count)
+            threads = max(1, (options.threads or default_threads()) // self.local_count)
             if choose_device(device).type == "cuda":
                 device = f"cuda:{self.local_rank}"
         return choose_runtime(device, options.precision, threads, bf16_pays=bf16_pays, fp16_pays=bf16_pays)
@@ -205,7 +204,7 @@ def _failure(error: Exception) -> tuple[type[DlnotesError], str, str, str]:
 
 
 @contextmanager
-def process_group(options: "TrainingConfig") -> Iterator[Processes]:
+def process_group(options: Any) -> Iterator[Processes]:
     """The processes of the run for the duration of the block, connected with gloo, on CUDA devices with NCCL.
 
     Raises InputError for more devices than there are, and for processes with other options or code;

@@ -26,6 +26,7 @@ from dlnotes_cli.training.optimizers import (
     make_optimizer,
     swapped_weights,
 )
+from dlnotes_cli.training.options import run_length
 from dlnotes_cli.training.recipes import RunLength
 from dlnotes_cli.training.results import LoopEntry, Result, RunningSums, RunProgress, measure_timing
 from dlnotes_cli.training.run_folder import RunFolder
@@ -53,8 +54,8 @@ def fit(task: Task[Result]) -> Result:
     data_s = time.monotonic() - started
     task.adapt()
 
-    length = options.run_length(
-        task.recipe.length, task.training_samples, processes.broadcast(task.fitting_batch_size())
+    length = run_length(
+        options, task.recipe.length, task.training_samples, processes.broadcast(task.fitting_batch_size())
     )
     samples = -(-min(length.batch_size, task.training_samples) // processes.count)  # of a batch, here
     task.check_batches(length.batch_size)

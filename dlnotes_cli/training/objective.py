@@ -12,7 +12,7 @@ from dlnotes_cli.shell.codec import parse_object
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import read_file, user_path
 from dlnotes_cli.training.distributed import Processes
-from dlnotes_cli.training.options import WEIGHT_FILES, ClassifierConfig
+from dlnotes_cli.training.options import WEIGHT_FILES
 from dlnotes_cli.training.task import Batch, StepLoss
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ _LARGEST = 1e6  # of a weight
 _SHOWN = 5  # classes that an error names
 
 
-def class_weights_of(options: ClassifierConfig) -> dict[str, float] | None:
-    """The weights by class name in the file that `--class-weights` names; None without a file.
+def class_weights_of(option: str) -> dict[str, float] | None:
+    """The weights by class name in the file that `--class-weights` names; None for another value of the option.
 
     Raises InputError for a file that cannot be read, and naming a class whose weight is no number above 0.
     """
-    path = user_path(options.class_weights)
+    path = user_path(option)
     if path.suffix.lower() not in WEIGHT_FILES:
         return None
     content = read_file(path, _LARGEST_FILE, "use a file with one weight per class")

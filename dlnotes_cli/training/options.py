@@ -2,14 +2,12 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from glob import escape, glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, Literal, TypeVar
 
 from dlnotes_cli.data import options as data_options
-from dlnotes_cli.shell.cores import default_threads
-from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import (
     REQUIRED,
@@ -18,20 +16,16 @@ from dlnotes_cli.shell.option import (
 )
 from dlnotes_cli.shell.parse import count_or_auto, duration
 from dlnotes_cli.training.recipes import (
-    LONG_BUDGET_S,
     MOMENTUM_OPTIMIZERS,
     LengthDefaults,
     RunLength,
-    defaults_text,
 )
-
-if TYPE_CHECKING:
-    from dlnotes_cli.shell.option_groups import Precision
 
 Monitor = Literal["auto", "loss", "accuracy", "macro-f1"]
 WEIGHT_FILES = (".csv", ".json")  # of --class-weights
 _CLASS_WEIGHTS = ("none", "balanced")
-_AUTO_BATCH_SIZE = 0  # the value of --batch-size auto
+_WITHOUT_VALIDATION = ("val_split=0",)
+AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 RECIPE = option(
@@ -81,6 +75,7 @@ PATIENCE = option(
     panel="Training",
     within="[1, 1e6]",
     shown_default="never",
+    conflicts=_WITHOUT_VALIDATION,
 )
 EMA = option(
     None,
@@ -135,10 +130,20 @@ LABEL_SMOOTHING = option(
     panel="Training",
     within="[0, 1)",
 )
+
+
+def _class_weights(text: str) -> str:
+    """Validate a value of `--class-weights`."""
+    if text not in _CLASS_WEIGHTS and not text.lower().endswith(WEIGHT_FILES):
+        raise ValueError(f"'{text}' is neither none, balanced nor a file that ends in {' or '.join(WEIGHT_FILES)}")
+    return text
+
+
 CLASS_WEIGHTS = option(
     "none",
     "Class weights in the loss: none, balanced (inverse frequency), or a CSV or JSON file.",
     panel="Training",
+    parse=_class_weights,
     metavar="none|balanced|FILE",
     complete=lambda: list(_CLASS_WEIGHTS),
 )
@@ -146,6 +151,7 @@ MONITOR = option(
     "auto",
     "Validation metric that chooses the best epoch and that --patience watches; auto: by their number.",
     panel="Training",
+    conflicts=_WITHOUT_VALIDATION,
 )
 
 
@@ -169,156 +175,46 @@ COMPILE = option(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig(Config):
-    """The methods of every training command's config, which lists the fields itself."""
+def from_options(config_type: type[AnyConfig], values: Mapping[str, Any]) -> AnyConfig:
+    """A training config from the options of a command line, which must have an effect.
 
-    recipes: ClassVar[Mapping[str, object]] = {}  # by the conditions under which they apply
+    With `resume` it has the options of the stored run, and the few in `values` that may change; `auto` continues the
+    run in `out`, or starts it there. Raises InputError.
+    """
+    from dlnotes_cli.training.resumed_options import has_started, resumed_config
 
-    if TYPE_CHECKING:  # the defaults are those of the fields
-        recipe: Literal["best", "notes"] = REQUIRED
-        time_budget: float | None = REQUIRED
-        epochs: int | None = REQUIRED
-        max_steps: int | None = REQUIRED
-        patience: int | None = REQUIRED
-        batch_size: int | None = REQUIRED
-        accumulate: int = REQUIRED
-        out: Path | None = REQUIRED
-        resume: Path | None = REQUIRED
-        overwrite: bool = REQUIRED
-        quiet: bool = REQUIRED
-        devices: int = REQUIRED
-        compile: bool = REQUIRED
-        seed: int = REQUIRED
-        threads: int | None = REQUIRED
-        device: str = REQUIRED
-        precision: Precision = REQUIRED
-
-    @classmethod
-    def shown_default(cls, name: str) -> str:
-        """The default of an option as the help shows it, which may depend on the recipe."""
-        return super().shown_default(name) or defaults_text(cls.recipes, name)
-
-    @classmethod
-    def from_options(cls, values: Mapping[str, Any]) -> Self:
-        """Create a config; with `resume`, from the stored run's options and the few in `values` that may change.
-
-        `resume` is `auto` to continue the run in `out`, or to start it there.
-        """
-        from dlnotes_cli.training.resumed_options import has_started, resumed_config
-
-        is_auto = values.get("resume") == "auto"
-        if is_auto and "out" not in values:
+    resume = values.get("resume")
+    if resume == "auto":
+        new = {name: value for name, value in values.items() if name != "resume"}
+        if "out" not in values:
             raise InputError("--resume", "auto needs the folder of the run", "add --out")
-        if is_auto and getattr(cls(**{**values, "resume": None}), "restarts", 1) > 1:
+        if getattr(config_type(**new), "restarts", 1) > 1:
             raise InputError("--restarts", "cannot be combined with --resume auto", "drop one of them")
-        if is_auto and has_started(user_path(values["out"]), cls.command):
-            values = {**values, "resume": user_path(values["out"])}
-        elif "resume" not in values or is_auto:
-            values = {name: value for name, value in values.items() if name != "resume"}
-            config = cls(**values)
-            config.check_given(values)
-            return config
-        return resumed_config(cls, values)
-
-    def check_given(self, values: Mapping[str, Any]) -> None:
-        """Refuse options of a command line, `values`, that have no effect. Raises InputError."""
-        optimizer = getattr(self.resolved(), "optimizer", None) if "momentum" in values else None
-        if optimizer not in {None, *MOMENTUM_OPTIMIZERS}:
-            what = f"has no effect with --optimizer {optimizer}"
-            raise InputError("--momentum", what, f"drop it, or use {' or '.join(MOMENTUM_OPTIMIZERS)}")
-
-    def resolved(self) -> object:
-        """The recipe of the run, in which options that are set replace values."""
-        raise NotImplementedError("every training command has its own recipes")
-
-    @property
-    def thread_count(self) -> int:
-        """The number of threads, by default OMP_NUM_THREADS or one per core."""
-        return self.threads or default_threads()
-
-    @property
-    def data_folder(self) -> Path | None:
-        """The folder of training images, in which nothing may be written; None for other data."""
-        return None
-
-    @property
-    def has_long_budget(self) -> bool:
-        """Whether a run of the recipe `best` has time to train a larger network."""
-        return self.recipe == "best" and (self.time_budget or 0) >= LONG_BUDGET_S
-
-    @property
-    def has_auto_batch_size(self) -> bool:
-        """Whether `--batch-size` is auto."""
-        return self.batch_size == _AUTO_BATCH_SIZE
-
-    def run_length(self, defaults: LengthDefaults, samples: int, batch_size: int | None = None) -> RunLength:
-        """The length of a run on a number of training samples: the options that are set, otherwise the defaults.
-
-        `batch_size` is that of the run where the device decides it.
-        """
-        batch_size = batch_size or self.batch_size or defaults.batch_size_of(samples)
-        epochs = self.epochs
-        if epochs is None and (defaults.is_fixed or not (self.time_budget or self.max_steps)):
-            epochs = defaults.epochs_of(samples, batch_size)
-        return RunLength(batch_size, epochs, self.max_steps, self.time_budget, self.patience)
+        resume = user_path(values["out"]) if has_started(user_path(values["out"]), config_type.command) else None
+        values = new
+    if resume is not None:
+        return resumed_config(config_type, {**values, "resume": resume})
+    config: Any = config_type(**values)
+    optimizer = getattr(config.resolved(), "optimizer", None) if "momentum" in values else None
+    if optimizer not in {None, *MOMENTUM_OPTIMIZERS}:
+        what = f"has no effect with --optimizer {optimizer}"
+        raise InputError("--momentum", what, f"drop it, or use {' or '.join(MOMENTUM_OPTIMIZERS)}")
+    if hasattr(config, "class_names"):  # a classifier of images or tables
+        data_options.check_data_options(config.data, values, resizes_all=getattr(config, "resizes_all", False))
+    made: AnyConfig = config
+    return made
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassifierConfig(TrainingConfig):
-    """The methods of the configs that train a classifier of images or tables."""
+def run_length(options: Any, defaults: LengthDefaults, samples: int, batch_size: int | None = None) -> RunLength:
+    """The length of a run on a number of training samples: the options that are set, otherwise the defaults.
 
-    reads_in_own_shape: ClassVar[bool] = True  # whether named sets keep the shape of their images
-
-    if TYPE_CHECKING:  # the defaults are those of the fields
-        data: str = REQUIRED
-        target: str | None = REQUIRED
-        categorical: tuple[str, ...] = REQUIRED
-        missing: data_options.Missing = REQUIRED
-        size: int | None = REQUIRED
-        resize: Literal["crop", "squash", "letterbox"] = REQUIRED
-        color: Literal["gray", "rgb"] | None = REQUIRED
-        class_names: Path | None = REQUIRED
-        data_root: Path | None = REQUIRED
-        normalize: data_options.Normalization | None = REQUIRED
-        val_split: float | None = REQUIRED
-        test_split: float = REQUIRED
-        limit: int | None = REQUIRED
-        offline: bool = REQUIRED
-        skip_bad: bool = REQUIRED
-        max_pixels: int = REQUIRED
-        ema: float | None = REQUIRED
-        augment: str | None = REQUIRED
-        l1: float | None = REQUIRED
-        label_smoothing: float | None = REQUIRED
-        class_weights: str = REQUIRED
-        monitor: Monitor = REQUIRED
-        min_accuracy: float | None = REQUIRED
-        json: bool = REQUIRED
-
-    def __post_init__(self) -> None:
-        """Validate each option, then their combination."""
-        super().__post_init__()
-        if self.class_weights not in _CLASS_WEIGHTS and not self.class_weights.lower().endswith(WEIGHT_FILES):
-            see = f"choose from {', '.join(_CLASS_WEIGHTS)}, or name a file that ends in {' or '.join(WEIGHT_FILES)}"
-            raise unknown_choice("--class-weights", self.class_weights, _CLASS_WEIGHTS, see=see)
-        needing = {
-            "--patience": self.patience is not None, "--monitor": self.monitor != "auto", "--ema": bool(self.ema),
-            "--restarts": getattr(self, "restarts", 1) > 1,
-        }  # fmt: skip
-        for name, is_set in needing.items():
-            if is_set and self.val_split == 0:
-                raise InputError(name, "needs validation samples, and --val-split is 0", f"drop {name} or --val-split")
-
-    def check_given(self, values: Mapping[str, Any]) -> None:
-        """Refuse options of a command line, `values`, that have no effect, as on this kind of data."""
-        super().check_given(values)
-        data_options.check_data_options(self.data, values, resizes_all=not self.reads_in_own_shape)
-
-    @property
-    def data_folder(self) -> Path | None:
-        """The value of `--data`, unless it is a named set; a CSV file is no folder, but nothing is inside it either."""
-        return None if self.data in data_options.NAMED_SETS else user_path(self.data)
+    `batch_size` is that of the run where the device decides it.
+    """
+    batch_size = batch_size or options.batch_size or defaults.batch_size_of(samples)
+    epochs = options.epochs
+    if epochs is None and (defaults.is_fixed or not (options.time_budget or options.max_steps)):
+        epochs = defaults.epochs_of(samples, batch_size)
+    return RunLength(batch_size, epochs, options.max_steps, options.time_budget, options.patience)
 
 
 def complete_models(incomplete: str) -> list[str]:

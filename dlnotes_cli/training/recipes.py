@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.option import Config, value_text
+from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option import Config
 
 OptimizerName = Literal["sgd", "nesterov", "muon", "adam", "adamw", "rmsprop", "adagrad", "adadelta"]
 MOMENTUM_OPTIMIZERS = ("sgd", "nesterov", "muon")  # those with a momentum that can be set
@@ -112,7 +113,8 @@ def resolve(
     """A recipe (a dataclass) in which options that are not None replace the values of the same name.
 
     An optimizer other than the recipe's has its own default learning rate and weight decay; with the recipe `notes` it
-    has no weight decay, as in the course. Without validation samples no moving average of the weights can be compared.
+    has no weight decay, as in the course. Without validation samples no moving average of the weights can be compared:
+    raises InputError for one that is set.
     """
     names = [field.name for field in fields(recipe)]  # type: ignore[arg-type]  # a dataclass
     chosen = {name: value for name in names if (value := getattr(options, name, None)) is not None}
@@ -122,8 +124,8 @@ def resolve(
         if getattr(options, "recipe", None) == "notes":
             defaults.pop("weight_decay", None)
         chosen = defaults | chosen
-    if chosen.get("val_split") == 0 and "ema" in names:
-        chosen.setdefault("ema", 0.0)
+    if chosen.get("val_split") == 0 and "ema" in names and chosen.setdefault("ema", 0.0):
+        raise InputError("--ema", "cannot be combined with --val-split 0", "drop one of them")
     return replace(recipe, **chosen)  # type: ignore[type-var]  # a dataclass
 
 
@@ -131,32 +133,6 @@ def with_recipe(options: AnyConfig, resolved: Any) -> AnyConfig:
     """The options with the values of a resolved recipe or of a run's length, as config.json stores them."""
     names = {field.name for field in fields(options)} & {field.name for field in fields(resolved)}
     return replace(options, **{name: getattr(resolved, name) for name in names})
-
-
-def defaults_text(recipes: Mapping[str, object], name: str) -> str:
-    """The defaults of an option in several recipes, by the conditions under which they apply; empty if none has it.
-
-    The first condition, which is not shown, is the usual one. A condition is left out if its default is that of the
-    condition it narrows ("tables" for "tables below 1,000 lines"), else the usual one; the recipe `notes` narrows none.
-    """
-    texts = {condition: text for condition, recipe in recipes.items() if (text := _default_text(recipe, name))}
-    if len(set(texts.values())) <= 1:
-        return next(iter(texts.values()), "")
-    (_, usual), *others = texts.items()
-
-    def wider(condition: str) -> str:
-        return next((text for name, text in others if condition.startswith(f"{name} ")), usual)
-
-    shown = [f"{condition}: {text}" for condition, text in others if text != wider(condition) or condition == "notes"]
-    return "; ".join([usual, *shown])
-
-
-def _default_text(recipe: object, name: str) -> str:
-    length = getattr(recipe, "length", None)
-    if isinstance(length, LengthDefaults) and name in {"epochs", "batch_size"}:
-        return length.epochs_text if name == "epochs" else length.batch_size_text
-    value = getattr(recipe, name, None)
-    return "" if value is None else value_text(value)
 
 
 def note_long_budget(defaults: Mapping[str, Any]) -> None:

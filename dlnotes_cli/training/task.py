@@ -19,7 +19,6 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Metrics
-from dlnotes_cli.training.options import TrainingConfig
 from dlnotes_cli.training.recipes import RunLength, with_recipe
 from dlnotes_cli.training.results import (
     DataSummary,
@@ -73,7 +72,7 @@ class RunDescription(ABC, Generic[Result]):
     model_name: ClassVar[str]  # in the registry
     result_type: type[Result]
 
-    def __init__(self, options: TrainingConfig) -> None:
+    def __init__(self, options: Any) -> None:
         self.options = options
 
     # Set by `load`:
@@ -82,7 +81,7 @@ class RunDescription(ABC, Generic[Result]):
     # Set by `fit`:
     network: nn.Module
     runtime: Runtime
-    stored: TrainingConfig  # the options with the values of the recipe, as config.json has them
+    stored: Any  # the options with the values of the recipe, as config.json has them
 
     @property
     def model(self) -> ModelSummary:
@@ -151,7 +150,6 @@ class RunDescription(ABC, Generic[Result]):
 class LabeledDescription(RunDescription[Result]):
     """What a run records that trains on samples of classes."""
 
-    stored: Any
     dataset: Any  # has the `name`, the `classes` and the `counts` of splits
 
     @property
@@ -195,7 +193,7 @@ class Task(RunDescription[Result]):
     # Set by `prepare`:
     steps_per_epoch: int
 
-    def __init__(self, options: TrainingConfig, recipe: Any, processes: Processes = ALONE) -> None:
+    def __init__(self, options: Any, recipe: Any, processes: Processes = ALONE) -> None:
         super().__init__(options)
         self.recipe: Any = recipe
         self.processes, self.initial_seed = processes, options.seed
@@ -216,7 +214,7 @@ class Task(RunDescription[Result]):
         """Whether bf16 is faster for batches of this size."""
         return True
 
-    def stored_options(self, length: RunLength) -> TrainingConfig:
+    def stored_options(self, length: RunLength) -> Any:
         """The options with the values of the recipe and of the run's length, as config.json has them."""
         return with_recipe(with_recipe(self.options, self.recipe), length)
 

@@ -54,7 +54,7 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         options, plan, recipe = self.options, self._plan, self._recipe
         self.stored = with_recipe(options, recipe)
         self.runtime = choose_runtime(options.device, options.precision, options.threads, bf16_pays=True)
-        weights = class_weights_of(options)
+        weights = class_weights_of(options.class_weights)
         self.network = network = plan.build()
 
         extractor = partial(

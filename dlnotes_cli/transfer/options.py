@@ -10,7 +10,7 @@ from dlnotes_cli.data import options as data_options
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.networks.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import option
+from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training import options as training
 from dlnotes_cli.training.recipes import ClassifierRecipe, LengthDefaults, OptimizerName, ScheduleName, resolve
@@ -67,15 +67,17 @@ def last_blocks(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferConfig(training.ClassifierConfig):
+class TransferConfig(Config):
     """Every option of `transfer`; some that classifiers share have another default or meaning here, or none."""
 
     command: ClassVar[str] = "transfer"
     recipes: ClassVar[Mapping[str, object]] = {"": FROZEN, "--fine-tune": FINE_TUNE, "notes": NOTES}
+    from_options: ClassVar[Any] = classmethod(training.from_options)
 
-    reads_in_own_shape: ClassVar[bool] = False  # as all images are resized for the backbone
+    resizes_all: ClassVar[bool] = True  # also the images of named sets, for the backbone
 
     target: str | None = None  # of tables
+    missing: data_options.Missing = "indicator"
     categorical: tuple[str, ...] = ()
     color: Literal["gray", "rgb"] | None = None  # always rgb
     normalize: data_options.Normalization | None = None  # as the weights require

@@ -17,6 +17,7 @@ from dlnotes_cli.networks.registry import count_parameters
 from dlnotes_cli.networks.torch_imports import meta_device
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
 from dlnotes_cli.training.task import Poll
@@ -49,7 +50,9 @@ class TransferPlan:
     def decode_settings(self, poll: Poll = lambda: None) -> DecodeSettings:
         """The settings for reading image files; `poll` is called between chunks."""
         options = self.options
-        return DecodeSettings(options.thread_count, options.max_pixels, skip_bad=options.skip_bad, poll=poll)
+        return DecodeSettings(
+            options.threads or default_threads(), options.max_pixels, skip_bad=options.skip_bad, poll=poll
+        )
 
     def network_config(self, classes: int) -> BackboneConfig:
         """The configuration of the network for a number of classes."""

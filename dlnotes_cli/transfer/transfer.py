@@ -151,5 +151,5 @@ def _check_outputs(options: TransferConfig) -> None:
     RunFolder(options)  # raises InputError, and writes nothing
     for where, path in (("--export-features", options.export_features), ("--map", options.map_file)):
         if path is not None:
-            check_outside_data(where, path, options.data_folder)
+            check_outside_data(where, path, options)
             files.check_output_file(where, path, overwrite=options.overwrite or options.resume is not None)

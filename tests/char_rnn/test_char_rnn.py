@@ -29,6 +29,7 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.model_file import load_language_model
+from dlnotes_cli.training.options import run_length
 from dlnotes_cli.training.sequence_batches import initial_state
 from dlnotes_cli.training.task import Evaluated
 
@@ -195,7 +196,7 @@ def test_a_long_time_budget_prints_which_defaults_it_changes(home: Path, tmp_pat
 def test_the_notes_recipe_has_the_values_of_the_course() -> None:
     assert (NOTES.optimizer, NOTES.lr, NOTES.schedule, NOTES.grad_clip) == ("adam", 0.001, "constant", 5.0)
     assert (NOTES.hidden, NOTES.layers, NOTES.embed, NOTES.dropout, NOTES.residual) == (512, 2, 0, 0.5, False)
-    length = CharRnnTrainConfig(recipe="notes").run_length(NOTES.length, 1_000_000)
+    length = run_length(CharRnnTrainConfig(recipe="notes"), NOTES.length, 1_000_000)
     assert (NOTES.seq_len, length.batch_size, length.epochs) == (100, 128, 20)
 
 

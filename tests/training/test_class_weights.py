@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 
 def read(path: Path, text: str) -> dict[str, float]:
     path.write_text(text)
-    weights = class_weights_of(TrainMlpConfig(class_weights=str(path)))
+    weights = class_weights_of(str(path))
     assert weights is not None
     return weights
 
@@ -30,7 +30,7 @@ def test_csv_and_json_give_the_same_weights(tmp_path: Path) -> None:
     assert read(tmp_path / "w.csv", f'weight,class\n1,"cat, small"\n2.5,{long}\n') == expected
     assert read(tmp_path / "w.json", json.dumps(expected)) == expected
     assert weights_in_order(expected, (long, "cat, small")) == (2.5, 1.0)
-    assert class_weights_of(TrainMlpConfig(class_weights="balanced")) is None
+    assert class_weights_of("balanced") is None
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from dlnotes_cli.classify.recipes import (
     with_arch,
 )
 from dlnotes_cli.data.load import TrainingSize
-from dlnotes_cli.shell.option import options_of, value_text
-from dlnotes_cli.training.options import TrainingConfig
+from dlnotes_cli.shell.option import Config, options_of, value_text
+from dlnotes_cli.training.options import run_length
 from dlnotes_cli.training.recipes import LengthDefaults, resolve
 from dlnotes_cli.transfer.options import TransferConfig
 
@@ -49,15 +49,15 @@ def test_another_optimizer_has_its_own_learning_rate_and_weight_decay(recipe: Ml
 
 def test_the_epochs_of_the_recipe_do_not_limit_a_time_budget_or_a_number_of_steps() -> None:
     for options in (TrainMlpConfig(time_budget=5.0), TrainMlpConfig(max_steps=10)):
-        assert options.run_length(MLP_BEST.length, 1000).epochs is None
-        assert options.run_length(MLP_NOTES.length, 1000).epochs == 50
-    assert TrainMlpConfig(max_steps=10, epochs=3).run_length(MLP_BEST.length, 1000).epochs == 3
+        assert run_length(options, MLP_BEST.length, 1000).epochs is None
+        assert run_length(options, MLP_NOTES.length, 1000).epochs == 50
+    assert run_length(TrainMlpConfig(max_steps=10, epochs=3), MLP_BEST.length, 1000).epochs == 3
 
 
 @given(samples=st.integers(1, 10**6), batch_size=st.one_of(st.none(), st.integers(1, 10**6)))
 def test_epochs_and_batch_size_are_in_range(samples: int, batch_size: int | None) -> None:
     rule = LengthDefaults(epochs=60, batch_size=256, min_steps=1200, small_batch_size=64)
-    length = TrainMlpConfig(batch_size=batch_size).run_length(rule, samples)
+    length = run_length(TrainMlpConfig(batch_size=batch_size), rule, samples)
     assert length.batch_size == (batch_size or (64 if samples < 10_000 else 256))
     assert length.epochs is not None
     assert 60 <= length.epochs <= 300
@@ -66,7 +66,7 @@ def test_epochs_and_batch_size_are_in_range(samples: int, batch_size: int | None
 
 
 CSV = "a,label\n" + "0,x\n1,y\n" * 3
-RUNS: list[tuple[type[TrainingConfig], dict[str, dict[str, Any]]]] = [  # by the conditions that the help shows
+RUNS: list[tuple[type[Config], dict[str, dict[str, Any]]]] = [  # by the conditions that the help shows
     (
         TrainMlpConfig,
         {
@@ -93,7 +93,7 @@ RUNS: list[tuple[type[TrainingConfig], dict[str, dict[str, Any]]]] = [  # by the
 
 @pytest.mark.parametrize(("config_type", "runs"), RUNS, ids=[config_type.command for config_type, _ in RUNS])
 def test_the_help_shows_the_defaults_that_a_run_resolves(
-    config_type: type[TrainingConfig], runs: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config_type: Any, runs: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("table.csv").write_text(CSV * 200)
