@@ -203,6 +203,7 @@ FAULTS = [
     Fault("no such monitor", _train("--monitor", "acuracy"), r"--monitor: unknown value 'acuracy'; did you mean 'accuracy'\?"),
     Fault("start from an image", _train("--init-from", IMAGE), r"good\.jpg: is not a dlnotes model file"),
     Fault("patience without validation", _train("--val-split", "0", "--patience", "2"), r"--patience: cannot be combined with --val-split 0; drop"),
+    Fault("parts of one sample", _train("--batch-norm", "--batch-size", "16", "--accumulate", "16"), r"--accumulate: a batch of one sample has no variance for batch norm; use fewer parts"),
     Fault("empty data", _do("train-mlp", "--data", ""), r"--data: is empty; give a value, or leave it out"),
     Fault("empty folder name", _do("train-mlp", "--out", ""), r"--out: is empty; give a value, or leave it out"),
     Fault("empty model name", _do("predict", "", "x.png"), r"MODEL: is empty; give a value, or leave it out"),

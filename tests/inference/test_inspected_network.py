@@ -162,18 +162,9 @@ def test_images_are_read_in_batches_and_know_the_class_of_their_folder(tmp_path:
 
 
 def test_models_that_do_not_classify_images_are_refused(runs: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text("a,b,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(40)))
-    table, text = tmp_path / "table", tmp_path / "text"
-    words = ["train-mlp", "--data", str(tmp_path / "table.csv"), "--target", "y", "--epochs", "1", "--hidden", "2"]
-    assert main([*words, "--quiet", "--out", str(table)]) == 0
-    (tmp_path / "text.txt").write_text("to be or not to be " * 60)
-    words = ["char-rnn", "train", str(tmp_path / "text.txt"), "--max-steps", "1", "--hidden-size", "4"]
-    assert main([*words, "--quiet", "--out", str(text)]) == 0
     (tmp_path / "style").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.jpg")
     for model, what in {
-        str(table): "reads tables",
-        str(text): "holds a model of kind char_rnn",
         str(tmp_path / "style"): "has no model.safetensors",
         str(tmp_path / "photo.jpg"): "is an image; name the model first",
         "resnet8": "unknown model 'resnet8'; did you mean 'resnet18'",

@@ -4,7 +4,6 @@ A step that waits for its device, as with `item`, `tolist`, `nonzero` or a mask 
 paths that GPUs take, and mixes no tensors of CPU and device.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -68,52 +67,32 @@ def unsent(monkeypatch: pytest.MonkeyPatch) -> UnsentTensors:
     return mode
 
 
-def take_steps(task: Task[Any], unsent: UnsentTensors) -> None:
-    """Two steps with clipping and a moving average."""
-    task.recipe = replace(task.recipe, grad_clip=1.0, ema=0.9)
+CNN: dict[str, Any] = {"data": "digits", "layers": LAYERS, "class_weights": "balanced"}
+
+
+@pytest.mark.parametrize(
+    ("task_type", "config"),
+    [
+        (CnnTask, TrainCnnConfig(**CNN, augment=f"{AUGMENT},cutmix:1", label_smoothing=0.1, l1=0.1)),
+        (CnnTask, TrainCnnConfig(**CNN, augment=f"{AUGMENT},mixup:1", accumulate=2)),
+        (MlpTask, TrainMlpConfig(data="digits", hidden=(8,), dropout=0.1, augment="none", optimizer="adagrad")),
+        (CharRnnTask, CharRnnTrainConfig(hidden=4, embed=4, layers=1, seq_len=8, reset_state=0.5)),
+        (SeriesTask, SeriesTrainConfig(data="sine", window=8, season=1)),
+        (SeriesTask, SeriesTrainConfig(data="sine", window=8, season=1, recipe="notes")),
+    ],
+)
+def test_a_step_with_clipping_and_a_moving_average_reads_nothing(
+    task_type: type[Task[Any]], config: Any, unsent: UnsentTensors
+) -> None:
+    task = task_type(config, replace(config.resolved(), grad_clip=1.0, ema=0.9))
     task.load()
     task.network = build(task.model_name, task.network_config).to(META)
     task.runtime = RUNTIME
     task.prepare(100)
-    run: TrainingRun = TrainingRun(task, RunLength(100, epochs=1), StopRequest())
+    run = TrainingRun(task, RunLength(100, epochs=1), StopRequest())
     task.start_epoch(1, 1)
     with unsent:
         for index in range(2):
             run._step(task.network, task.batch(index))
     with pytest.raises((RuntimeError, NotImplementedError)):  # values cannot be read, which proves that none was
         run.read_steps()
-
-
-def cnn(**options: Any) -> Task[Any]:
-    config = TrainCnnConfig(data="digits", layers=LAYERS, **options)
-    return CnnTask(config, config.resolved())
-
-
-def mlp(**options: Any) -> Task[Any]:
-    config = TrainMlpConfig(data="digits", hidden=(8,), dropout=0.1, **options)
-    return MlpTask(config, config.resolved())
-
-
-@pytest.mark.parametrize(
-    ("made", "options"),
-    [
-        (cnn, {"augment": f"{AUGMENT},cutmix:1", "class_weights": "balanced", "label_smoothing": 0.1, "l1": 0.1}),
-        (cnn, {"augment": f"{AUGMENT},mixup:1", "class_weights": "balanced", "accumulate": 2}),
-        (mlp, {"augment": "none", "optimizer": "adagrad"}),
-    ],
-)
-def test_a_step_of_a_classifier_reads_nothing(
-    made: Callable[..., Task[Any]], options: dict[str, Any], unsent: UnsentTensors
-) -> None:
-    take_steps(made(**options), unsent)
-
-
-def test_a_step_of_a_language_model_reads_nothing(unsent: UnsentTensors) -> None:
-    config = CharRnnTrainConfig(hidden=4, embed=4, layers=1, seq_len=8, reset_state=0.5)
-    take_steps(CharRnnTask(config, config.resolved()), unsent)
-
-
-@pytest.mark.parametrize("recipe", ["best", "notes"])
-def test_a_step_on_time_series_reads_nothing(recipe: Any, unsent: UnsentTensors) -> None:
-    config = SeriesTrainConfig(data="sine", window=8, season=1, recipe=recipe)
-    take_steps(SeriesTask(config, config.resolved()), unsent)

@@ -1,4 +1,4 @@
-"""Several processes take the steps that one process would take, and end together."""
+"""Several processes, or parts of a batch, take the steps that one would take, and processes end together."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import assert_same_run, make_images, make_table
+from builders import Command, assert_same_run, make_images, make_table
 from safetensors.numpy import load_file
 
 from dlnotes_cli.device import check_devices
@@ -88,6 +88,20 @@ def test_fifty_steps_of_several_processes_are_those_of_one(
     assert (several.returncode, several.stderr) == (0, "")
     assert several.stdout.count("model.safetensors") == 1
     assert_same_training(tmp_path / "one", tmp_path / "several")
+
+
+@pytest.mark.usefixtures("blank_figures")
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "char-rnn"])
+def test_fifty_steps_in_parts_are_those_on_whole_batches(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dlnotes: Command
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_table(tmp_path / "rows.csv")
+    for parts in (1, 3, 100):  # of 100 parts, each has one sample
+        outcome = dlnotes(*program(COMMANDS[kind], tmp_path / str(parts), "--accumulate", parts)[3:])
+        assert outcome.code == 0, outcome.err
+    for parts in (3, 100):
+        assert_same_training(tmp_path / "1", tmp_path / str(parts))
 
 
 # Checkpoints after every step, and an action before step 5, in one process of the first start alone.

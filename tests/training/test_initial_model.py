@@ -51,7 +51,6 @@ def test_the_rows_of_classes_are_matched_by_name(tmp_path: Path, dlnotes: Comman
         (("train-mlp", "--hidden", 16, "--activation", "tanh"), r"has ReLU\(\), and this network Tanh\(\)"),
         (("train-cnn", "--arch", "notes-cnn"), r"is a model of kind mlp, and this one is cnn; use"),
         (("train-mlp", "--data", "{table}", "--target", "label"), r"on other data, image and not table"),
-        (("train-mlp", "--restarts", 2, "--hidden", 16), r"--restarts: cannot be combined with --init-from"),
     ],
 )  # fmt: skip
 def test_other_architectures_are_refused(
