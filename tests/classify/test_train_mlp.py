@@ -14,6 +14,7 @@ from sklearn.metrics import log_loss
 from dlnotes_cli.classify.options import TrainCnnConfig, TrainMlpConfig
 from dlnotes_cli.classify.train_mlp import MlpTask
 from dlnotes_cli.training.model_file import load_classifier
+from dlnotes_cli.training.options import run_length
 from dlnotes_cli.training.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -43,7 +44,7 @@ def test_the_recipe_notes_has_the_values_of_the_course(
 ) -> None:
     options = config(recipe="notes")
     recipe = options.resolved()
-    values = vars(recipe) | vars(options.run_length(recipe.length, 1000))
+    values = vars(recipe) | vars(run_length(options, recipe.length, 1000))
     expected |= {"optimizer": "sgd", "lr": 0.01, "momentum": 0.0, "schedule": "constant", "val_split": 0.2}
     expected |= {"label_smoothing": 0.0, "weight_decay": 0.0, "batch_size": 20}
     assert {name: values[name] for name in expected} == expected
