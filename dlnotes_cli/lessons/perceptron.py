@@ -6,6 +6,7 @@ algorithm (Gallant 1990, "Perceptron-based learning algorithms"), here with the 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +126,7 @@ class LineResult(Animated):
     """A line that moves towards one point, step by step; `right_after` is when the point was on its side, if ever."""
 
     config: PerceptronConfig = field(metadata=HIDDEN)
+    points: LabeledPoints = field(metadata=HIDDEN)
     rule: PredictionRule
     lr: float
     line: Line = field(metadata=INLINE)
@@ -156,19 +158,16 @@ class LineResult(Animated):
 
 def perceptron(config: PerceptronConfig) -> PerceptronResult | LineResult:
     """Train a perceptron on points, or move one line. Raises InputError for points that it cannot read."""
-    if config.line is not None and config.point is not None:
-        moved = _move_line(config, np.array(config.line[:-1]), config.line[-1], np.array(config.point))
-        return drawn(moved, "perceptron_plot")
-    points = _points(config)
-    weights, bias = _initial(config, points.x.shape[1])
-    epochs = [_measured(0, points, weights, bias)]
-    is_step = config.rule == "step"
-    while len(epochs) <= (config.epochs or _EPOCHS) and not (is_step and epochs[-1].errors == 0):
-        for x, y in zip(points.x, points.y.tolist(), strict=True):
-            weights, bias = _updated(weights, bias, x, y, config)
+    points, is_step, epochs = _points(config), config.rule == "step", list[Epoch]()
+    lines = _lines(config, points, *_initial(config, points.x.shape[1]))
+    if config.line is not None:
+        return drawn(_move_line(config, points, lines), "perceptron_plot")
+    for weights, bias in islice(lines, (config.epochs or _EPOCHS) + 1):
         epochs.append(_measured(len(epochs), points, weights, bias))
         if not np.isfinite([*epochs[-1].weights, epochs[-1].bias, epochs[-1].loss]).all():
             raise UnfinishedError("--lr", f"the weights overflow in epoch {epochs[-1].epoch}", "use a smaller --lr")
+        if is_step and epochs[-1].errors == 0:
+            break
     best = min(epochs, key=lambda one: one.errors)
     kept = best if is_step else epochs[-1]
     line, margin = Line(kept.weights, kept.bias), _margin(points, kept)
@@ -188,6 +187,8 @@ def _margin(points: LabeledPoints, line: Line) -> float | None:
 
 
 def _points(config: PerceptronConfig) -> LabeledPoints:
+    if config.point is not None:
+        return LabeledPoints(np.array([config.point]), np.array([config.label]), ("x1", "x2"), ("0", "1"))
     if config.gate is not None:
         corners = np.array([(x1, x2) for x1 in (0.0, 1.0) for x2 in (0.0, 1.0)])
         return LabeledPoints(corners, np.array(_GATES[config.gate]), ("x1", "x2"), ("0", "1"))
@@ -205,7 +206,7 @@ def _points(config: PerceptronConfig) -> LabeledPoints:
 
 def _initial(config: PerceptronConfig, inputs: int) -> tuple[Vector, float]:
     """Weights (D,) and bias before the first epoch. The generator is that of the course's notebook."""
-    chosen = (0.0,) if config.init is None and config.gate is not None else config.init
+    chosen = config.line or ((0.0,) if config.init is None and config.gate is not None else config.init)
     if not chosen:
         generator = np.random.RandomState(config.seed % 2**32)
         return generator.normal(scale=1 / inputs**0.5, size=inputs), 0.0
@@ -217,13 +218,18 @@ def _initial(config: PerceptronConfig, inputs: int) -> tuple[Vector, float]:
     return np.array(chosen[:-1]), chosen[-1]
 
 
-def _updated(weights: Vector, bias: float, x: Vector, y: int, config: PerceptronConfig) -> tuple[Vector, float]:
-    """The line after one point: lr (y - output) times its coordinates is added to the weights, and to the bias."""
-    score = float(_scores(x, weights, bias))
-    with np.errstate(over="ignore"):
-        output = float(score >= 0) if config.rule == "step" else float(1 / (1 + np.exp(-score)))
-    change = config.learning_rate * (y - output)
-    return weights + change * x, bias + change
+def _lines(
+    config: PerceptronConfig, points: LabeledPoints, weights: Vector, bias: float
+) -> Iterator[tuple[Vector, float]]:
+    """The line as given, and after each pass over the points: lr (y - output) times a point is added to the weights."""
+    while True:
+        yield weights, bias
+        for x, y in zip(points.x, points.y.tolist(), strict=True):
+            score = float(_scores(x, weights, bias))
+            with np.errstate(over="ignore"):
+                output = float(score >= 0) if config.rule == "step" else float(1 / (1 + np.exp(-score)))
+            change = config.learning_rate * (y - output)
+            weights, bias = weights + change * x, bias + change
 
 
 def _measured(epoch: int, points: LabeledPoints, weights: Vector, bias: float) -> Epoch:
@@ -242,20 +248,18 @@ def _scores(x: Vector, weights: Vector, bias: float) -> Vector:
     return np.where(np.abs(scores) <= _ROUNDING * (np.abs(x) @ np.abs(weights) + abs(bias)), 0.0, scores)
 
 
-def _move_line(config: PerceptronConfig, weights: Vector, bias: float, x: Vector) -> LineResult:
+def _move_line(config: PerceptronConfig, points: LabeledPoints, lines: Iterator[tuple[Vector, float]]) -> LineResult:
     """Move the line towards the point, `config.steps` times or until the point is on its side."""
-    label, limit, steps = int(config.label or 0), config.steps or _MOST_STEPS, list[Step]()
-    while len(steps) <= limit:
-        steps.append(Step(tuple(weights.tolist()), bias, len(steps), float(_scores(x, weights, bias))))
+    label, limit, steps = int(points.y[0]), config.steps or _MOST_STEPS, list[Step]()
+    for weights, bias in islice(lines, limit + 1):
+        steps.append(Step(tuple(weights.tolist()), bias, len(steps), float(_scores(points.x[0], weights, bias))))
         if config.steps is None and (steps[-1].score >= 0) == bool(label):
             break
-        weights, bias = _updated(weights, bias, x, label, config)
-    else:
-        if config.steps is None:
-            raise UnfinishedError("--lr", f"the point is still wrong after {limit:,} updates", "use a larger --lr")
     right_after = next((step.step for step in steps if (step.score >= 0) == bool(label)), None)
-    line = Line(steps[-1].weights, steps[-1].bias)
+    if config.steps is None and right_after is None:
+        raise UnfinishedError("--lr", f"the point is still wrong after {limit:,} updates", "use a larger --lr")
+    last = steps[-1]
     return LineResult(
-        config, config.rule, config.learning_rate, line, tuple(x.tolist()), label, tuple(steps), steps[-1].score,
-        right_after,
+        config, points, config.rule, config.learning_rate, Line(last.weights, last.bias), tuple(points.x[0].tolist()),
+        label, tuple(steps), last.score, right_after,
     )  # fmt: skip

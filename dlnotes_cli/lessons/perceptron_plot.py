@@ -43,13 +43,10 @@ def _lines(result: PerceptronResult | LineResult) -> Sequence[Line]:
 
 def _figure(result: PerceptronResult | LineResult, count: int) -> "Figure":
     """The first `count` lines; that of the best of these epochs is emphasized where it is kept, else the last one."""
-    lines = _lines(result)[:count]
-    if isinstance(result, LineResult):
-        points = LabeledPoints(np.array([result.point]), np.array([result.label]), ("x1", "x2"), ("0", "1"))
-        kept = lines[-1]
-    else:
-        points, epochs = result.points, result.epochs[:count]
-        kept = min(epochs, key=lambda one: one.errors) if result.rule == "step" else epochs[-1]
+    lines, points = _lines(result)[:count], result.points
+    epochs = [line for line in lines if isinstance(line, Epoch)]
+    is_best = epochs and result.rule == "step"
+    kept = min(epochs, key=lambda one: one.errors) if is_best else lines[-1]
     in_plane = points.x.shape[1] == _PLANE
     if not in_plane and isinstance(result, LineResult):
         raise InputError("--plot", f"a point of {points.x.shape[1]} coordinates has no plane", "give 2 coordinates")

@@ -121,22 +121,16 @@ def network_report(
     unused: Sequence[UnusedPart] = (),
 ) -> NetworkReport:
     """The numbers of layers that were traced from inputs of these shapes; layer `end` returns the output."""
-    value_bytes, infos = DTYPE_BYTES[dtype], [one.info for one in traced]
-    output = traced[end].output if traced else shapes[0]
-    parameters = sum(info.parameters for info in infos) + sum(part.parameters for part in unused)
-    buffers = sum(info.buffers for info in infos) + sum(part.buffers for part in unused)
-    trainable = None if trainable is None or trainable >= parameters else trainable
-    sizes = [batch * value_bytes * one.values for one in traced]
-    macs, input_field = batch * sum(info.macs for info in infos), ReceptiveField.of_input(shapes[0])
+    value_bytes, input_field = DTYPE_BYTES[dtype], ReceptiveField.of_input(shapes[0])
+    fields = {INPUT: input_field, **{position: one.receptive_field for position, one in enumerate(traced)}}
     has_branches = any(one.inputs != (index - 1,) for index, one in enumerate(traced))
     layers = []
-    for one, size in zip(traced, sizes, strict=True):
+    for one in traced:
         shown = {  # (layers, batch if there is one, features)
             name: (shape[0], batch, shape[2]) if len(shape) == 3 else shape  # noqa: PLR2004
             for name, shape in one.info.states
         }
-        read = next(iter(one.inputs), INPUT)  # a constant reads nothing
-        before = input_field if read == INPUT else traced[read].receptive_field
+        before = fields[next(iter(one.inputs), INPUT)]  # a constant reads nothing
         layers.append(
             LayerReport(
                 layer=one.layer.text,
@@ -146,7 +140,7 @@ def network_report(
                 macs=batch * one.info.macs,
                 bias_adds=batch * one.info.bias_adds,
                 flops=2 * batch * one.info.macs,
-                activation_bytes=size,
+                activation_bytes=batch * value_bytes * one.values,
                 receptive_field=one.receptive_field,
                 hidden=shown.get("hidden"),
                 cell=shown.get("cell"),
@@ -154,9 +148,16 @@ def network_report(
                 formulas=dict(_formulas(one, before)) if explain else None,
             )
         )
+
+    def total(name: str, more: Sequence[UnusedPart] = ()) -> int:
+        return sum(getattr(one, name) for one in (*layers, *more))
+
+    output = traced[end].output if traced else shapes[0]
+    parameters, buffers = total("parameters", unused), total("buffers", unused)
+    trainable = None if trainable is None or trainable >= parameters else trainable
     is_indexed = any(one.layer.name == "Embedding" for one in traced)
     input_bytes = batch * sum(map(prod, shapes)) * (_INDEX_BYTES if is_indexed else value_bytes)
-    written = [0 if info.is_view else size for info, size in zip(infos, sizes, strict=True)]
+    written = [0 if one.info.is_view else row.activation_bytes for one, row in zip(traced, layers, strict=True)]
     weights, activations = parameters * value_bytes, input_bytes + sum(written)
     gradients = weights if trainable is None else trainable * value_bytes
     states = gradients * OPTIMIZER_STATES[optimizer]
@@ -183,11 +184,11 @@ def network_report(
         values=prod(output),
         parameters=parameters,
         buffers=buffers,
-        macs=macs,
-        bias_adds=batch * sum(info.bias_adds for info in infos),
-        flops=2 * macs,
+        macs=total("macs"),
+        bias_adds=total("bias_adds"),
+        flops=total("flops"),
         receptive_field=traced[end].receptive_field if traced else input_field,
-        activation_bytes=sum(sizes),
+        activation_bytes=total("activation_bytes"),
         memory=memory,
         layers=tuple(layers),
     )

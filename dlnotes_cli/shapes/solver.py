@@ -2,7 +2,6 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dlnotes_cli.shapes.choices import Hyperparameter
@@ -33,35 +32,21 @@ class Axis(NamedTuple):
         return self.window._replace(**changed)
 
 
-@dataclass(frozen=True)
-class Solutions:
-    """The values from `lowest` to `highest` that give the target size; a `highest` of None means no upper limit."""
-
-    lowest: int
-    highest: int | None
-
-    def first(self, count: int) -> range:
-        """The first `count` values."""
-        last = self.lowest + count - 1
-        return range(self.lowest, (last if self.highest is None else min(last, self.highest)) + 1)
-
-
-def solve(unknown: Hyperparameter, target: int, axes: Sequence[Axis]) -> Solutions:
-    """Find every value of `unknown` that gives the output size `target` along each axis.
+def solve(unknown: Hyperparameter, target: int, axes: Sequence[Axis]) -> range:
+    """Find every value of `unknown` that gives the output size `target` along each axis; INT64 ends unlimited values.
 
     The value that an axis has for `unknown` is ignored. Raises InputError with the nearest sizes where there is none.
 
     >>> solve("padding", 130, [Axis(SlidingWindow(130, 3))])
-    Solutions(lowest=1, highest=1)
+    range(1, 2)
     >>> solve("stride", 1, [Axis(SlidingWindow(8, 3))])
-    Solutions(lowest=6, highest=None)
+    range(6, 9223372036854775807)
     """
     solutions = [_solve_axis(unknown, target, axis) for axis in axes]
-    lowest = max(solution.lowest for solution in solutions)
-    highest = min((solution.highest for solution in solutions if solution.highest is not None), default=None)
-    if highest is not None and highest < lowest:
+    common = range(max(one.start for one in solutions), min(one.stop for one in solutions))
+    if not common:
         raise InputError("--want", f"no {unknown} gives {target} on every axis", "solve one axis at a time with -W")
-    return Solutions(lowest, highest)
+    return common
 
 
 def layer_axes(layer: Layer, shape: Shape) -> tuple[Axis, ...]:
@@ -78,7 +63,7 @@ def layer_axes(layer: Layer, shape: Shape) -> tuple[Axis, ...]:
     return tuple(Axis(window, is_pool, is_pool and not has_stride) for window in windows)
 
 
-def _solve_axis(unknown: Hyperparameter, target: int, axis: Axis) -> Solutions:
+def _solve_axis(unknown: Hyperparameter, target: int, axis: Axis) -> range:
     """Bisect the values that PyTorch accepts, along which the output size is monotonic."""
     values, sign = _values(unknown, axis), 1 if _is_increasing(unknown, axis) else -1
 
@@ -88,7 +73,7 @@ def _solve_axis(unknown: Hyperparameter, target: int, axis: Axis) -> Solutions:
     left = bisect_left(values, sign * target, key=signed_size)
     right = bisect_right(values, sign * target, key=signed_size)
     if left < right:
-        return Solutions(values[left], None if values[right - 1] == INT64 - 1 else values[right - 1])
+        return values[left:right]
     nearest = [(value, sign * signed_size(value)) for value in values[max(left - 1, 0) : left + 1]]
     sizes = ", ".join(f"{unknown}={value} gives {size}" for value, size in nearest if size > 0)
     raise InputError("--want", f"no {unknown} gives {target}", sizes or "use a smaller size")

@@ -121,13 +121,14 @@ def _calculate_filter(config: ConvShapeConfig) -> FormulaResult:
 
 def _solve_size(config: ConvShapeConfig, unknown: Hyperparameter) -> SolveResult:
     """Find the values of one setting that give an output size; raises InputError where there are none."""
+    from dlnotes_cli.shapes.layer import INT64
     from dlnotes_cli.shapes.solver import solve
 
     target, axes = config.want or 0, _axes(config)
     solutions = solve(unknown, target, axes)
-    values = tuple(solutions.first(_MOST_SOLUTIONS))
+    values, highest = tuple(solutions[:_MOST_SOLUTIONS]), None if solutions.stop == INT64 else solutions[-1]
     formulas = tuple(axes[0].with_value(unknown, value).formula for value in values) if config.explain else ()
-    return SolveResult(unknown, target, solutions.lowest, solutions.highest, values, formulas)
+    return SolveResult(unknown, target, values[0], highest, values, formulas)
 
 
 def _axes(config: ConvShapeConfig) -> "tuple[Axis, ...]":
