@@ -8,14 +8,14 @@ from dlnotes_cli.data import options as data_options
 from dlnotes_cli.inference import options as inference_options
 from dlnotes_cli.inference.options import PixelScaling
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import Config, check_at_most_one, option
+from dlnotes_cli.shell.option import check_at_most_one, option
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training import options as training_options
 from dlnotes_cli.training.options import CourseArch, complete_models_and_onnx
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(Config):
+class EvaluateConfig(common.OnDevice, common.ReadsImages):
     """Every option of `evaluate`."""
 
     command: ClassVar[str] = "evaluate"
@@ -47,9 +47,6 @@ class EvaluateConfig(Config):
     classes: Path | None = inference_options.CLASSES
     data_root: Path | None = data_options.DATA_ROOT
     text_column: str | None = data_options.TEXT_COLUMN
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     # Model
     arch: CourseArch | None = training_options.ARCH
     tta: bool = inference_options.TTA
@@ -65,13 +62,10 @@ class EvaluateConfig(Config):
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
     # Runtime
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(Config):
+class PredictConfig(common.OnDevice):
     """Every option of `predict`."""
 
     command: ClassVar[str] = "predict"
@@ -112,8 +106,6 @@ class PredictConfig(Config):
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
     # Runtime
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
     precision: Literal["auto", "fp32", "bf16", "fp16"] = inference_options.PRECISION
 
     def __post_init__(self) -> None:

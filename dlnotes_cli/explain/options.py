@@ -8,7 +8,7 @@ from dlnotes_cli.inference import inspection_options as inspection
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.shell.option import option
 
 CAM_METHODS = ("layercam", "gradcam", "gradcam++", "scorecam")
 PIXEL_METHODS = ("saliency", "integrated-gradients", "smoothgrad")  # whose maps are single pixels next to each other
@@ -17,16 +17,13 @@ DEFAULT_SHEET = "explained.png"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainConfig(Config):
+class ExplainConfig(common.OnDevice, common.ReadsImages):
     """Every option of `explain`."""
 
     command: ClassVar[str] = "explain"
 
     model: str = inspection.MODEL
     images: tuple[str, ...] = inspection.IMAGES
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     layer: str | None = inspection.layer_option(
         "the last one with feature maps",
         unused_with=("method=saliency|integrated-gradients|smoothgrad|occlusion",),
@@ -68,9 +65,6 @@ class ExplainConfig(Config):
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
     def __post_init__(self) -> None:
         """Validate each option, then the classes."""

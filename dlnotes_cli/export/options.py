@@ -9,7 +9,7 @@ from dlnotes_cli.data import options as data_options
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.shell.option import option
 from dlnotes_cli.training import options as training_options
 from dlnotes_cli.training.options import CourseArch
 
@@ -37,7 +37,7 @@ _OF_WEIGHTS = "format=state-dict|dlnotes"  # formats without a graph
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(Config):
+class ExportConfig(common.ReadsImages):
     """Every option of `export`."""
 
     command: ClassVar[str] = "export"
@@ -58,9 +58,6 @@ class ExportConfig(Config):
         shown_default=f"{TOLERANCES['float32']:g}, for float16 {TOLERANCES['float16']:g}",
     )  # fmt: skip
     data_root: Path | None = data_options.DATA_ROOT
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     # Model
     arch: CourseArch | None = training_options.ARCH
     # Output

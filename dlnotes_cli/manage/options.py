@@ -32,7 +32,7 @@ class DataListConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataInfoConfig(Config):
+class DataInfoConfig(common.ReadsImages):
     """Every option of `data info`."""
 
     command: ClassVar[str] = "data info"
@@ -40,15 +40,12 @@ class DataInfoConfig(Config):
     data: str = replace(data_options.DATA, is_argument=True)
 
     data_root: Path | None = data_options.DATA_ROOT
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
 
     threads: int | None = common.THREADS
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataPreviewConfig(Config):
+class DataPreviewConfig(common.ReadsImages):
     """Every option of `data preview`."""
 
     command: ClassVar[str] = "data preview"
@@ -72,9 +69,6 @@ class DataPreviewConfig(Config):
     data_root: Path | None = data_options.DATA_ROOT
     resize: data_options.Resize = data_options.RESIZE
     color: Literal["gray", "rgb"] | None = data_options.COLOR
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
 
     augment: str = replace(training_options.AUGMENT, default="standard", unused_with=("numbers",))
     variants: int = option(

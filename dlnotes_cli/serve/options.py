@@ -7,13 +7,13 @@ from typing import ClassVar, Literal
 from dlnotes_cli.inference import options as inference_options
 from dlnotes_cli.inference.options import PixelScaling
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.shell.option import option
 from dlnotes_cli.training import options as training_options
 from dlnotes_cli.training.options import CourseArch
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeConfig(Config):
+class ServeConfig(common.OnDevice):
     """Every option of `serve`."""
 
     command: ClassVar[str] = "serve"
@@ -38,6 +38,4 @@ class ServeConfig(Config):
         panel="Runtime", metavar="ADDRESS",
     )  # fmt: skip
     port: int = option(8000, "Port to listen on; 0 is a free one.", panel="Runtime", within="[0, 65535]")
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
     precision: Literal["auto", "fp32", "bf16", "fp16"] = inference_options.PRECISION

@@ -1,8 +1,9 @@
 """Options that commands of several capabilities share, each declared once."""
 
+from dataclasses import dataclass
 from typing import Literal
 
-from dlnotes_cli.shell.option import option
+from dlnotes_cli.shell.option import Config, option
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MAX_PIXELS = 178_956_970  # Pillow's limit, above which it refuses an image
@@ -40,3 +41,21 @@ PRECISION = option(
     "fp32, bf16, fp16 (mixed precision, on CUDA only) or auto: the fastest that is accurate enough.",
     panel="Runtime",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnDevice(Config):
+    """The options of a command that computes on a device."""
+
+    threads: int | None = THREADS
+    device: str = DEVICE
+    precision: Precision = PRECISION
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadsImages(Config):
+    """The options of a command that reads images, or weights that may have to be downloaded."""
+
+    offline: bool = OFFLINE
+    skip_bad: bool = SKIP_BAD
+    max_pixels: int = MAX_PIXELS_OPTION

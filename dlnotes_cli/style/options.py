@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import items, numbers
 from dlnotes_cli.training import options as training_options
 from dlnotes_cli.training.recipes import resolve
@@ -17,7 +17,7 @@ Pooling = Literal["avg", "max"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleTransferConfig(Config):
+class StyleTransferConfig(common.OnDevice, common.ReadsImages):
     """Every option of `style-transfer`."""
 
     command: ClassVar[str] = "style-transfer"
@@ -46,9 +46,6 @@ class StyleTransferConfig(Config):
         1.0, "Size of the style image relative to the result; not with --recipe notes.", panel="Data",
         within="[0.05, 8]", unused_with=("recipe=notes",),
     )  # fmt: skip
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
-    offline: bool = common.OFFLINE
     backbone: StyleNet = option(
         "small", "Network that computes the features: small (part of dlnotes), vgg16, vgg19 or squeezenet1_0/1.",
         panel="Model",
@@ -134,9 +131,6 @@ class StyleTransferConfig(Config):
         panel="Runtime", metavar="N", within="[64, 16384]",
     )  # fmt: skip
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination; images that are arguments become content and style."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.inference import inspection_options as inspection
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import items
 
 ALL_LAYERS = "all"
@@ -36,7 +36,7 @@ FEATURE_LAYER = option(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayersConfig(Config):
+class LayersConfig(common.OnDevice):
     """Every option of `visualize layers`."""
 
     command: ClassVar[str] = "visualize layers"
@@ -45,13 +45,10 @@ class LayersConfig(Config):
     offline: bool = common.OFFLINE
     weights: str | None = inspection.WEIGHTS
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class FiltersConfig(Config):
+class FiltersConfig(common.OnDevice):
     """Every option of `visualize filters`."""
 
     command: ClassVar[str] = "visualize filters"
@@ -64,22 +61,16 @@ class FiltersConfig(Config):
     top: int = option(64, "Show the N filters with the largest weights.", panel="Output", within="[1, 4096]")
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActivationsConfig(Config):
+class ActivationsConfig(common.OnDevice, common.ReadsImages):
     """Every option of `visualize activations`."""
 
     command: ClassVar[str] = "visualize activations"
 
     model: str = inspection.MODEL
     image: str | None = IMAGE
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     layer: str = option(
         ALL_LAYERS, "Layer, by its name in 'dlnotes visualize layers MODEL', or all for one strip per layer.",
         panel="Model", metavar="NAME|all",
@@ -96,13 +87,10 @@ class ActivationsConfig(Config):
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaximizeConfig(Config):
+class MaximizeConfig(common.OnDevice):
     """Every option of `visualize maximize`."""
 
     command: ClassVar[str] = "visualize maximize"
@@ -124,13 +112,10 @@ class MaximizeConfig(Config):
     out: Path | None = option(None, "Save each image in this folder.", panel="Output", metavar="FOLDER")
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class DreamConfig(Config):
+class DreamConfig(common.OnDevice, common.ReadsImages):
     """Every option of `visualize dream`."""
 
     command: ClassVar[str] = "visualize dream"
@@ -140,9 +125,6 @@ class DreamConfig(Config):
         None, "Amplify what resembles this image.", panel="Data", metavar="IMAGE",
         shown_default="whatever the layer finds",
     )  # fmt: skip
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     layer: str | None = inspection.layer_option("one at four fifths of the depth")
     model: str = inspection.MODEL_OPTION
     weights: str | None = inspection.WEIGHTS
@@ -158,13 +140,10 @@ class DreamConfig(Config):
     sheet: Path | None = inspection.sheet_option(None, "Save a contact sheet in this PNG file.")
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchesConfig(Config):
+class PatchesConfig(common.OnDevice, common.ReadsImages):
     """Every option of `visualize patches`."""
 
     command: ClassVar[str] = "visualize patches"
@@ -172,9 +151,6 @@ class PatchesConfig(Config):
     model: str = inspection.MODEL
     data: str = IMAGES_DATA
     data_root: Path | None = data_options.DATA_ROOT
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     layer: str | None = inspection.layer_option("the last one whose units see less than an image")
     unit: tuple[str, ...] = UNIT
     gradient: Literal["guided", "deconvnet", "none"] = option(
@@ -186,13 +162,10 @@ class PatchesConfig(Config):
     top: int | None = TOP
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeighborsConfig(Config):
+class NeighborsConfig(common.OnDevice, common.ReadsImages):
     """Every option of `visualize neighbors`."""
 
     command: ClassVar[str] = "visualize neighbors"
@@ -201,22 +174,16 @@ class NeighborsConfig(Config):
     images: tuple[str, ...] = replace(inspection.IMAGES, shown_default="three images of --data")
     data: str = IMAGES_DATA
     data_root: Path | None = data_options.DATA_ROOT
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     layer: str | None = FEATURE_LAYER
     weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("neighbors.png")
     count: int = option(8, "Neighbors of each image.", panel="Output", within="[1, 1000]")
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingConfig(Config):
+class EmbeddingConfig(common.OnDevice, common.ReadsImages):
     """Every option of `visualize embedding`."""
 
     command: ClassVar[str] = "visualize embedding"
@@ -224,9 +191,6 @@ class EmbeddingConfig(Config):
     model: str = inspection.MODEL
     data: str = IMAGES_DATA
     data_root: Path | None = data_options.DATA_ROOT
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     layer: str | None = FEATURE_LAYER
     method: Literal["pca", "tsne", "umap"] = option(
         "tsne", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel="Model"
@@ -243,6 +207,3 @@ class EmbeddingConfig(Config):
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = common.PRECISION
