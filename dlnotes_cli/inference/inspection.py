@@ -135,12 +135,9 @@ def _load_torchvision(options: _NetworkOptions, weights: PretrainedWeights) -> t
         return backbones.build_classifier(name, size), imagenet
     outputs = backbones.count_outputs(name, tensors)
     with meta_device():
-        network = backbones.build_classifier(name, size, outputs)
-    if hasattr(network, "transform_input"):
-        setattr(network, "transform_input", True)  # noqa: B010  # mypy takes it for a module
-    misfit = backbones.load_classifier_weights(network, tensors)
-    if misfit:
-        raise InputError(weights.name, misfit, f"use weights of {name}, or name another MODEL")
+        network = backbones.build_classifier(name, size, outputs, transform_input=True)
+    fix = f"use weights of {name}, or name another MODEL"
+    backbones.load_classifier_weights(network, tensors, weights.name, fix)
     return network, imagenet if outputs == len(imagenet) else tuple(f"class {i}" for i in range(outputs))
 
 

@@ -185,9 +185,11 @@ def _network(backbone: str, size: int) -> tuple[TransferModel, str]:
         raise InputError("--size", f"{backbone} cannot read {size}x{size} pixels ({first})", "use 224") from error
     network.backbone.requires_grad_(requires_grad=False)
     published = published_weights(backbone)[0]
-    if is_downloaded(published) and not load_backbone(network, backbone, read_weights(local_file(published))):
-        return network, published.name
-    return network, "random"
+    if not is_downloaded(published):
+        return network, "random"
+    path = local_file(published)
+    load_backbone(network, backbone, read_weights(path), path)
+    return network, published.name
 
 
 def _time_device(network: TransferModel, name: str, config: DoctorConfig, size: int) -> DeviceTiming:

@@ -20,6 +20,7 @@ from dlnotes_cli.networks.choices import MAX_UNITS, check_hidden
 from dlnotes_cli.networks.cnn import CnnConfig, build_cnn
 from dlnotes_cli.networks.embedded import EMBEDDED_NAME
 from dlnotes_cli.networks.torch_imports import meta_device, torchvision_models
+from dlnotes_cli.shell.errors import InputError
 
 _IMAGENET_CLASSES = 1000  # outputs of all of torchvision's weights
 _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")  # of GoogLeNet and Inception, used only in their training
@@ -145,13 +146,11 @@ def build_backbone(config: BackboneConfig) -> TransferModel:
         head = build_head(embedded.CHANNELS, config.hidden, config.classes, config.dropout)
         layers = build_cnn(CnnConfig(embedded.FEATURES, (3, config.size, config.size), embedded.CHANNELS))
         return TransferModel(layers, head, config.size)
-    backbone = build_torchvision(config.backbone, config.size)
-    if hasattr(backbone, "transform_input"):
-        setattr(backbone, "transform_input", config.transform_input)  # noqa: B010  # mypy takes it for a module
+    backbone = build_torchvision(config.backbone, config.size, transform_input=config.transform_input)
     path, last = last_layer(backbone)
-    inputs = last.in_features if isinstance(last, nn.Linear) else last.in_channels
     backbone.set_submodule(path, nn.Identity())
-    return TransferModel(backbone, build_head(inputs, config.hidden, config.classes, config.dropout), config.size)
+    head = build_head(last.weight.shape[1], config.hidden, config.classes, config.dropout)
+    return TransferModel(backbone, head, config.size)
 
 
 def build_head(inputs: int, hidden: tuple[int, ...], classes: int, dropout: float = 0.0) -> nn.Sequential:
@@ -193,15 +192,17 @@ def named_blocks(backbone: nn.Module, prefix: str = "") -> Iterator[tuple[str, n
             yield f"{prefix}{name}", child
 
 
-def build_classifier(backbone: str, size: int, outputs: int = _IMAGENET_CLASSES) -> nn.Module:
+def build_classifier(
+    backbone: str, size: int, outputs: int = _IMAGENET_CLASSES, *, transform_input: bool = False
+) -> nn.Module:
     """A network of torchvision for images of `size` pixels per side, with `outputs` classes and without weights."""
-    network = build_torchvision(backbone, size)
+    network = build_torchvision(backbone, size, transform_input=transform_input)
     path, last = last_layer(network)
-    has_bias = last.bias is not None
-    if isinstance(last, nn.Linear):
-        network.set_submodule(path, nn.Linear(last.in_features, outputs, has_bias))
-    else:
-        network.set_submodule(path, nn.Conv2d(last.in_channels, outputs, 1, bias=has_bias))
+    inputs, has_bias = last.weight.shape[1], last.bias is not None
+    is_linear = isinstance(last, nn.Linear)
+    network.set_submodule(
+        path, nn.Linear(inputs, outputs, has_bias) if is_linear else nn.Conv2d(inputs, outputs, 1, bias=has_bias)
+    )
     return network
 
 
@@ -222,19 +223,20 @@ def imagenet_classes(backbone: str) -> tuple[str, ...]:
     return tuple(torchvision_models().get_model_weights(backbone).DEFAULT.meta["categories"])
 
 
-def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tensor]) -> str:
+def load_backbone(network: TransferModel, backbone: str, weights: dict[str, Tensor], where: object) -> None:
     """Load pretrained weights, with the names of torchvision or of `small`, into a backbone without copying them.
 
-    Returns "", or if they do not fit, a description of the first tensor that differs; then nothing is loaded.
+    Raises InputError naming `where` they are from and the first tensor that does not fit; then nothing is loaded.
     """
-    if backbone == EMBEDDED_NAME:
-        return load_classifier_weights(network.backbone, weights, (f"{len(list(network.backbone.children()))}.",))
-    return load_classifier_weights(network.backbone, weights, (f"{_last_on_meta(backbone)[0]}.", *_AUXILIARY_HEADS))
+    last = len(list(network.backbone.children())) if backbone == EMBEDDED_NAME else _last_on_meta(backbone)[0]
+    fix = f"use weights of {backbone}, or another --backbone"
+    load_classifier_weights(network.backbone, weights, where, fix, (f"{last}.", *_AUXILIARY_HEADS))
 
 
 def load_classifier_weights(
-    network: nn.Module, weights: dict[str, Tensor], ignored: tuple[str, ...] = _AUXILIARY_HEADS
-) -> str:
+    network: nn.Module, weights: dict[str, Tensor], where: object, fix: str,
+    ignored: tuple[str, ...] = _AUXILIARY_HEADS,
+) -> None:  # fmt: skip
     """Load weights with torchvision's names, as `load_state`, but for those whose names start with one of `ignored`."""
     state = network.state_dict()
     renamed = {name if name in state else _OLD_NAME.sub(r".\1\2.", name): tensor for name, tensor in weights.items()}
@@ -242,13 +244,13 @@ def load_classifier_weights(
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):  # missing in older files
             loaded.setdefault(name, torch.zeros_like(tensor, device="cpu"))
-    return load_state(network, loaded)
+    load_state(network, loaded, where, fix)
 
 
-def load_state(network: nn.Module, tensors: dict[str, Tensor], *, assign: bool = True) -> str:
-    """Load named tensors; returns "", or if they do not fit, a description of the first that does not.
+def load_state(network: nn.Module, tensors: dict[str, Tensor], where: object, fix: str, *, assign: bool = True) -> None:
+    """Load named tensors. Raises InputError naming the first that does not fit; then nothing is loaded.
 
-    Then nothing is loaded. With `assign` the tensors replace the network's own, which may be on the meta device;
+    With `assign` the tensors replace the network's own, which may be on the meta device;
     without it they are copied. Tensors of float16, which takes half the bytes in a file, become float32 where the
     network has it.
     """
@@ -258,16 +260,19 @@ def load_state(network: nn.Module, tensors: dict[str, Tensor], *, assign: bool =
     tensors = {name: tensor.float() if name in halves & floats else tensor for name, tensor in tensors.items()}
     for name in dict.fromkeys([*state, *tensors]):
         if name not in tensors or name not in state:
-            return f"tensor {name} is missing" if name in state else f"the network has no tensor {name}"
-        shapes = [tuple(some[name].shape) for some in (tensors, state)]
-        if shapes[0] != shapes[1]:
-            return f"tensor {name}: shape {shapes[0]} in the file, {shapes[1]} in the network"
-        types = [str(some[name].dtype).removeprefix("torch.") for some in (tensors, state)]
-        if types[0] != types[1]:
-            return f"tensor {name}: {types[0]} in the file, {types[1]} in the network"
+            what = f"tensor {name} is missing" if name in state else f"the network has no tensor {name}"
+            raise InputError(where, what, fix)
+        both = tensors[name], state[name]
+        shapes, types = (
+            [f"shape {tuple(one.shape)}" for one in both],
+            [f"{one.dtype}".removeprefix("torch.") for one in both],
+        )
+        for own, needed in (shapes, types):
+            if own != needed:
+                what = f"tensor {name}: {own} in the file, {needed.removeprefix('shape ')} in the network"
+                raise InputError(where, what, fix)
     state.update(tensors)  # a state dict also holds version numbers that some layers need
     network.load_state_dict(state, assign=assign)
-    return ""
 
 
 def torchvision_weights(network: TransferModel, backbone: str) -> dict[str, Tensor]:
@@ -289,9 +294,7 @@ def build_torchvision_classifier(config: BackboneConfig) -> nn.Module:
 
     It reads images of `config.size` pixels per side.
     """
-    network = build_torchvision(config.backbone, config.size)
-    if hasattr(network, "transform_input"):
-        setattr(network, "transform_input", config.transform_input)  # noqa: B010  # mypy takes it for a module
+    network = build_torchvision(config.backbone, config.size, transform_input=config.transform_input)
     path, last = last_layer(network)
     head = build_head(int(last.weight.shape[1]), config.hidden, config.classes)
     network.set_submodule(path, head if config.hidden else head[0])
@@ -319,8 +322,8 @@ def torchvision_code(config: BackboneConfig) -> list[str]:
     return lines
 
 
-def build_torchvision(name: str, size: int | None = None) -> nn.Module:
-    """A network of torchvision without auxiliary heads.
+def build_torchvision(name: str, size: int | None = None, *, transform_input: bool = False) -> nn.Module:
+    """A network of torchvision without auxiliary heads; GoogLeNet and Inception may rescale their input.
 
     A vision transformer has a fixed image size: it is built for `size` if weights of that size are published.
     """
@@ -333,6 +336,8 @@ def build_torchvision(name: str, size: int | None = None) -> nn.Module:
         if hasattr(network, head):
             setattr(network, head, None)
             setattr(network, "aux_logits", False)  # noqa: B010  # mypy takes it for a module
+    if hasattr(network, "transform_input"):
+        setattr(network, "transform_input", transform_input)  # noqa: B010  # likewise
     return network
 
 

@@ -194,9 +194,7 @@ def load_feature_network(config: StyleTransferConfig, pooling: Pooling, runtime:
         network = build_backbone(BackboneConfig(config.backbone, 1, 224))
     else:
         network = _empty_network(config.backbone)
-        mismatch = load_backbone(network, config.backbone, tensors)
-        if mismatch:
-            raise InputError(weights.name, mismatch, f"use weights of {config.backbone}, or another --backbone")
+        load_backbone(network, config.backbone, tensors, weights.name)
     padding: Padding = "reflect" if config.backbone == "small" else "replicate"
     if config.recipe == "notes":
         padding = "zeros"  # as in the notebook; they darken the border

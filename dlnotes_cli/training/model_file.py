@@ -205,8 +205,7 @@ def load_weights(
     negative = [name for name, tensor in tensors.items() if name.endswith(_VARIANCE) and bool((tensor < 0).any())]
     if negative:
         raise InputError(path, f"tensor {negative[0]} has negative variances", fix_for(path))
-    if misfit := load_state(network, tensors, assign=assign):
-        raise InputError(path, misfit, fix)
+    load_state(network, tensors, path, fix, assign=assign)
 
 
 def check_finite(path: Path, outputs: Tensor) -> None:

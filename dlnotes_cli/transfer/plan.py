@@ -64,13 +64,8 @@ class TransferPlan:
 
     def load_weights(self, network: TransferModel) -> None:
         """Load the pretrained weights, if there are any. Raises InputError if they do not fit the network."""
-        tensors = self.weights.read()
-        if tensors is None:
-            return
-        misfit = backbones.load_backbone(network, self.backbone, tensors)
-        if misfit:
-            fix = f"use the weights of {self.backbone}, or another --backbone"
-            raise InputError(self.weights.name, misfit, fix)
+        if (tensors := self.weights.read()) is not None:
+            backbones.load_backbone(network, self.backbone, tensors, self.weights.name)
 
     def build(self) -> TransferModel:
         """The network on the CPU with its pretrained backbone; its head, for one class, has undefined values."""

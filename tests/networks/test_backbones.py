@@ -18,6 +18,7 @@ from dlnotes_cli.networks.backbones import (
 )
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.shell.codec import to_json
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL, load_classifier
 
 FAMILIES = (
@@ -40,12 +41,11 @@ def test_the_network_in_the_package_is_a_backbone_with_its_features() -> None:
     reference = load_classifier(EMBEDDED_MODEL).network
     assert isinstance(reference, nn.Sequential)
     network = small("small", 7, 48)
-    assert load_backbone(network, "small", reference.state_dict()) == ""
+    load_backbone(network, "small", reference.state_dict(), "small")
     x = torch.randn(2, 3, 48, 48)
     torch.testing.assert_close(network.features(x), reference[:-1](x), rtol=1e-4, atol=1e-5)
     assert (network(x).shape, network.width) == ((2, 7), 320)
     assert [name for name, _ in named_blocks(network.backbone)] == ["0", "3", "5", "8", "10", "13", "15", "17"]
-    assert load_backbone(network, "small", models.vgg11().state_dict()) == "tensor 0.weight is missing"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_network_with_its_original_last_layer_as_head_has_the_original_outputs
     original = models.get_model(name, weights=None).eval()
     size = 224 if name.startswith("vit") else 64
     network = small(name, 1000, size)
-    assert load_backbone(network, name, original.state_dict()) == ""
+    load_backbone(network, name, original.state_dict(), name)
     path, last = backbones.last_layer(original)
     assert isinstance(last, nn.Linear)
     network.head[0].load_state_dict(last.state_dict())
@@ -86,7 +86,7 @@ def test_googlenet_rescales_its_input_for_pretrained_weights() -> None:
     torch.manual_seed(0)
     original = models.googlenet(weights=None, init_weights=False, aux_logits=False, transform_input=True).eval()
     network = build_backbone(BackboneConfig("googlenet", 1000, 64, transform_input=True)).eval()
-    assert load_backbone(network, "googlenet", original.state_dict()) == ""
+    load_backbone(network, "googlenet", original.state_dict(), "googlenet")
     network.head[0].load_state_dict(original.fc.state_dict())
     torch.testing.assert_close(network(x), original(x), rtol=1e-4, atol=1e-4)
 
@@ -97,23 +97,29 @@ def test_old_names_in_densenet_files_are_renamed() -> None:
     old = {pattern.sub(r"\1.\2", name): tensor for name, tensor in state.items() if "num_batches" not in name}
     assert set(old) - set(state)
     network = small("densenet121")
-    assert load_backbone(network, "densenet121", old) == ""
+    load_backbone(network, "densenet121", old, "densenet121")
     name = "features.denseblock1.denselayer1.norm1.weight"
     assert network.backbone.state_dict()[name] is not None
     torch.testing.assert_close(network.backbone.state_dict()[name], state[name])
 
 
 @pytest.mark.parametrize(
-    ("other", "misfit"),
+    ("name", "other", "misfit"),
     [
-        ("resnet50", "tensor layer1.0.conv1.weight: shape (64, 64, 1, 1) in the file, (64, 64, 3, 3) in the network"),
-        ("alexnet", "tensor conv1.weight is missing"),
-        ("resnet34", "the network has no tensor layer1.2.conv1.weight"),
+        (
+            "resnet18",
+            "resnet50",
+            r"layer1.0.conv1.weight: shape \(64, 64, 1, 1\) in the file, \(64, 64, 3, 3\) in the",
+        ),
+        ("resnet18", "alexnet", "tensor conv1.weight is missing; use weights of resnet18, or another --backbone"),
+        ("resnet18", "resnet34", "the network has no tensor layer1.2.conv1.weight"),
+        ("small", "vgg11", "tensor 0.weight is missing"),
     ],
 )
-def test_the_first_tensor_that_differs_is_described(other: str, misfit: str) -> None:
+def test_the_first_tensor_that_differs_is_described(name: str, other: str, misfit: str) -> None:
     weights = models.get_model(other, weights=None).state_dict()
-    assert load_backbone(small("resnet18"), "resnet18", weights) == misfit
+    with pytest.raises(InputError, match=misfit):
+        load_backbone(small(name), name, weights, "file.pth")
 
 
 def test_frozen_blocks_keep_their_statistics_while_others_train() -> None:
