@@ -17,7 +17,6 @@ from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, surprisals_of
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
 from dlnotes_cli.char_rnn.training_text import read_training_text
-from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.networks.char_rnn import CharRnnConfig, RecurrentState, bf16_pays
 from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.shell import output
@@ -122,6 +121,7 @@ class CharRnnTask(Task[CharRnnResult]):
         options, recipe = self.options, self.recipe
         texts = self.texts = read_training_text(options, recipe.seq_len)
         names, preprocessing = texts.text.names, texts.preprocessing
+        self.preprocessing = preprocessing
         self.data = TextData(
             ",".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} texts",
             texts.text.fingerprint(preprocessing), len(names), preprocessing.unit, preprocessing.vocabulary,
@@ -168,12 +168,6 @@ class CharRnnTask(Task[CharRnnResult]):
         if self._rows < self._batch_size:
             rows = output.counted(self._rows, "sequence")
             output.note(f"the batch size is reduced to the {rows} of --seq-len in the text")
-
-    def metadata(self) -> dict[str, Any]:
-        """The metadata that model file and checkpoint share: the network, its vocabulary and its training data."""
-        metadata = super().metadata()
-        data = metadata["data"] | {"val_split": self.options.val_split}
-        return metadata | {"format": preprocessing_to_json(self.texts.preprocessing), "data": data}
 
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # the base's signature
         """Cut the text into the chunks of an epoch."""

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import epoch_order
-from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.networks.series_rnn import SeriesRnn, SeriesRnnConfig
 from dlnotes_cli.plots.forecasts import ForecastPanel, draw_forecasts
 from dlnotes_cli.seeding import derived_seed
@@ -78,6 +77,7 @@ class SeriesTask(Task[SeriesTrainResult]):
         self.training_data = load_training_series(self.options)
         training = self.training_data
         self._frames, self._windows, self.data = training.frames, training.windows, training.summary
+        self.preprocessing = training.preprocessing
         self.recipe, self.eval_every = training.recipe, training.recipe.eval_every
         self.network_config, self._horizon = training.network_config, training.own_horizon
         self._origins = evenly_spaced(self._frames.origins("validation", training.lookback, self._horizon))
@@ -122,11 +122,6 @@ class SeriesTask(Task[SeriesTrainResult]):
         super().announce()
         if self._batch_size < (self.stored.batch_size or 0):
             output.note(f"the batch size is reduced to the {output.counted(self._batch_size, 'training window')}")
-
-    def metadata(self) -> dict[str, Any]:
-        """The metadata that model file and checkpoint share: network, preprocessing, data and versions."""
-        preprocessing = self.training_data.preprocessing
-        return super().metadata() | {"format": preprocessing_to_json(preprocessing)}
 
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # the base's signature
         """Shuffle the windows for an epoch: all of them, or of very many every n-th, from another offset each time."""

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import SplitRule
-from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.data.texts.labeled import TextDataSet, load_training_texts
 from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing
 from dlnotes_cli.inference.classifier import evaluate_probabilities
@@ -22,7 +21,7 @@ from dlnotes_cli.training.evaluation_plots import draw_evaluation
 from dlnotes_cli.training.metrics import Evaluation, Metrics
 from dlnotes_cli.training.results import DataSummary, ModelSummary, RunProgress, TrainingResult, require_test_split
 from dlnotes_cli.training.run_folder import RunFolder
-from dlnotes_cli.training.task import Evaluated, LabeledDescription, Poll
+from dlnotes_cli.training.task import Evaluated, Poll, RunDescription
 
 TextModelName = Literal["rnn", "linear"]
 DESCRIPTIONS = {"rnn": "the recurrent network", "linear": "the linear model"}
@@ -115,7 +114,7 @@ class EvaluatedModel(NamedTuple):
         return self.scores.validation.accuracy, -self.scores.validation.loss
 
 
-class TextDescription(LabeledDescription[TextResult]):
+class TextDescription(RunDescription[TextResult]):
     """What a run of `train-text` records: its texts, and the models that it has evaluated."""
 
     result_type = TextResult
@@ -152,11 +151,6 @@ class TextDescription(LabeledDescription[TextResult]):
         self.data = TextsData(
             self.options.data, dataset.fingerprint, dataset.classes, dataset.counts, dataset.dropped, cut
         )
-
-    @property
-    def preprocessing_json(self) -> dict[str, Any]:
-        """The preprocessing of the texts, as JSON values."""
-        return preprocessing_to_json(self.preprocessing)
 
     def evaluate_all(self, train_s: float, poll: Poll) -> EvaluatedModel:
         """The model of this description with its evaluations, after a training of `train_s` seconds."""

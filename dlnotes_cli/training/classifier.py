@@ -19,7 +19,6 @@ from dlnotes_cli.data.batches import (
 )
 from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
-from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.networks.registry import build, build_on_meta
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.errors import InputError
@@ -42,9 +41,9 @@ from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import (
     Batch,
     Evaluated,
-    LabeledDescription,
     Model,
     Poll,
+    RunDescription,
     StepLoss,
     Task,
     own_rows,
@@ -53,7 +52,7 @@ from dlnotes_cli.training.task import (
 _SPLITS = {"val": "validation"}  # as results name them
 
 
-class ClassifierDescription(LabeledDescription[Result]):
+class ClassifierDescription(RunDescription[Result]):
     """What a run that trains a classifier records."""
 
     dataset: DataSet
@@ -61,17 +60,12 @@ class ClassifierDescription(LabeledDescription[Result]):
 
     def describe(self, dataset: DataSet) -> None:
         """Set the data set, named as `--data` does. Raises InputError for a gate without a test split."""
-        self.dataset = dataset
+        self.dataset, self.preprocessing = dataset, dataset.preprocessing
         self.monitor = Monitor.of(self.options.monitor, dataset.counts["val"])
         require_test_split(self.options.min_accuracy, dataset.name, has_test_split="test" in dataset.splits)
         self.data = ClassifierData(
             self.options.data, dataset.fingerprint, tuple(dataset.classes), dataset.counts, len(dataset.bad_files)
         )
-
-    @property
-    def preprocessing_json(self) -> dict[str, Any]:
-        """The preprocessing of the samples, as JSON values."""
-        return preprocessing_to_json(self.dataset.preprocessing)
 
     def metadata(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dlnotes_cli import __version__
+from dlnotes_cli.data.preprocessing import preprocessing_to_json
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.networks.registry import count_parameters
 from dlnotes_cli.plots.curves import draw_curves
@@ -21,7 +22,6 @@ from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.recipes import RunLength, with_recipe
 from dlnotes_cli.training.results import (
-    DataSummary,
     HistoryEntry,
     ModelSummary,
     Result,
@@ -32,6 +32,7 @@ from dlnotes_cli.training.results import (
 from dlnotes_cli.training.run_folder import MODEL, RunFolder
 
 Poll = Callable[[], None]  # called between batches; raises StoppedError after a signal
+_SPLITS = ("val_split", "test_split")  # options that decide which samples are held out
 Model = Callable[..., Any]  # the network as a step calls it: compiled, or in several processes
 
 
@@ -76,12 +77,18 @@ class RunDescription(ABC, Generic[Result]):
         self.options = options
 
     # Set by `load`:
-    data: DataSummary
+    data: Any  # a DataSummary
     network_config: Any
+    preprocessing: Any
     # Set by `fit`:
     network: nn.Module
     runtime: Runtime
     stored: Any  # the options with the values of the recipe, as config.json has them
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the data; empty if it has none."""
+        return getattr(self.data, "classes", ())
 
     @property
     def model(self) -> ModelSummary:
@@ -90,10 +97,13 @@ class RunDescription(ABC, Generic[Result]):
 
     def metadata(self) -> dict[str, Any]:
         """The metadata that model file and checkpoint share: the network and its training data."""
-        return {
+        splits = {name: getattr(self.stored, name) for name in _SPLITS if hasattr(self.stored, name)}
+        classes = {"classes": list(self.classes)} if self.classes else {}
+        return classes | {
             "model": self.model_name,
             "configuration": to_json(self.network_config),
-            "data": {"name": self.data.name, "fingerprint": self.data.fingerprint},
+            "format": preprocessing_to_json(self.preprocessing),
+            "data": {"name": self.data.name, "fingerprint": self.data.fingerprint, **splits},
             "seed": self.options.seed,
             "precision": self.runtime.precision,
             "versions": {"dlnotes": __version__, "torch": torch.__version__},
@@ -105,8 +115,11 @@ class RunDescription(ABC, Generic[Result]):
         return self.metadata() | {"kind": "model", "epoch": entry.epoch, "metrics": metrics}
 
     def announce(self) -> None:
-        """Print the network, device, precision and threads on standard error."""
-        model, runtime = self.model, self.runtime
+        """Print data of classes, network, device, precision and threads on standard error."""
+        model, runtime, data = self.model, self.runtime, self.data
+        if self.classes:
+            counts = ", ".join(f"{count:,} {split}" for split, count in data.counts.items())
+            output.status("data", f"{data.name}, {counts}; {output.counted(len(self.classes), 'class', 'classes')}")
         output.status("model", f"{model.configuration.get('backbone', model.name)}, {model.parameters:,} parameters")
         output.status("device", f"{runtime.device} in {runtime.precision}, {output.counted(runtime.threads, 'thread')}")
 
@@ -145,34 +158,6 @@ class RunDescription(ABC, Generic[Result]):
         result = self.result_type(**vars(common) | self.extra_fields(progress))
         folder.write_result({"schema_version": output.SCHEMA_VERSION, **to_json(result)})
         return result
-
-
-class LabeledDescription(RunDescription[Result]):
-    """What a run records that trains on samples of classes."""
-
-    dataset: Any  # has the `name`, the `classes` and the `counts` of splits
-
-    @property
-    @abstractmethod
-    def preprocessing_json(self) -> dict[str, Any]:
-        """The preprocessing of the samples, as JSON values."""
-
-    def metadata(self) -> dict[str, Any]:
-        """The metadata that model file and checkpoint share: the network and its training data."""
-        metadata = super().metadata()
-        splits = {"val_split": self.stored.val_split, "test_split": self.stored.test_split}
-        return metadata | {
-            "classes": list(self.dataset.classes),
-            "format": self.preprocessing_json,
-            "data": metadata["data"] | splits,
-        }
-
-    def announce(self) -> None:
-        """Print data, network, device, precision and threads on standard error."""
-        counts = ", ".join(f"{count:,} {split}" for split, count in self.dataset.counts.items())
-        classes = output.counted(len(self.dataset.classes), "class", "classes")
-        output.status("data", f"{self.dataset.name}, {counts}; {classes}")
-        super().announce()
 
 
 class Task(RunDescription[Result]):

@@ -14,6 +14,7 @@ from torch import nn
 
 from dlnotes_cli.classify.options import TrainMlpConfig
 from dlnotes_cli.classify.recipes import MLP_NOTES
+from dlnotes_cli.data.preprocessing import Column, TablePreprocessing
 from dlnotes_cli.networks.mlp import MlpConfig
 from dlnotes_cli.shell.errors import UnfinishedError
 from dlnotes_cli.training.checkpoint import RunFiles
@@ -29,7 +30,7 @@ class ScriptedTask(Task[TrainingResult]):
 
     model_name, result_type, memory_options = "mlp", TrainingResult, ""
     data, training_samples, validation_samples, steps_per_epoch = DataSummary("script", "0"), 12, 10, 3
-    network_config = MlpConfig(1, 1, ())
+    network_config, preprocessing = MlpConfig(1, 1, ()), TablePreprocessing("y", (Column("x"),))
 
     def __init__(
         self, out: Path, losses: list[float], *, lr: float = 0.01, grad_clip: float = 0.0, **options: Any
