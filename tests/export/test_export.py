@@ -14,10 +14,11 @@ from builders import Command, Outcome, folder_digest, make_images, write_model
 from PIL import Image, ImageOps
 
 from dlnotes_cli.cli import main
+from dlnotes_cli.data.images.decode import decode_image
 from dlnotes_cli.data.preprocessing import Column, ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table
 from dlnotes_cli.data.table_columns import encode
-from dlnotes_cli.export import formats, graph, samples
+from dlnotes_cli.export import export, formats, graph, samples
 from dlnotes_cli.networks.cnn import CnnConfig
 from dlnotes_cli.networks.mlp import MlpConfig
 from dlnotes_cli.shell import errors
@@ -26,6 +27,7 @@ from dlnotes_cli.training.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 CLASSES = ("a", "b", "c")
+PREPROCESSING = ImagePreprocessing(3, 7, 9, "squash", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 
 
 def small_cnn(folder: Path) -> Path:
@@ -33,8 +35,7 @@ def small_cnn(folder: Path) -> Path:
     config = CnnConfig(
         "Conv2d(3, 4, 3); BatchNorm2d(4); ReLU(); AdaptiveAvgPool2d(1); Flatten(); Linear(4, 3)", (3, 7, 9), 3
     )
-    preprocessing = ImagePreprocessing(3, 7, 9, "squash", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
-    return write_model(folder / "model.safetensors", "cnn", config, preprocessing, CLASSES)
+    return write_model(folder / "model.safetensors", "cnn", config, PREPROCESSING, CLASSES)
 
 
 @pytest.fixture
@@ -103,6 +104,7 @@ def test_the_file_has_everything_that_belongs_to_the_model(exported: Path) -> No
     assert {key: metadata[key] for key in ("classes", "format", "configuration", "data")} == {
         key: stored[key] for key in ("classes", "format", "configuration", "data")
     }
+    assert metadata["image"] == export._image_steps(PREPROCESSING)
     assert b"site-packages" not in exported.read_bytes()  # no path of this machine
 
 
@@ -156,37 +158,37 @@ def test_half_precision_is_inside_the_file_only(cnn: Path, dlnotes: Command) -> 
     assert 0 < result["parity"]["largest_difference"] < result["parity"]["tolerance"] == 0.01
 
 
-def test_a_file_that_answers_differently_is_not_left_behind(
-    cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer = graph._Classifier.probabilities
-    monkeypatch.setattr(graph._Classifier, "probabilities", lambda *arguments: answer(*arguments).flip(1))
-    texts = ("new.onnx: the exported model answers differently: ", "nothing was written")
-    failed(dlnotes("export", cnn, "--out", cnn.with_name("new.onnx"), "-q"), 3, *texts)
-    assert [path.name for path in cnn.parent.iterdir()] == ["model.safetensors"]
+def flip(probabilities: Any) -> Any:
+    return lambda *arguments: probabilities(*arguments).flip(1)
 
 
+def cut(content: Any) -> Any:
+    return lambda *arguments: content(*arguments)[:-1]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "fault", "code", "texts"),
+    [
+        (graph._Classifier, "probabilities", flip, 3, ("the exported model answers differently: ", "nothing was")),
+        (formats, "onnx_content", cut, 3, ("the exported file does not work (is damaged", "nothing was written")),
+        (formats, "_MAX_BYTES", lambda _: 100, 2, ("the weights have ", "at most 2 GB; use --dtype float16, or")),
+    ],
+)  # fmt: skip
 def test_an_earlier_file_survives_an_export_that_fails(
-    cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = formats.onnx_content
-    monkeypatch.setattr(formats, "onnx_content", lambda *arguments: content(*arguments)[:-1])
+    owner: Any, name: str, fault: Any, code: int, texts: Sequence[str],
+    cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(owner, name, fault(getattr(owner, name)))
     cnn.with_name("model.onnx").write_bytes(b"an earlier file")
-    texts = ("model.onnx: the exported file does not work (is damaged", "nothing was written")
-    failed(dlnotes("export", cnn, "-q", "--overwrite"), 3, *texts)
-    assert cnn.with_name("model.onnx").read_bytes() == b"an earlier file"
+    before = folder_digest(cnn.parent)
+    failed(dlnotes("export", cnn, "-q", "--overwrite"), code, *texts)
+    assert folder_digest(cnn.parent) == before
 
 
 def test_a_layer_that_cannot_be_exported_is_named(tmp_path: Path, dlnotes: Command) -> None:
-    config = CnnConfig("AdaptiveMaxPool2d(3); Flatten(); Linear(27, 3)", (3, 8, 8), 3)
-    preprocessing = ImagePreprocessing(3, 8, 8, "crop", (0.5,) * 3, (0.5,) * 3)
-    model = write_model(tmp_path / "model.safetensors", "cnn", config, preprocessing, CLASSES)
+    config = CnnConfig("AdaptiveMaxPool2d(3); Flatten(); Linear(27, 3)", (3, 7, 9), 3)
+    model = write_model(tmp_path / "model.safetensors", "cnn", config, PREPROCESSING, CLASSES)
     failed(dlnotes("export", model, "-q"), 3, "to ONNX (aten.adaptive_max_pool2d)", "use --format pt2")
-
-
-def test_weights_of_two_gigabytes_are_refused(cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "_MAX_BYTES", 100)
-    failed(dlnotes("export", cnn, "-q"), 2, "--format onnx: the weights have ", "at most 2 GB; use --dtype float16, or")
 
 
 def test_rows_are_drawn_where_the_table_is_gone(dlnotes: Command, tmp_path: Path, table_run: Path) -> None:
@@ -238,14 +240,10 @@ def test_the_table_of_times_has_the_accuracy_of_each_way(digits_run: Path, dlnot
 
 
 BAD: list[tuple[Sequence[str], tuple[str, ...]]] = [
-    (("--format", "torchscript"), ("--format torchscript: is deprecated in PyTorch", "use --format pt2")),
     (("--opset", "20", "--format", "pt2"), ("--opset: has no effect with --format pt2",)),
     (("--no-dynamic", "--format", "state-dict"), ("--dynamic: has no effect with --format state-dict",)),
     (("--time", "--no-dynamic"), ("--time: needs an exported graph with batches; drop --no-dynamic",)),
     (("--format", "dlnotes"), ("--format dlnotes: is for a state dict of the course; add --arch",)),
-    (("--out", "model.pt"), ("--out: model.pt does not end in .onnx; give the name of a .onnx file",)),
-    (("--out", "gone/model.onnx"), ("--out: no folder gone; make it first",)),
-    (("--data", "nowhere"), ("--data: 'nowhere' is neither a named data set nor a folder",)),
     (("--data", "digits"), ("--data: digits has images of 1x8x8, but the model needs 3x7x9",)),
 ]
 
@@ -264,14 +262,7 @@ def test_what_can_be_checked_is_checked_first(
     assert folder_digest(cnn.parent) == before
 
 
-def test_outputs_that_exist_and_inputs_are_not_replaced(
-    cnn: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = ["export", cnn, "--format", "state-dict", "--out", cnn]
-    failed(dlnotes(*words), 2, "--out: ", "exists; pass --overwrite")
-    failed(dlnotes(*words, "--overwrite"), 2, "--out: ", "is an input of the command")
-    failed(dlnotes("export", cnn.with_name("model.onnx")), 2, "model.onnx: is an exported file; name the run folder or")
-
+def test_a_missing_package_is_named_first(dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name=name)
 
@@ -280,34 +271,26 @@ def test_outputs_that_exist_and_inputs_are_not_replaced(
 
 
 @pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
-def test_the_metadata_says_how_to_make_the_input_from_a_photo(resize: Any, tmp_path: Path, dlnotes: Command) -> None:
-    """With Pillow, numpy and ONNX Runtime alone, from a JPEG that Pillow decodes at a fraction of its size."""
-    network = CnnConfig("Conv2d(3, 4, 3); ReLU(); Flatten(); Linear(308, 3)", (3, 9, 13), 3)
-    crop_pct = 0.875 if resize == "crop" else 1.0
-    preprocessing = ImagePreprocessing(3, 9, 13, resize, (0.4,) * 3, (0.2,) * 3, crop_pct, "bicubic")
-    model = write_model(tmp_path / "model.safetensors", "cnn", network, preprocessing, CLASSES)
-    path = tmp_path / "photo.jpg"
+def test_the_metadata_says_how_pillow_makes_the_input_from_a_photo(resize: Any, tmp_path: Path) -> None:
+    """From a JPEG that Pillow decodes at a fraction of its size."""
+    path, crop_pct = tmp_path / "photo.jpg", 0.6 if resize == "crop" else 1.0
+    preprocessing = ImagePreprocessing(3, 9, 23, resize, (0.4,) * 3, (0.2,) * 3, crop_pct, "bicubic")
     noise = np.random.default_rng(1).integers(0, 256, (500, 333, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(noise).save(path, exif=exif)
-    assert dlnotes("export", model, "-q").code == 0
-    told = ours(tmp_path / "model.onnx")["image"]
+    told = export._image_steps(preprocessing)
     decode, scale, pillow = told["decode"], told["resize"], told["resize"]["pillow"]
-    method = Image.Resampling[scale["filter"].upper()]
-    image: Image.Image = Image.open(path)
-    image.draft(decode["mode"], (decode["decode_side"],) * 2)
-    image = ImageOps.exif_transpose(image).convert(decode["mode"])
-    width, height = scale["size"]
+    size, method = scale["size"], Image.Resampling[scale["filter"].upper()]
+    with Image.open(path) as image:
+        image.draft(decode["mode"], (decode["decode_side"],) * 2)
+        shown = ImageOps.exif_transpose(image).convert(decode["mode"])
     if "ImageOps.fit" in pillow:
-        image = ImageOps.fit(image, (width, height), method, **pillow["ImageOps.fit"])
+        shown = ImageOps.fit(shown, size, method, **pillow["ImageOps.fit"])
     elif "ImageOps.pad" in pillow:
-        share = min(width / image.width, height / image.height)
-        image = image.resize((max(1, round(image.width * share)), max(1, round(image.height * share))), method)
-        image = ImageOps.pad(image, (width, height), method)
+        share = min(size[0] / shown.width, size[1] / shown.height)
+        shown = shown.resize((max(1, round(shown.width * share)), max(1, round(shown.height * share))), method)
+        shown = ImageOps.pad(shown, size, method)
     else:
-        image = image.resize((width, height), method, **pillow["Image.resize"])
-    answered = probabilities(tmp_path / "model.onnx", np.asarray(image).transpose(2, 0, 1)[None])
-    words = ("predict", tmp_path / "model.onnx", path, "--json", "-q")
-    (predicted,) = json.loads(dlnotes(*words).out)["predictions"]
-    assert float(answered.max()) == pytest.approx(predicted["probability"], abs=1e-4)
+        shown = shown.resize(size, method, **pillow["Image.resize"])
+    assert np.array_equal(np.asarray(shown).transpose(2, 0, 1), decode_image(path, preprocessing.image_shape, 1 << 20))
