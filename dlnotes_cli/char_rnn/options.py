@@ -13,9 +13,7 @@ from dlnotes_cli.training.recipes import (
     LONG_BUDGET,
     LONG_BUDGET_S,
     LengthDefaults,
-    OptimizerName,
     Recipe,
-    ScheduleName,
     resolve,
 )
 
@@ -64,12 +62,11 @@ ON_UNKNOWN = option("error", "What to do with characters that the model does not
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnTrainConfig(Config):
+class CharRnnTrainConfig(training.TrainingConfig):
     """Every option of `char-rnn train`."""
 
     command: ClassVar[str] = "char-rnn train"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, LONG_BUDGET: BEST_LONG, "notes": NOTES}
-    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     texts: tuple[str, ...] = replace(TEXTS, default=(), shown_default="Python's own help texts")
     # Data
@@ -120,32 +117,12 @@ class CharRnnTrainConfig(Config):
         None, "Validate every N steps, for long texts.", panel="Training", within="[1, 1e9]",
         shown_default="once per epoch",
     )  # fmt: skip
-    recipe: Literal["best", "notes"] = training.RECIPE
-    time_budget: float | None = training.TIME_BUDGET
-    max_steps: int | None = training.MAX_STEPS
-    lr: float | None = training.LR
-    schedule: ScheduleName | None = training.SCHEDULE
-    optimizer: OptimizerName | None = training.OPTIMIZER
-    momentum: float | None = training.MOMENTUM
-    weight_decay: float | None = training.WEIGHT_DECAY
-    patience: int | None = training.PATIENCE
-    ema: float | None = training.EMA
-    grad_clip: float | None = training.GRAD_CLIP
-    accumulate: int = training.ACCUMULATE
     # Output
     sample: int = option(
         200, "Characters to sample and print after each validation; 0 for none.", panel="Output", within="[0, 1e6]"
     )
-    out: Path | None = training.OUT
-    resume: Path | None = training.RESUME
-    overwrite: bool = common.OVERWRITE
     # Runtime
     devices: int = replace(training.DEVICES, conflicts=("texts=-",))  # one process can read standard input
-    compile: bool = training.COMPILE
-    seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION
 
     def resolved(self) -> CharRnnRecipe:
         """The recipe of the run, in which options that are set replace values."""

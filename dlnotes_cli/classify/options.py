@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from dlnotes_cli.classify.recipes import (
     CNN_BEST,
@@ -22,11 +22,10 @@ from dlnotes_cli.classify.recipes import (
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.networks.choices import INITIALIZATIONS, Activation, init_text
 from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES
-from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import Config, defaults_text, option
+from dlnotes_cli.shell.option import defaults_text, option
 from dlnotes_cli.shell.parse import integers, items
 from dlnotes_cli.training import options as training
-from dlnotes_cli.training.recipes import SMALL_SET, OptimizerName, ScheduleName, resolve
+from dlnotes_cli.training.recipes import SMALL_SET, resolve
 
 if TYPE_CHECKING:
     from dlnotes_cli.data.load import TrainingSize
@@ -53,7 +52,7 @@ INIT_SEED = option(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainMlpConfig(Config):
+class TrainMlpConfig(training.ClassifierConfig):
     """Every option of `train-mlp`."""
 
     command: ClassVar[str] = "train-mlp"
@@ -63,24 +62,11 @@ class TrainMlpConfig(Config):
         f"tables below {SMALL_TABLE_LINES:,} lines": MLP_BEST_ON_SMALL_TABLES,
         "notes": MLP_NOTES,
     }
-    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     data: str = data_options.DATA
     target: str | None = data_options.TARGET
     categorical: tuple[str, ...] = data_options.CATEGORICAL
     missing: data_options.Missing = data_options.MISSING
-    size: int | None = data_options.SIZE
-    resize: Literal["crop", "squash", "letterbox"] = data_options.RESIZE
-    color: Literal["gray", "rgb"] | None = data_options.COLOR
-    class_names: Path | None = data_options.CLASS_NAMES
-    data_root: Path | None = data_options.DATA_ROOT
-    normalize: data_options.Normalization | None = data_options.NORMALIZE
-    val_split: float | None = data_options.VAL_SPLIT
-    test_split: float = data_options.TEST_SPLIT
-    limit: int | None = data_options.LIMIT
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     hidden: tuple[int, ...] | None = option(
         None,
         "Units of each hidden layer; '' for no hidden layer.",
@@ -96,39 +82,10 @@ class TrainMlpConfig(Config):
     init_from: Path | None = training.INIT_FROM
     restarts: int = RESTARTS
     init_seed: int | None = INIT_SEED
-    recipe: Literal["best", "notes"] = training.RECIPE
-    time_budget: float | None = training.TIME_BUDGET
-    epochs: int | None = training.EPOCHS
-    max_steps: int | None = training.MAX_STEPS
-    lr: float | None = training.LR
-    schedule: ScheduleName | None = training.SCHEDULE
-    optimizer: OptimizerName | None = training.OPTIMIZER
-    momentum: float | None = training.MOMENTUM
-    weight_decay: float | None = training.WEIGHT_DECAY
-    patience: int | None = training.PATIENCE
-    ema: float | None = training.EMA
-    grad_clip: float | None = training.GRAD_CLIP
-    batch_size: int | None = training.BATCH_SIZE
-    accumulate: int = training.ACCUMULATE
-    augment: str | None = training.AUGMENT
-    l1: float | None = training.L1
-    label_smoothing: float | None = training.LABEL_SMOOTHING
-    class_weights: str = training.CLASS_WEIGHTS
-    monitor: training.Monitor = training.MONITOR
     beside: tuple[str, ...] = option(
         (), "Tables of two numeric columns: draw the regions of these runs, too, in boundaries.png.",
         panel="Output", parse=items, metavar="RUN,RUN,…",
     )  # fmt: skip
-    min_accuracy: float | None = training.MIN_ACCURACY
-    out: Path | None = training.OUT
-    resume: Path | None = training.RESUME
-    overwrite: bool = common.OVERWRITE
-    devices: int = training.DEVICES
-    compile: bool = training.COMPILE
-    seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION
 
     def resolved(self) -> MlpRecipe:
         """The recipe of the run, for images or for a table, in which options that are set replace values."""
@@ -145,7 +102,7 @@ class TrainMlpConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCnnConfig(Config):
+class TrainCnnConfig(training.ClassifierConfig):
     """Every option of `train-cnn`."""
 
     command: ClassVar[str] = "train-cnn"
@@ -155,21 +112,7 @@ class TrainCnnConfig(Config):
         "without batch norm": CNN_BEST_WITHOUT_BATCH_NORM,
         "notes": with_arch(CNN_NOTES, "notes-cnn"),
     }
-    from_options: ClassVar[Any] = classmethod(training.from_options)
 
-    data: str = data_options.IMAGES
-    size: int | None = data_options.SIZE
-    resize: Literal["crop", "squash", "letterbox"] = data_options.RESIZE
-    color: Literal["gray", "rgb"] | None = data_options.COLOR
-    class_names: Path | None = data_options.CLASS_NAMES
-    data_root: Path | None = data_options.DATA_ROOT
-    normalize: data_options.Normalization | None = data_options.NORMALIZE
-    val_split: float | None = data_options.VAL_SPLIT
-    test_split: float = data_options.TEST_SPLIT
-    limit: int | None = data_options.LIMIT
-    offline: bool = common.OFFLINE
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     arch: str | None = option(
         None,
         "fast (small, whitened first layer), large (10,000 images or more), notes-cnn or resnet.",
@@ -210,39 +153,7 @@ class TrainCnnConfig(Config):
     )
     restarts: int = RESTARTS
     init_seed: int | None = INIT_SEED
-    recipe: Literal["best", "notes"] = training.RECIPE
-    time_budget: float | None = training.TIME_BUDGET
-    epochs: int | None = training.EPOCHS
-    max_steps: int | None = training.MAX_STEPS
-    lr: float | None = training.LR
-    schedule: ScheduleName | None = training.SCHEDULE
-    optimizer: OptimizerName | None = training.OPTIMIZER
-    momentum: float | None = training.MOMENTUM
-    weight_decay: float | None = training.WEIGHT_DECAY
-    patience: int | None = training.PATIENCE
-    ema: float | None = training.EMA
-    grad_clip: float | None = training.GRAD_CLIP
-    batch_size: int | None = training.BATCH_SIZE
-    accumulate: int = training.ACCUMULATE
-    augment: str | None = training.AUGMENT
-    l1: float | None = training.L1
-    label_smoothing: float | None = training.LABEL_SMOOTHING
-    class_weights: str = training.CLASS_WEIGHTS
-    monitor: training.Monitor = training.MONITOR
     print: bool = option(False, "Print the layer table and exit without training.", panel="Output")
-    min_accuracy: float | None = training.MIN_ACCURACY
-    out: Path | None = training.OUT
-    resume: Path | None = training.RESUME
-    overwrite: bool = common.OVERWRITE
-    devices: int = training.DEVICES
-    compile: bool = training.COMPILE
-    seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION
-    target: str | None = None  # of tables
-    missing: data_options.Missing = "indicator"
-    categorical: tuple[str, ...] = ()
 
     def resolved(self, images: "TrainingSize | None" = None) -> ScratchRecipe:
         """The recipe of the run, in which options that are set replace values.

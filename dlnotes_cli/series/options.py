@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from dlnotes_cli.data.options import SERIES_SETS, Fill, Scaling
 from dlnotes_cli.networks.choices import CellType
@@ -11,7 +11,7 @@ from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.parse import count_or_auto, items
 from dlnotes_cli.training import options as training
-from dlnotes_cli.training.recipes import LengthDefaults, OptimizerName, Recipe, ScheduleName, resolve
+from dlnotes_cli.training.recipes import LengthDefaults, Recipe, resolve
 
 Mode = Literal["direct", "free"]
 AUTO = 0  # of a window or horizon: chosen from the season
@@ -58,12 +58,11 @@ INTERVAL = option(0.8, "Probability of the prediction interval.", panel="Output"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesTrainConfig(Config):
+class SeriesTrainConfig(training.TrainingConfig):
     """Every option of `series train`."""
 
     command: ClassVar[str] = "series train"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, "notes": NOTES}
-    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     # Data
     data: str = option(
@@ -126,33 +125,14 @@ class SeriesTrainConfig(Config):
         None, "direct: all steps of the horizon at once; free: one step ahead, fed back (free-running).",
         panel="Training",
     )  # fmt: skip
-    time_budget: float | None = training.TIME_BUDGET
     epochs: int | None = replace(
         training.EPOCHS, help="Passes over the training windows, of which an epoch has at most 16,384."
     )
-    max_steps: int | None = training.MAX_STEPS
-    lr: float | None = training.LR
-    schedule: ScheduleName | None = training.SCHEDULE
-    optimizer: OptimizerName | None = training.OPTIMIZER
-    momentum: float | None = training.MOMENTUM
-    weight_decay: float | None = training.WEIGHT_DECAY
-    patience: int | None = training.PATIENCE
-    ema: float | None = training.EMA
-    grad_clip: float | None = training.GRAD_CLIP
     batch_size: int | None = option(None, "Windows per step.", panel="Training", within="[1, 1e6]")
-    accumulate: int = training.ACCUMULATE
     # Output
     interval: float = INTERVAL
-    out: Path | None = training.OUT
-    resume: Path | None = training.RESUME
-    overwrite: bool = common.OVERWRITE
     # Runtime
     devices: int = replace(training.DEVICES, conflicts=("data=-",))  # only one process can read standard input
-    compile: bool = training.COMPILE
-    seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION
 
     def resolved(self) -> SeriesRecipe:
         """The recipe of the run, in which options that are set replace values."""

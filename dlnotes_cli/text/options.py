@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.data.options import EMBEDDED_TEXTS
 from dlnotes_cli.networks.choices import GatedCell, TokenPooling
-from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.option import Config, Range, option
+from dlnotes_cli.shell.option import Range, option
 from dlnotes_cli.training import options as training
 from dlnotes_cli.training.recipes import LengthDefaults, OptimizerName, Recipe, ScheduleName, resolve
 
@@ -56,12 +54,11 @@ NOTES = TextRecipe(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainTextConfig(Config):
+class TrainTextConfig(training.TrainingConfig):
     """Every option of `train-text`."""
 
     command: ClassVar[str] = "train-text"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, "notes": NOTES}
-    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     # Data
     data: str = option(
@@ -147,21 +144,13 @@ class TrainTextConfig(Config):
     patience: int | None = _of_network(training.PATIENCE)
     ema: float | None = _of_network(training.EMA)
     grad_clip: float | None = _of_network(training.GRAD_CLIP)
-    accumulate: int = training.ACCUMULATE
     # Output
     min_accuracy: float | None = replace(
         training.MIN_ACCURACY, help="Exit with code 4 if the test accuracy is below X (0 to 1)."
     )
-    out: Path | None = training.OUT
-    resume: Path | None = training.RESUME
-    overwrite: bool = common.OVERWRITE
     # Runtime
     devices: int = _of_network(training.DEVICES)
     compile: bool = _of_network(training.COMPILE)
-    seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

@@ -36,6 +36,7 @@ from dlnotes_cli.training.objective import (
     weights_in_order,
     weights_of_classes,
 )
+from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.results import ClassifierData, Result, RunProgress, require_test_split
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import (
@@ -55,6 +56,7 @@ _SPLITS = {"val": "validation"}  # as results name them
 class ClassifierDescription(RunDescription[Result]):
     """What a run that trains a classifier records."""
 
+    options: ClassifierConfig
     dataset: DataSet
     monitor: Monitor
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from dlnotes_cli.training.options import TrainingConfig
+
 _TIMEOUT = timedelta(hours=2)  # after which a process that does not answer is given up
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # torchrun sets all of them
 _SAVE_S = 600  # within which processes that are stopped have to save the run
@@ -82,7 +84,7 @@ class Processes:
         """The rows of a batch that this process computes: every `count`-th."""
         return slice(self.rank, None, self.count)
 
-    def runtime(self, options: Any, *, bf16_pays: bool) -> Runtime:
+    def runtime(self, options: "TrainingConfig", *, bf16_pays: bool) -> Runtime:
         """The device of this process, precision, and its share of the threads; raises errors as `choose_runtime`."""
         device, threads = options.device, options.threads
         if not self.is_alone:
@@ -204,7 +206,7 @@ def _failure(error: Exception) -> tuple[type[DlnotesError], str, str, str]:
 
 
 @contextmanager
-def process_group(options: Any) -> Iterator[Processes]:
+def process_group(options: "TrainingConfig") -> Iterator[Processes]:
     """The processes of the run for the duration of the block, connected with gloo, on CUDA devices with NCCL.
 
     Raises InputError for more devices than there are, and for processes with other options or code;

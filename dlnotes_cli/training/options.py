@@ -2,30 +2,29 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from glob import escape, glob
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.option import (
-    REQUIRED,
-    Config,
-    option,
-)
+from dlnotes_cli.shell.option import REQUIRED, option
+from dlnotes_cli.shell.option_groups import OVERWRITE, SEED, OnDevice, ReadsImages
 from dlnotes_cli.shell.parse import count_or_auto, duration
 from dlnotes_cli.training.recipes import (
     MOMENTUM_OPTIMIZERS,
     LengthDefaults,
+    OptimizerName,
     RunLength,
+    ScheduleName,
 )
 
 Monitor = Literal["auto", "loss", "accuracy", "macro-f1"]
 WEIGHT_FILES = (".csv", ".json")  # of --class-weights
 _CLASS_WEIGHTS = ("none", "balanced")
 _WITHOUT_VALIDATION = ("val_split=0",)
-AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 RECIPE = option(
@@ -175,37 +174,98 @@ COMPILE = option(
 )
 
 
-def from_options(config_type: type[AnyConfig], values: Mapping[str, Any]) -> AnyConfig:
-    """A training config from the options of a command line, which must have an effect.
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(OnDevice):
+    """The options of every command that trains in steps."""
 
-    With `resume` it has the options of the stored run, and the few in `values` that may change; `auto` continues the
-    run in `out`, or starts it there. Raises InputError.
-    """
-    from dlnotes_cli.training.resumed_options import has_started, resumed_config
+    recipe: Literal["best", "notes"] = RECIPE
+    time_budget: float | None = TIME_BUDGET
+    epochs: int | None = EPOCHS
+    max_steps: int | None = MAX_STEPS
+    lr: float | None = LR
+    schedule: ScheduleName | None = SCHEDULE
+    optimizer: OptimizerName | None = OPTIMIZER
+    momentum: float | None = MOMENTUM
+    weight_decay: float | None = WEIGHT_DECAY
+    patience: int | None = PATIENCE
+    ema: float | None = EMA
+    grad_clip: float | None = GRAD_CLIP
+    batch_size: int | None = BATCH_SIZE
+    accumulate: int = ACCUMULATE
+    out: Path | None = OUT
+    resume: Path | None = RESUME
+    overwrite: bool = OVERWRITE
+    devices: int = DEVICES
+    compile: bool = COMPILE
+    seed: int = SEED
 
-    resume = values.get("resume")
-    if resume == "auto":
-        new = {name: value for name, value in values.items() if name != "resume"}
-        if "out" not in values:
-            raise InputError("--resume", "auto needs the folder of the run", "add --out")
-        if getattr(config_type(**new), "restarts", 1) > 1:
-            raise InputError("--restarts", "cannot be combined with --resume auto", "drop one of them")
-        resume = user_path(values["out"]) if has_started(user_path(values["out"]), config_type.command) else None
-        values = new
-    if resume is not None:
-        return resumed_config(config_type, {**values, "resume": resume})
-    config: Any = config_type(**values)
-    optimizer = getattr(config.resolved(), "optimizer", None) if "momentum" in values else None
-    if optimizer not in {None, *MOMENTUM_OPTIMIZERS}:
-        what = f"has no effect with --optimizer {optimizer}"
-        raise InputError("--momentum", what, f"drop it, or use {' or '.join(MOMENTUM_OPTIMIZERS)}")
-    if hasattr(config, "class_names"):  # a classifier of images or tables
-        data_options.check_data_options(config.data, values, resizes_all=getattr(config, "resizes_all", False))
-    made: AnyConfig = config
-    return made
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """A config from the options of a command line, which must have an effect.
+
+        With `resume` it has the options of the stored run, and the few in `values` that may change; `auto` continues
+        the run in `out`, or starts it there. Raises InputError.
+        """
+        from dlnotes_cli.training.resumed_options import has_started, resumed_config
+
+        resume = values.get("resume")
+        if resume == "auto":
+            new = {name: value for name, value in values.items() if name != "resume"}
+            if "out" not in values:
+                raise InputError("--resume", "auto needs the folder of the run", "add --out")
+            if getattr(cls(**new), "restarts", 1) > 1:
+                raise InputError("--restarts", "cannot be combined with --resume auto", "drop one of them")
+            resume = user_path(values["out"]) if has_started(user_path(values["out"]), cls.command) else None
+            values = new
+        if resume is not None:
+            return resumed_config(cls, {**values, "resume": resume})
+        config: Any = cls(**values)
+        optimizer = getattr(config.resolved(), "optimizer", None) if "momentum" in values else None
+        if optimizer not in {None, *MOMENTUM_OPTIMIZERS}:
+            what = f"has no effect with --optimizer {optimizer}"
+            raise InputError("--momentum", what, f"drop it, or use {' or '.join(MOMENTUM_OPTIMIZERS)}")
+        config.check_given(values)
+        made: Self = config
+        return made
+
+    def check_given(self, values: Mapping[str, Any]) -> None:
+        """Refuse options of a command line, `values`, that have no effect on this kind of data. Raises InputError."""
 
 
-def run_length(options: Any, defaults: LengthDefaults, samples: int, batch_size: int | None = None) -> RunLength:
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig(TrainingConfig, ReadsImages):
+    """The options of every command that trains a classifier of images or tables."""
+
+    resizes_all: ClassVar[bool] = False  # whether also the images of named sets are resized
+
+    data: str = data_options.IMAGES
+    target: str | None = None  # of tables
+    categorical: tuple[str, ...] = ()
+    missing: data_options.Missing = "indicator"
+    size: int | None = data_options.SIZE
+    resize: Literal["crop", "squash", "letterbox"] = data_options.RESIZE
+    color: Literal["gray", "rgb"] | None = data_options.COLOR
+    class_names: Path | None = data_options.CLASS_NAMES
+    data_root: Path | None = data_options.DATA_ROOT
+    normalize: data_options.Normalization | None = data_options.NORMALIZE
+    val_split: float | None = data_options.VAL_SPLIT
+    test_split: float = data_options.TEST_SPLIT
+    limit: int | None = data_options.LIMIT
+    augment: str | None = AUGMENT
+    l1: float | None = L1
+    label_smoothing: float | None = LABEL_SMOOTHING
+    class_weights: str = CLASS_WEIGHTS
+    monitor: Monitor = MONITOR
+    min_accuracy: float | None = MIN_ACCURACY
+
+    def check_given(self, values: Mapping[str, Any]) -> None:
+        """Refuse options of a command line, `values`, that have no effect on this kind of data. Raises InputError."""
+        data_options.check_data_options(self.data, values, resizes_all=self.resizes_all)
+
+
+def run_length(
+    options: TrainingConfig, defaults: LengthDefaults, samples: int, batch_size: int | None = None
+) -> RunLength:
     """The length of a run on a number of training samples: the options that are set, otherwise the defaults.
 
     `batch_size` is that of the run where the device decides it.

@@ -14,6 +14,7 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.training.options import TrainingConfig
 from dlnotes_cli.training.resumed_options import CONFIG, LOCK, check_same_options, is_unstarted, stored_options
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class RunFolder:
     Of several processes, only the main one does so; the others leave all files to it.
     """
 
-    def __init__(self, options: Any, *, is_main: bool = True) -> None:
+    def __init__(self, options: TrainingConfig, *, is_main: bool = True) -> None:
         """Validate the folder without writing. Raises InputError naming `--out` or `--resume`."""
         self.is_resumed, self._is_main = options.resume is not None, is_main
         self._command = options.command
@@ -50,7 +51,7 @@ class RunFolder:
         if not is_main:
             return
         where, fix = ("--resume", "move the run out of it") if self.is_resumed else ("--out", "")
-        check_outside_data(where, self.path, options, fix)
+        check_outside_data(where, self.path, data_folder(options), fix)
         if self.is_resumed:
             stored = stored_options(self.path, options.command)
             check_same_options(self.path, stored, options)
@@ -87,7 +88,7 @@ class RunFolder:
         """The path of one of the run's files."""
         return self.path / name
 
-    def start(self, options: Any, threads: int) -> None:
+    def start(self, options: TrainingConfig, threads: int) -> None:
         """Write the options of a new run; an earlier run in the folder keeps its results, but not its checkpoint.
 
         The old checkpoint goes before the new options come, so that the two are never of different runs.
@@ -95,7 +96,7 @@ class RunFolder:
         files.remove(self.path / LAST)
         self.write_options(options, threads)
 
-    def write_options(self, options: Any, threads: int) -> None:
+    def write_options(self, options: TrainingConfig, threads: int) -> None:
         """Write config.json: the command, and every option with its resolved value; `threads` is how many it runs on.
 
         Warns if a resumed run had another number of threads, which changes the order of sums.
@@ -142,22 +143,25 @@ class RunFolder:
         files.write_text(self.file(METRICS), "".join(json.dumps(to_json(entry)) + "\n" for entry in history))
 
 
-def has_checkpoint(options: Any) -> bool:
+def has_checkpoint(options: TrainingConfig) -> bool:
     """Whether the run is resumed from a checkpoint."""
     return options.resume is not None and (options.resume / LAST).exists()
 
 
-def check_outside_data(where: str, path: Path, options: Any, fix: str = "") -> None:
-    """Refuse an output in the folder of the training data, where the next command would take its plots for samples.
+def data_folder(options: TrainingConfig) -> Path | None:
+    """The path of the training data, in which nothing may be written; None for data that is generated or downloaded."""
+    data: Any = getattr(options, "data", None)
+    return None if data in {None, EMBEDDED_TEXTS, *NAMED_SETS, *SERIES_SETS} else user_path(data)
+
+
+def check_outside_data(where: str, path: Path, root: Path | None, fix: str = "") -> None:
+    """Refuse an output in the folder of images `root`, where the next command would take its plots for samples.
 
     `where` is the option that names the output. Links are followed, also those to class folders. Raises InputError.
     """
-    data: Any = getattr(options, "data", None)
-    if data in {None, EMBEDDED_TEXTS, *NAMED_SETS, *SERIES_SETS}:
-        return
-    root, folders = user_path(data), list[Path]()
+    folders: list[Path] = []
     with suppress(OSError):  # of a folder that cannot be listed, and of a file
-        folders = [root, *(below for below in root.iterdir() if below.is_symlink())]
+        folders = [root, *(below for below in root.iterdir() if below.is_symlink())] if root else []
     for folder in folders:
         if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):  # which allows loops of links
             raise InputError(where, f"{path} is inside the data {root}", fix or f"give {where} outside of it")

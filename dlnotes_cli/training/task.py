@@ -20,6 +20,7 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Metrics
+from dlnotes_cli.training.options import TrainingConfig
 from dlnotes_cli.training.recipes import RunLength, with_recipe
 from dlnotes_cli.training.results import (
     HistoryEntry,
@@ -73,7 +74,7 @@ class RunDescription(ABC, Generic[Result]):
     model_name: ClassVar[str]  # in the registry
     result_type: type[Result]
 
-    def __init__(self, options: Any) -> None:
+    def __init__(self, options: TrainingConfig) -> None:
         self.options = options
 
     # Set by `load`:
@@ -83,7 +84,7 @@ class RunDescription(ABC, Generic[Result]):
     # Set by `fit`:
     network: nn.Module
     runtime: Runtime
-    stored: Any  # the options with the values of the recipe, as config.json has them
+    stored: TrainingConfig  # the options with the values of the recipe, as config.json has them
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -178,7 +179,7 @@ class Task(RunDescription[Result]):
     # Set by `prepare`:
     steps_per_epoch: int
 
-    def __init__(self, options: Any, recipe: Any, processes: Processes = ALONE) -> None:
+    def __init__(self, options: TrainingConfig, recipe: Any, processes: Processes = ALONE) -> None:
         super().__init__(options)
         self.recipe: Any = recipe
         self.processes, self.initial_seed = processes, options.seed
@@ -199,7 +200,7 @@ class Task(RunDescription[Result]):
         """Whether bf16 is faster for batches of this size."""
         return True
 
-    def stored_options(self, length: RunLength) -> Any:
+    def stored_options(self, length: RunLength) -> TrainingConfig:
         """The options with the values of the recipe and of the run's length, as config.json has them."""
         return with_recipe(with_recipe(self.options, self.recipe), length)
 

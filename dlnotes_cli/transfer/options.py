@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Literal
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.networks.embedded import EMBEDDED_NAME
-from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training import options as training
 from dlnotes_cli.training.recipes import ClassifierRecipe, LengthDefaults, OptimizerName, ScheduleName, resolve
@@ -67,22 +66,17 @@ def last_blocks(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferConfig(Config):
+class TransferConfig(training.ClassifierConfig):
     """Every option of `transfer`; some that classifiers share have another default or meaning here, or none."""
 
     command: ClassVar[str] = "transfer"
     recipes: ClassVar[Mapping[str, object]] = {"": FROZEN, "--fine-tune": FINE_TUNE, "notes": NOTES}
-    from_options: ClassVar[Any] = classmethod(training.from_options)
 
     resizes_all: ClassVar[bool] = True  # also the images of named sets, for the backbone
 
-    target: str | None = None  # of tables
-    missing: data_options.Missing = "indicator"
-    categorical: tuple[str, ...] = ()
     color: Literal["gray", "rgb"] | None = None  # always rgb
     normalize: data_options.Normalization | None = None  # as the weights require
 
-    data: str = data_options.IMAGES
     size: int | None = option(
         None,
         "Pixels per side of the backbone's input.",
@@ -90,15 +84,6 @@ class TransferConfig(Config):
         within="[1, 4096]",
         shown_default="set by --weights",
     )
-    resize: Literal["crop", "squash", "letterbox"] = data_options.RESIZE
-    offline: bool = common.OFFLINE
-    class_names: Path | None = data_options.CLASS_NAMES
-    data_root: Path | None = data_options.DATA_ROOT
-    val_split: float | None = data_options.VAL_SPLIT
-    test_split: float = data_options.TEST_SPLIT
-    limit: int | None = data_options.LIMIT
-    skip_bad: bool = common.SKIP_BAD
-    max_pixels: int = common.MAX_PIXELS_OPTION
     dropout: float | None = _of_steps(training.DROPOUT)
     backbone: str | None = option(
         None,
@@ -128,8 +113,6 @@ class TransferConfig(Config):
         None, "Frozen backbone: choose the weight decay by N-fold cross-validation.", panel="Training",
         within="[2, 100]", conflicts=("time_budget", "max_steps"), unused_with=_TRAINED,
     )  # fmt: skip
-    epochs: int | None = training.EPOCHS
-    max_steps: int | None = training.MAX_STEPS
     lr: float | None = _of_steps(training.LR)
     schedule: ScheduleName | None = _of_steps(training.SCHEDULE)
     optimizer: OptimizerName | None = _of_steps(training.OPTIMIZER)
@@ -142,13 +125,8 @@ class TransferConfig(Config):
     ema: float | None = _of_steps(training.EMA)
     grad_clip: float | None = _of_steps(training.GRAD_CLIP)
     batch_size: int | None = _of_steps(training.BATCH_SIZE)
-    augment: str | None = training.AUGMENT
     l1: float | None = _of_steps(training.L1)
-    recipe: Literal["best", "notes"] = training.RECIPE
-    time_budget: float | None = training.TIME_BUDGET
     accumulate: int = _of_steps(training.ACCUMULATE)
-    label_smoothing: float | None = training.LABEL_SMOOTHING
-    class_weights: str = training.CLASS_WEIGHTS
     monitor: training.Monitor = _of_steps(training.MONITOR)
     export_features: Path | None = option(
         None, "Frozen backbone: write features, labels and names to this .npz file.", panel="Output",
@@ -163,16 +141,8 @@ class TransferConfig(Config):
         False, "List the backbones with size and accuracy, and which weights are on this machine.",
         panel="Output", name="--list",
     )  # fmt: skip
-    min_accuracy: float | None = training.MIN_ACCURACY
-    out: Path | None = training.OUT
-    resume: Path | None = training.RESUME
-    overwrite: bool = common.OVERWRITE
     devices: int = _of_steps(training.DEVICES)
     compile: bool = _of_steps(training.COMPILE)
-    seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION
 
     @property
     def is_frozen(self) -> bool:

@@ -16,7 +16,7 @@ from dlnotes_cli.training.fit_at_once import fit_at_once
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.pretrained import MEBIBYTE, find_weights, is_downloaded, local_file
 from dlnotes_cli.training.results import require_test_split
-from dlnotes_cli.training.run_folder import RunFolder, check_outside_data
+from dlnotes_cli.training.run_folder import RunFolder, check_outside_data, data_folder
 from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
 from dlnotes_cli.transfer.options import FrozenRecipe, TransferConfig
@@ -151,5 +151,5 @@ def _check_outputs(options: TransferConfig) -> None:
     RunFolder(options)  # raises InputError, and writes nothing
     for where, path in (("--export-features", options.export_features), ("--map", options.map_file)):
         if path is not None:
-            check_outside_data(where, path, options)
+            check_outside_data(where, path, data_folder(options))
             files.check_output_file(where, path, overwrite=options.overwrite or options.resume is not None)
