@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dlnotes_cli.lessons.drawings import drawn
 from dlnotes_cli.lessons.loss_results import LossResult, SampleLoss, Target
 from dlnotes_cli.lessons.options import LossConfig, LossName
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, require
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.parse import Matrix, parse_matrix
 
@@ -34,8 +34,7 @@ def calculate_loss(config: LossConfig) -> LossResult:
         losses = [one for sample in samples for one in sample.losses or ()]
         classes = [weights[sample.true] for sample in samples if isinstance(sample.true, int)]
         denominator, total = fsum(classes) if classes else float(len(losses)), fsum(losses)
-        if not denominator:
-            raise InputError("--class-weights", "the weights of the true classes are 0", "use weights above 0")
+        require(denominator, "--class-weights", "the weights of the true classes are 0", "use weights above 0")
         scale = denominator if config.reduction == "mean" else 1.0
         samples = [replace(one, gradient=tuple(slope / scale for slope in one.gradient or ())) for one in samples]
         totals = {"mean": total / denominator, "sum": total}
@@ -123,9 +122,8 @@ _ELEMENTWISE: dict[str, Callable[[float, float], tuple[float, float]]] = {  # va
 
 
 def _finite(value: float) -> float:
-    if value == inf:
-        what = "what happened has probability 0, so that the loss is infinite"
-        raise InputError("--probabilities", what, "use a probability above 0")
+    what = "what happened has probability 0, so that the loss is infinite"
+    require(value < inf, "--probabilities", what, "use a probability above 0")
     return value
 
 
@@ -160,8 +158,7 @@ def _read(config: LossConfig) -> Samples:
         return Samples(values, _targets(config.true, values), tuple(map(str, range(len(values[0])))))
     target = config.true if config.true in table.header else None
     names = tuple(name for name in table.header if name != target)
-    if not names:
-        raise InputError(table.path, f"'{target}' is the only column", "add columns of numbers")
+    require(names, table.path, f"'{target}' is the only column", "add columns of numbers")
     values = _columns(table, names)
     if target is None:
         return Samples(values, _targets(config.true, values), names)
@@ -195,17 +192,17 @@ def _targets(text: str | None, values: Matrix) -> tuple[int, ...] | Matrix | Non
     targets = parse_matrix(text, "--true") if table is None else _columns(table, table.header)
     if (len(targets), len(targets[0])) == (len(values), len(values[0])):
         return targets
-    if sum(map(len, targets)) != len(values):
-        what = f"{len(targets)}x{len(targets[0])} targets for {len(values)}x{len(values[0])} numbers"
-        raise InputError("--true", what, "give the class of each row, or one target for each number")
+    what = f"{len(targets)}x{len(targets[0])} targets for {len(values)}x{len(values[0])} numbers"
+    fix = "give the class of each row, or one target for each number"
+    require(sum(map(len, targets)) == len(values), "--true", what, fix)
     return _classes(targets, len(values[0]), "--true")
 
 
 def _classes(targets: Matrix, count: int, where: object) -> tuple[int, ...]:
     classes = [value for row in targets for value in row]
     for value in classes:
-        if value != int(value) or not 0 <= value < count:
-            raise InputError(where, f"{value:g} is not one of the {count} classes", f"use 0 to {count - 1}")
+        is_class = value == int(value) and 0 <= value < count
+        require(is_class, where, f"{value:g} is not one of the {count} classes", f"use 0 to {count - 1}")
     return tuple(map(int, classes))
 
 
@@ -234,48 +231,44 @@ def _check(config: LossConfig, loss: LossName | None, rows: Samples) -> None:
         ("--class-weights", config.class_weights, loss in {"cross-entropy", "nll"}),
         ("--temperature", config.temperature, has_softmax),
     ):
-        if value is not None and not is_used:
-            raise InputError(name, f"has no effect on {loss or 'numbers without --true'}", "drop it")
-    if config.class_weights is not None and len(config.class_weights) != len(rows.classes):
-        what = f"{len(config.class_weights)} weights for {len(rows.classes)} classes"
-        raise InputError("--class-weights", what, "give one weight for each class")
+        require(value is None or is_used, name, f"has no effect on {loss or 'numbers without --true'}", "drop it")
+    weights, classes = config.class_weights, len(rows.classes)
+    what = f"{len(weights or ())} weights for {classes} classes"
+    has_all = weights is None or len(weights) == classes
+    require(has_all, "--class-weights", what, "give one weight for each class")
     if rows.true is not None:
-        _check_targets(loss, rows.true, len(rows.classes))
-    if loss == "nll" and config.scores is not None and max(map(max, rows.values)) > 0:
-        what = "nll takes logarithms of probabilities, which are not above 0"
-        raise InputError("--scores", what, "use --loss cross-entropy, which applies the log-softmax itself")
+        _check_targets(loss, rows.true, classes)
+    are_logarithms = loss != "nll" or config.scores is None or max(map(max, rows.values)) <= 0
+    what = "nll takes logarithms of probabilities, which are not above 0"
+    require(are_logarithms, "--scores", what, "use --loss cross-entropy, which applies the log-softmax itself")
     if config.probabilities is not None:
         _check_probabilities(loss, rows.values)
 
 
 def _check_targets(loss: LossName | None, true: Sequence[int | tuple[float, ...]], classes: int) -> None:
-    if isinstance(true[0], int) and loss not in {"cross-entropy", "nll", "hinge"}:
-        raise InputError("--true", f"{loss} needs one target for each number", "give as many targets as numbers")
-    if loss in {"cross-entropy", "nll"} and classes == 1:
-        fix = "give a number for each class, or use bce"
-        raise InputError("--true", f"{loss} needs at least 2 classes in a row", fix)
+    is_valid = loss in {"cross-entropy", "nll", "hinge"} or not isinstance(true[0], int)
+    require(is_valid, "--true", f"{loss} needs one target for each number", "give as many targets as numbers")
+    is_valid, what = classes > 1 or loss not in {"cross-entropy", "nll"}, f"{loss} needs at least 2 classes in a row"
+    require(is_valid, "--true", what, "give a number for each class, or use bce")
     for number, row in enumerate(true, 1):
         if isinstance(row, int):
             continue
-        if loss == "nll":
-            raise InputError("--true", "nll needs the class of each row", "give one integer for each row")
-        if loss == "cross-entropy" and not _is_distribution(row):
-            what = f"row {number} is no distribution: its numbers sum to {fsum(row):.6g}"
-            raise InputError("--true", what, "give shares of classes that sum to 1, or the class of each row")
-        if loss == "bce" and not all(0 <= value <= 1 for value in row):
-            raise InputError("--true", f"row {number} has a target outside 0 to 1", "give 0 or 1 for each number")
-        if loss == "hinge" and not {*row} <= {-1.0, 1.0}:
-            raise InputError("--true", f"row {number} has a target other than -1 and 1", "give a sign for each score")
+        require(loss != "nll", "--true", "nll needs the class of each row", "give one integer for each row")
+        what, is_valid = f"row {number} is no distribution: its numbers sum to {fsum(row):.6g}", _is_distribution(row)
+        fix = "give shares of classes that sum to 1, or the class of each row"
+        require(loss != "cross-entropy" or is_valid, "--true", what, fix)
+        is_valid, what = min(row) >= 0 and max(row) <= 1, f"row {number} has a target outside 0 to 1"
+        require(loss != "bce" or is_valid, "--true", what, "give 0 or 1 for each number")
+        is_valid, what = {*row} <= {-1.0, 1.0}, f"row {number} has a target other than -1 and 1"
+        require(loss != "hinge" or is_valid, "--true", what, "give a sign for each score")
 
 
 def _check_probabilities(loss: LossName | None, rows: Matrix) -> None:
-    if loss == "hinge":
-        raise InputError("--probabilities", "hinge compares scores", "use --scores")
+    require(loss != "hinge", "--probabilities", "hinge compares scores", "use --scores")
     for number, row in enumerate(rows, 1):
         wrong = next((value for value in row if not 0 <= value <= 1), None)
-        if wrong is not None:
-            what = f"row {number}: {wrong:g} is not between 0 and 1"
-            raise InputError("--probabilities", what, "correct it, or use --scores")
-        if loss in {"cross-entropy", "nll"} and not _is_distribution(row):
-            what = f"row {number} sums to {fsum(row):.6g}, and the probabilities of classes sum to 1"
-            raise InputError("--probabilities", what, "correct them, or use --scores, which softmax makes sum to 1")
+        what = f"row {number}: {wrong or 0:g} is not between 0 and 1"
+        require(wrong is None, "--probabilities", what, "correct it, or use --scores")
+        are_shares = loss not in {"cross-entropy", "nll"} or _is_distribution(row)
+        what = f"row {number} sums to {fsum(row):.6g}, and the probabilities of classes sum to 1"
+        require(are_shares, "--probabilities", what, "correct them, or use --scores, which softmax makes sum to 1")

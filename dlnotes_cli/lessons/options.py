@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.shell.errors import require, unknown_choice
 from dlnotes_cli.shell.option import JSON, Config, option
 from dlnotes_cli.shell.output import counted
 from dlnotes_cli.shell.parse import items, numbers
@@ -98,8 +98,8 @@ class LossConfig(Config):
     def __post_init__(self) -> None:
         """Validate each option, then that there are numbers."""
         super().__post_init__()
-        if self.scores is None and self.probabilities is None:
-            raise InputError("--scores", "no numbers", 'add --scores "2 1 0" or --probabilities ".8 .7 .1"')
+        has_numbers = self.scores is not None or self.probabilities is not None
+        require(has_numbers, "--scores", "no numbers", 'add --scores "2 1 0" or --probabilities ".8 .7 .1"')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,10 +174,10 @@ class TraceConfig(Config):
     def __post_init__(self) -> None:
         """Validate each option, then that there are layers, and a target for a loss that compares with it."""
         super().__post_init__()
-        if not self.layers and not self.activation:
-            raise InputError("LAYERS", "no layers", 'add layers such as "Linear(3, 2); Sigmoid()", or --activation')
-        if self.target is None and self.loss not in {None, "sum", "mean"}:
-            raise InputError("--target", f"missing: {self.loss} compares with it", "add --target")
+        fix = 'add layers such as "Linear(3, 2); Sigmoid()", or --activation'
+        require(self.layers or self.activation, "LAYERS", "no layers", fix)
+        has_target = self.target is not None or self.loss in {None, "sum", "mean"}
+        require(has_target, "--target", f"missing: {self.loss} compares with it", "add --target")
 
     @property
     def chosen_loss(self) -> TraceLossName:
@@ -246,18 +246,16 @@ class PerceptronConfig(Config):
     def __post_init__(self) -> None:
         """Validate each option, then that there are points that a line can separate, or all of a single one."""
         super().__post_init__()
-        if self.csv is None and self.gate is None and self.line is None:
-            raise InputError("CSV", "no points", "give a CSV file, --gate and, or --line with --point and --label")
-        if self.gate == "xor":
-            raise InputError("--gate", f"xor: {_XOR_PROOF}", _XOR_FIX)
+        has_points = self.csv is not None or self.gate is not None or self.line is not None
+        require(has_points, "CSV", "no points", "give a CSV file, --gate and, or --line with --point and --label")
+        require(self.gate != "xor", "--gate", f"xor: {_XOR_PROOF}", _XOR_FIX)
         if self.line is None:
             return
-        if self.point is None or self.label is None:
-            name = "--point" if self.point is None else "--label"
-            raise InputError(name, "missing", "--line needs --point and --label")
-        if len(self.line) != len(self.point) + 1:
-            what = f"{counted(len(self.line), 'number')} for a point of {counted(len(self.point), 'coordinate')}"
-            raise InputError("--line", what, "give a weight for each coordinate, and the bias last")
+        for name, given in (("--point", self.point), ("--label", self.label)):
+            require(given is not None, name, "missing", "--line needs --point and --label")
+        count, inputs = len(self.line), len(self.point or ())
+        what = f"{counted(count, 'number')} for a point of {counted(inputs, 'coordinate')}"
+        require(count == inputs + 1, "--line", what, "give a weight for each coordinate, and the bias last")
 
     @property
     def learning_rate(self) -> float:
@@ -308,24 +306,17 @@ class DescendConfig(Config):
     def __post_init__(self) -> None:
         """Validate each option, then the numbers of learning rates and coordinates."""
         super().__post_init__()
-        if not self.optimizer:
-            raise InputError("--optimizer", "is empty", f"choose from {', '.join(OPTIMIZERS)}")
-        if self.lr is not None and len(self.lr) not in {1, len(self.optimizer)}:
-            what = f"{counted(len(self.lr), 'learning rate')} for {counted(len(self.optimizer), 'optimizer')}"
-            raise InputError("--lr", what, "give one for all, or one for each")
-        self._check_repetition()
-        variables = self.chosen_surface.formula.variables
-        if self.start is not None and len(self.start) != len(variables):
-            what = f"{counted(len(self.start), 'number')} for a surface of {counted(len(variables), 'variable')}"
-            raise InputError("--start", what, f"give {' and '.join(variables)}")
-
-    def _check_repetition(self) -> None:
-        """Refuse an optimizer that would run twice with the same learning rate."""
-        rates = self.lr if self.lr is not None and len(self.lr) > 1 else (None,) * len(self.optimizer)
-        runs = list(zip(self.optimizer, rates, strict=True))
+        count, rates = len(self.optimizer), self.lr or (0.0,)
+        require(count, "--optimizer", "is empty", f"choose from {', '.join(OPTIMIZERS)}")
+        what = f"{counted(len(rates), 'learning rate')} for {counted(count, 'optimizer')}"
+        require(len(rates) in {1, count}, "--lr", what, "give one for all, or one for each")
+        runs = list(zip(self.optimizer, rates * (count // len(rates)), strict=True))
         for i, run in enumerate(runs):
-            if run in runs[:i]:
-                raise InputError("--optimizer", f"{run[0]} runs twice", "drop one, or give each its own --lr")
+            require(run not in runs[:i], "--optimizer", f"{run[0]} runs twice", "drop one, or give each its own --lr")
+        variables, start = self.chosen_surface.formula.variables, self.start or ()
+        what = f"{counted(len(start), 'number')} for a surface of {counted(len(variables), 'variable')}"
+        fits = self.start is None or len(start) == len(variables)
+        require(fits, "--start", what, f"give {' and '.join(variables)}")
 
     @property
     def chosen_surface(self) -> "Surface":

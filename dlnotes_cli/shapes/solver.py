@@ -33,7 +33,7 @@ class Axis(NamedTuple):
 
 
 def solve(unknown: Hyperparameter, target: int, axes: Sequence[Axis]) -> range:
-    """Find every value of `unknown` that gives the output size `target` along each axis; unlimited ones end at 2**63 - 1.
+    """Find every value of `unknown` that gives the output size `target` along each axis; without a limit, to 2**63 - 1.
 
     The value that an axis has for `unknown` is ignored. Raises InputError with the nearest sizes where there is none.
 

@@ -44,6 +44,12 @@ class InputError(DlnotesError):
     """A bad option, file, data set or model file, or data that is unavailable."""
 
 
+def require(is_met: object, where: object, what: str, fix: str = "") -> None:
+    """Raise InputError unless a condition is met."""
+    if not is_met:
+        raise InputError(where, what, fix)
+
+
 class SeveralProcessesError(InputError):
     """The command needs `count` processes, which the program starts; another program starts with torchrun."""
 

@@ -76,9 +76,10 @@ def test_edges_of_what_torch_accepts(line: str) -> None:
 def test_near_the_edges_with_other_numbers(name: str, data: st.DataObject) -> None:
     line = data.draw(st.sampled_from([line for line in EDGES if line.startswith(f"{name}(")]))
     text, _, shape = line.rpartition(" @ ")
-    parts = re.split(r"(?<![\w.])(-?\d{1,2})(?![\w.])", f"{text} @ {shape.replace('x', ' ')}")  # numbers at odd places
+    words = re.compile(r"(?<![\w.])(-?\d{1,2}|True|False)(?![\w.])")
+    parts = words.split(f"{text} @ {shape.replace('x', ' ')}")  # numbers and booleans at odd places
     for place in data.draw(st.sets(st.sampled_from(range(1, len(parts), 2)), max_size=3)):
-        parts[place] = str(data.draw(st.integers(-1, 9)))
+        parts[place] = str(data.draw(st.booleans() if parts[place] in {"True", "False"} else st.integers(-1, 9)))
     text, _, sizes = "".join(parts).rpartition(" @ ")
     assume("-" not in text or "ircular" not in text)  # torch's negative circular padding depends on the memory layout
     check(text, tuple(max(int(size), 1) for size in sizes.split()))

@@ -160,5 +160,6 @@ def test_a_skip_connection_is_held_in_memory_until_its_join() -> None:
     report = analyze(block, (2, 8, 8))
     held = 3 * 2 * 8 * 8 * 4  # the input, and at the ReLU and at the sum one input and one output
     assert report.memory.inference_bytes == report.memory.weights_bytes + held
+    assert analyze(f"Identity(); {block}", (2, 8, 8)).memory.inference_bytes == report.memory.inference_bytes
     assert [layer.inputs for layer in report.layers] == [(0,), (1,), (2, 0)]
     assert analyze("Conv2d(2, 2, 3)", (2, 8, 8)).layers[0].inputs is None

@@ -14,7 +14,7 @@ from dlnotes_cli.lessons.options import ACTIVATIONS, TraceConfig, UseGate
 from dlnotes_cli.shapes.layer import RESIDUAL, Layer
 from dlnotes_cli.shapes.parsing.layer_list import Source, is_file_name, read_source
 from dlnotes_cli.shapes.tracing import trace as trace_shapes
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, require
 from dlnotes_cli.shell.files import read_file, user_path
 from dlnotes_cli.shell.parse import parse_channels
 
@@ -44,8 +44,8 @@ def read_layers(config: TraceConfig) -> tuple[Layer, ...]:
     for text in config.layers:
         layers += (read_source(text) if is_file_name(text) else Source(text)).layers.layers
     for layer in layers:
-        if layer.name == RESIDUAL or layer.name.startswith("Lazy"):
-            raise InputError(f"'{layer.text}'", "is not followed by trace", "list plain layers with their sizes")
+        is_plain = layer.name != RESIDUAL and not layer.name.startswith("Lazy")
+        require(is_plain, f"'{layer.text}'", "is not followed by trace", "list plain layers with their sizes")
     return tuple(layers)
 
 
@@ -67,8 +67,8 @@ def build_network(config: TraceConfig, layers: tuple[Layer, ...], activation: st
         torch.manual_seed(int(seed[1]) if seed else 0)
         trace_shapes(layers, tuple(x.shape[1:]))
         modules = nn.ModuleList(_module(layer, config) for layer in layers)
-    if sum(parameter.numel() for parameter in modules.parameters()) > _MOST_NUMBERS:
-        raise InputError("LAYERS", f"more than {_MOST_NUMBERS:,} parameters", "use smaller layers")
+    count = sum(parameter.numel() for parameter in modules.parameters())
+    require(count <= _MOST_NUMBERS, "LAYERS", f"more than {_MOST_NUMBERS:,} parameters", "use smaller layers")
     x = _set_weights(config, modules, x, is_drawn=bool(shape))
     if any(isinstance(module, nn.Embedding) for module in modules):
         x = x.long()
@@ -80,8 +80,8 @@ def _shape(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\s*\d{1,9}(\s*x\s*\d{1,9})+\s*", text):
         return ()
     shape = tuple(int(size) for size in text.split("x"))
-    if not 0 < prod(shape) <= _MOST_NUMBERS:
-        raise InputError("--input", f"{text} has {prod(shape):,} numbers", f"use 1 to {_MOST_NUMBERS:,}")
+    is_small = 0 < prod(shape) <= _MOST_NUMBERS
+    require(is_small, "--input", f"{text} has {prod(shape):,} numbers", f"use 1 to {_MOST_NUMBERS:,}")
     return shape
 
 
@@ -89,8 +89,8 @@ def _arranged(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """The input with its batch first: (N, C, H, W), (N, C, L), (N, T, F) or (N, F), by the first layer that says it."""
     rank, recurrent = 2, None
     for layer in layers:
-        if layer.name.endswith("3d"):
-            raise InputError(f"'{layer.text}'", "is not followed by trace", "use layers of at most 2 spatial axes")
+        is_flat = not layer.name.endswith("3d")
+        require(is_flat, f"'{layer.text}'", "is not followed by trace", "use layers of at most 2 spatial axes")
         if layer.name in _RECURRENT:
             rank, recurrent = 3, layer
         elif layer.name.endswith(("1d", "2d")) and layer.name not in {"BatchNorm1d", "Dropout1d"}:
@@ -103,18 +103,18 @@ def _arranged(x: Tensor, layers: Sequence[Layer]) -> Tensor:
         x = x.transpose(0, 1)  # PyTorch's order is (T, N, F)
     if x.ndim == rank - 1:
         x = x[None]
-    if x.ndim < rank or x.ndim > rank > 2:  # noqa: PLR2004
-        sizes = "x".join(map(str, x.shape))
-        raise InputError("--input", f"{sizes} does not fit the first layer", f"use {rank - 1} or {rank} sizes")
+    fits, what = x.ndim == rank or x.ndim > rank == 2, f"{'x'.join(map(str, x.shape))} does not fit the first layer"  # noqa: PLR2004
+    require(fits, "--input", what, f"use {rank - 1} or {rank} sizes")
     return x
 
 
 def _module(layer: Layer, config: TraceConfig) -> nn.Module:
     keywords: dict[str, Any] = {name: value for name, value in layer.keywords if name not in _IGNORED_ARGUMENTS}
     module: nn.Module = getattr(nn, layer.name)(*layer.positional, **keywords)
-    if isinstance(module, nn.RNNBase) and (module.num_layers > 1 or module.bidirectional or module.proj_size):
+    if isinstance(module, nn.RNNBase):
+        is_single = module.num_layers == 1 and not module.bidirectional and not module.proj_size
         what = "has several layers or directions, or a projection"
-        raise InputError(f"'{layer.text}'", what, f"list one {layer.name} after the other")
+        require(is_single, f"'{layer.text}'", what, f"list one {layer.name} after the other")
     if isinstance(module, nn.LSTM):
         add_course_weights(module, peephole=config.peephole, use_gate=config.use_gate)
     return module
@@ -180,8 +180,8 @@ def _set_weights(config: TraceConfig, modules: nn.ModuleList, x: Tensor, *, is_d
     """
     text = config.weights.strip()
     kind, _, seed = text.partition(":")
-    if kind in {"init", "seed"} and not re.fullmatch(r"\d{1,15}", seed):
-        raise InputError("--weights", f"'{text}' has no seed", "write init:0 or seed:7")
+    is_complete = kind not in {"init", "seed"} or re.fullmatch(r"\d{1,15}", seed)
+    require(is_complete, "--weights", f"'{text}' has no seed", "write init:0 or seed:7")
     generator = torch.Generator().manual_seed(int(seed) if kind == "seed" else config.seed)
     if is_drawn:
         x = torch.randn(x.shape, generator=generator)
@@ -212,9 +212,8 @@ def _read(path: Path, parameters: dict[str, nn.Parameter]) -> None:
         raise InputError("--weights", f"{path} {what}", _WEIGHTS_FIX)
     for name in parameters.keys() | tensors.keys():
         have, need = (tuple(named[name].shape) if name in named else None for named in (tensors, parameters))
-        if have != need:
-            what = f"{name}: shape {have or 'none'} in the file, {need or 'none'} in the layers"
-            raise InputError(path, what, "correct the layers or the file")
+        what = f"{name}: shape {have or 'none'} in the file, {need or 'none'} in the layers"
+        require(have == need, path, what, "correct the layers or the file")
         parameters[name].copy_(tensors[name])
 
 
@@ -228,6 +227,5 @@ def _from_json(path: Path) -> dict[str, Tensor]:
     except (ValueError, TypeError, AttributeError, RecursionError, RuntimeError, OverflowError) as error:
         raise InputError(path, f"is no JSON object of numbers ({str(error)[:100]})", fix) from error
     for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise InputError(path, f"{name} has numbers that are not finite", fix)
+        require(torch.isfinite(tensor).all(), path, f"{name} has numbers that are not finite", fix)
     return tensors

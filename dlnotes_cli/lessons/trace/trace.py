@@ -16,7 +16,7 @@ from dlnotes_cli.lessons.trace.text_trace import TextTrace, names_a_model, trace
 from dlnotes_cli.shapes.layer import Layer
 from dlnotes_cli.shapes.rules.features import elementwise
 from dlnotes_cli.shapes.rules.layer_types import layer_types
-from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.errors import InputError, UnfinishedError, require
 from dlnotes_cli.shell.output import counted, number
 from dlnotes_cli.shell.parse import parse_matrix
 
@@ -85,10 +85,9 @@ def _check_options(config: TraceConfig, network: TracedNetwork) -> None:
         ("--peephole", config.peephole, is_lstm, "an LSTM"),
         ("--use-gate", config.use_gate == "notes", is_lstm, "an LSTM"),
     ):
-        if is_set and not is_used:
-            raise InputError(name, f"has no effect without {layer}", "drop it")
-    if config.text is not None:
-        raise InputError("--text", "needs a run of char-rnn in place of layers", "give runs/text, for example")
+        require(not is_set or is_used, name, f"has no effect without {layer}", "drop it")
+    what = "needs a run of char-rnn in place of layers"
+    require(config.text is None, "--text", what, "give runs/text, for example")
 
 
 def _forward(config: TraceConfig, network: TracedNetwork) -> tuple[list[_Passed], Tensor]:
@@ -138,17 +137,16 @@ def _loss(config: TraceConfig, network: TracedNetwork, output: Tensor) -> Tensor
     target = torch.tensor(parse_matrix(config.target, "--target"), dtype=torch.float64).flatten()
     if name == "cross-entropy":
         classes, fix = output.shape[-1], "give the class of each output row"
-        if target.numel() != output.numel() // classes or bool((target != target.long()).any()):
-            raise InputError("--target", f"{target.numel()} numbers", fix)
-        if bool(((target < 0) | (target >= classes)).any()):
-            raise InputError("--target", f"a class outside 0 to {classes - 1}", fix)
+        is_whole = target.numel() == output.numel() // classes and (target == target.long()).all()
+        require(is_whole, "--target", f"{target.numel()} numbers", fix)
+        is_class = ((target >= 0) & (target < classes)).all()
+        require(is_class, "--target", f"a class outside 0 to {classes - 1}", fix)
         return F.cross_entropy(output.reshape(-1, classes), target.long())
-    if target.numel() not in {1, output.numel()}:
-        what = f"{target.numel()} numbers for an output of {output.numel()}"
-        raise InputError("--target", what, "give one number, or one for each number of the output")
+    fits, what = target.numel() in {1, output.numel()}, f"{target.numel()} numbers for an output of {output.numel()}"
+    require(fits, "--target", what, "give one number, or one for each number of the output")
     target = target.expand(output.numel()).reshape(output.shape)
-    if name == "bce" and not bool(((target >= 0) & (target <= 1)).all()):
-        raise InputError("--target", "bce needs targets from 0 to 1", "give 0 or 1")
+    are_shares = name != "bce" or ((target >= 0) & (target <= 1)).all()
+    require(are_shares, "--target", "bce needs targets from 0 to 1", "give 0 or 1")
     is_probability = isinstance(network.modules[-1], nn.Sigmoid)
     losses: dict[str, Callable[..., Tensor]] = {
         "mse": F.mse_loss,
@@ -163,8 +161,7 @@ def _backward(config: TraceConfig, network: TracedNetwork) -> tuple[list[_Passed
     """A forward pass, its loss, and the gradients of the loss with respect to the input and to each output."""
     passed, loss = _forward(config, network)
     network.modules.zero_grad()
-    if not loss.requires_grad:
-        raise InputError("LAYERS", "nothing has a gradient", "add a layer with weights")
+    require(loss.requires_grad, "LAYERS", "nothing has a gradient", "add a layer with weights")
     tensors = [passed[0].input, *(one.output for one in passed)]
     for tensor in tensors:
         if tensor.requires_grad:
@@ -216,8 +213,8 @@ def _checks(config: TraceConfig, network: TracedNetwork) -> Iterator[results.Che
     _, _, gradients = _backward(config, network)
     tensors = {"input": (network.input, gradients[0])} if network.input.is_floating_point() else {}
     tensors |= {name: (one.data, _gradient(one)) for name, one in network.modules.named_parameters()}
-    if sum(tensor.numel() for tensor, _ in tensors.values()) > _MOST_CHECKED:
-        raise InputError("--check", f"more than {_MOST_CHECKED:,} numbers to move", "use smaller layers")
+    count = sum(tensor.numel() for tensor, _ in tensors.values())
+    require(count <= _MOST_CHECKED, "--check", f"more than {_MOST_CHECKED:,} numbers to move", "use smaller layers")
     for name, (tensor, gradient) in tensors.items():
         flat, slopes = tensor.view(-1), []
         for i, value in enumerate(flat.tolist()):
@@ -234,8 +231,7 @@ def _checks(config: TraceConfig, network: TracedNetwork) -> Iterator[results.Che
 def _descend(config: TraceConfig, network: TracedNetwork) -> results.Descent:
     """Plain gradient descent: w - lr times the gradient."""
     lr, losses, parameters = config.lr or 0.0, [], dict(network.modules.named_parameters())
-    if not parameters:
-        raise InputError("--lr", "the layers have no weights", "drop --lr, or add a layer such as Linear(3, 2)")
+    require(parameters, "--lr", "the layers have no weights", "drop --lr, or add a layer such as Linear(3, 2)")
     optimizer = torch.optim.SGD(parameters.values(), lr)
     for _ in range(config.steps or 1):
         losses.append(_backward(config, network)[1].item())
