@@ -155,7 +155,7 @@ def draw_sheet(rows: Sequence[Row], config: ExplainConfig, network: InspectedNet
     measure = "drop of the score" if config.method == "occlusion" else "heat"
     scale.set_label(f"{measure}, relative to the map's own maximum", fontsize=8, labelpad=-8)
     figure.supxlabel("\n".join(map(plain, lines)), x=margin, ha="left", fontsize=8, color="#444444")
-    return png(figure)
+    return png(figure, margin=0.12)
 
 
 def _draw(row: Row, cells: "Sequence[Axes]", *, is_first: bool) -> None:

@@ -32,7 +32,7 @@ from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches
 
 _IMAGE_SIZE = 128  # pixels per side of images in files without --size, which training reduces too far to recognize
 _LARGEST_SHAPE = (3, 4096, 4096)  # (C, H, W) of images
-_NUMBERED_SIZE, _MOST_NUMBERED = 28, 32  # pixels per side of images in files with --numbers, and the most it draws
+_NUMBERED_SIZE, _MOST_NUMBERED = 28, 32  # pixels per side with --numbers of large images in files, and the most
 _FLOAT_COPIES, _SHEET_COPIES = 12, 3  # bytes for each byte of an image: one variant in float32; every variant in a row
 _CAPTION_COLUMNS = 16  # of a class name below a mixed image
 
@@ -154,9 +154,11 @@ def _from_folder(config: DataPreviewConfig) -> _ChosenImages:
     """Decode only the chosen images; with `skip_bad`, those of them that can be read."""
     listing = list_folder(user_path(config.data))
     shape = choose_shape(
-        listing, size=config.size or (_NUMBERED_SIZE if config.numbers else None), resize=config.resize,
-        color=config.color, max_pixels=config.max_pixels, default_size=_IMAGE_SIZE,
+        listing, size=config.size, resize=config.resize, color=config.color, max_pixels=config.max_pixels,
+        default_size=_IMAGE_SIZE,
     )  # fmt: skip
+    if config.numbers and config.size is None and max(shape.height, shape.width) > _MOST_NUMBERED:
+        shape = replace(shape, height=_NUMBERED_SIZE, width=_NUMBERED_SIZE)
     _check_memory(min(config.sample_count, len(listing.stamps)) * shape.nbytes, config.variants)
     splits, labels = np.array(listing.splits), np.array(listing.labels)
     split = np.flatnonzero(splits == ("train" if "train" in listing.splits else listing.splits[0]))

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.plots.figure import COLORS, new_figure, png
 from dlnotes_cli.plots.names import distinct_names, plain, shortened
+from dlnotes_cli.plots.sheet import in_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "oxs^vD"
 _MOST_IN_LEGEND, _LEGEND_ROWS = 28, 14  # classes
-_NAME_COLUMNS, _TITLE_COLUMNS = 18, 36
+_NAME_COLUMNS = 18
+_PER_INCH = 8.5  # columns of a title or of the name of an axis
 _SINGLE, _ONE_OF_ROW, _ONE_OF_GRID = (5.6, 5.0), (4.2, 4.0), (3.6, 3.3)  # inches of a panel
 _MOST_COLUMNS = 3
 
@@ -43,7 +45,7 @@ class RegionsPanel(NamedTuple):
 
 def draw_regions(panels: Sequence[RegionsPanel], classes: Sequence[str], axes_names: tuple[str, str]) -> bytes:
     """A PNG of panels: regions in light colors, and points with a color and a marker for each class."""
-    columns = min(len(panels), _MOST_COLUMNS)
+    columns = in_rows(len(panels), _MOST_COLUMNS)
     rows = -(-len(panels) // columns)
     width, height = _SINGLE if len(panels) == 1 else _ONE_OF_ROW if rows == 1 else _ONE_OF_GRID
     figure = new_figure(width * columns + 1.0, height * rows)
@@ -54,13 +56,13 @@ def draw_regions(panels: Sequence[RegionsPanel], classes: Sequence[str], axes_na
         if panel.regions is not None:
             _draw_regions(axes, panel.regions, len(classes))
         _draw_points(axes, panel.points, panel.labels, classes)
-        lines = [plain(shortened(line, _TITLE_COLUMNS)) for line in panel.title.splitlines()]
+        lines = [plain(shortened(line, int(_PER_INCH * width))) for line in panel.title.splitlines()]
         axes.set_title("\n".join(lines), fontsize=10)
         if i + columns >= len(panels):  # the lowest panel of its column
-            axes.set_xlabel(plain(axes_names[0]))
+            axes.set_xlabel(plain(shortened(axes_names[0], int(_PER_INCH * width))))
             axes.tick_params(labelbottom=True)
         if i % columns == 0:
-            axes.set_ylabel(plain(axes_names[1]))
+            axes.set_ylabel(plain(shortened(axes_names[1], int(_PER_INCH * height))))
     if len(classes) <= _MOST_IN_LEGEND:
         style = {"frameon": False, "bbox_to_anchor": (1.0, 1.0), "loc": "upper left"}
         grid[columns - 1].legend(ncols=-(-len(classes) // _LEGEND_ROWS), **style)

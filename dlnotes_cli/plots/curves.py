@@ -8,6 +8,7 @@ import numpy as np
 
 from dlnotes_cli.plots.figure import BLUE, COLORS, GRAY, ORANGE, RED, new_figure, png
 from dlnotes_cli.plots.names import plain, shortened
+from dlnotes_cli.plots.sheet import in_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,7 +160,7 @@ def draw_robustness(panels: Sequence[tuple[str, Sequence[AccuracyCurve]]], title
     """A PNG with a panel for each change of the images, with the name of its axis, and a curve for each model."""
     from matplotlib.ticker import MaxNLocator
 
-    columns = min(len(panels), _MOST_COLUMNS)
+    columns = in_rows(len(panels), _MOST_COLUMNS)
     rows = -(-len(panels) // columns)
     figure = new_figure(_PANEL_WIDTH * columns + 0.4, _PANEL_HEIGHT * rows + 0.7)
     figure.suptitle(plain(shortened(f"accuracy on changed images: {title}", _ROBUSTNESS_COLUMNS)), fontsize=12)

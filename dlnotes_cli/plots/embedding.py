@@ -2,27 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.plots.figure import GRAY, RED, new_figure, png
-from dlnotes_cli.plots.names import columns, distinct_names, plain, words_in_lines
+from dlnotes_cli.plots.figure import GRAY, RED, new_figure, png, with_fonts
+from dlnotes_cli.plots.names import distinct_names, plain, words_in_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-_COLORS = (  # tab10 of matplotlib
-    "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
+_COLORS = (  # of Petroff 2021 (arXiv:2107.02270), distinct for any color vision
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 _TITLE_COLUMNS = 76  # characters of a line of the title
-_MARKERS = "o^svDP*<"
+_MARKERS = "o^svDP*<"  # which change with the color, and where a color is used again
 _MOST_IN_LEGEND = 30  # classes
 _LABEL_COLUMNS = 14  # characters of a class name in the plot
-_COLUMN_PIXELS, _NAME_PIXELS = 13.0, 22.0  # width of a column of a class name in the plot, and its height
-_COLUMNS_OF_PLOT = 80  # half characters of a class name next to each other in the plot
 _LEGEND_COLUMNS, _LEGEND_ROWS = 24, 20  # characters of a class name, and classes one below the other
 
 
@@ -53,7 +52,7 @@ def draw_embedding_map(
     figure = new_figure(8.0 if len(classes) <= _LEGEND_ROWS else 10.0, 6.4)
     axes = figure.add_subplot()
     for i, name in enumerate(distinct_names(classes, _LEGEND_COLUMNS)):
-        color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i // len(_COLORS) % len(_MARKERS)]
+        color, marker = _COLORS[i % len(_COLORS)], _MARKERS[(i + i // len(_COLORS)) % len(_MARKERS)]
         for is_evaluated, size, alpha, edge in ((False, 16, 0.6, 0.0), (True, 34, 1.0, 0.9)):
             x, y = embedded.points[(embedded.labels == i) & (embedded.is_evaluated == is_evaluated)].T
             axes.scatter(
@@ -65,43 +64,36 @@ def draw_embedding_map(
     axes.scatter(x, y, 110, marker="x", color=RED, linewidths=1.4, zorder=2)  # whose arms the points leave free
     axes.set_xlabel(axes_names[0])
     axes.set_ylabel(axes_names[1])
-    if 1 < len(classes) <= _MOST_IN_LEGEND:
-        _name_classes(axes, embedded, classes)
     lines = words_in_lines(title or f"features of {len(embedded.points):,} images", _TITLE_COLUMNS)
     axes.set_title("\n".join(map(plain, lines)), fontsize=11)
     _add_legend(axes, embedded, len(classes))
+    if 1 < len(classes) <= _MOST_IN_LEGEND:
+        _name_classes(figure, axes, embedded, classes)
     return png(figure)
 
 
-def _name_classes(axes: "Axes", embedded: EmbeddedPoints, classes: Sequence[str]) -> None:
+def _name_classes(figure: "Figure", axes: "Axes", embedded: EmbeddedPoints, classes: Sequence[str]) -> None:
     """The name of each class at the median of its points with a white outline, unless it would cover another one."""
     from matplotlib.patheffects import withStroke
 
-    outline, boxes = [withStroke(linewidth=3, foreground="white")], np.empty((0, 3))  # center and width of each name
+    outline, texts, boxes = [withStroke(linewidth=3, foreground="white")], [], []
     for i, name in enumerate(distinct_names(classes, _LABEL_COLUMNS)):
         points = embedded.points[embedded.labels == i]
-        if not len(points):
-            continue
-        x, y = np.median(points, axis=0)
-        box = [*axes.transData.transform((x, y)), columns(name) * _COLUMN_PIXELS]
-        apart = np.abs(boxes - box)
-        if ((apart[:, 1] < _NAME_PIXELS) & (apart[:, 0] < (boxes[:, 2] + box[2]) / 2)).any():
-            continue
-        boxes = np.vstack([boxes, box])
-        axes.text(
-            x, y, plain(name), ha=_alignment(axes, x, name), va="center", fontsize=12, fontweight="bold",
-            color=_COLORS[i % len(_COLORS)], zorder=4, path_effects=outline,
-        )  # fmt: skip
-
-
-def _alignment(axes: "Axes", x: float, name: str) -> Literal["left", "center", "right"]:
-    """How a name is aligned with its place, so that a long one stays inside the plot."""
-    low, high = axes.get_xlim()
-    share = (x - low) / (high - low)
-    margin = columns(name) / _COLUMNS_OF_PLOT
-    if share < margin:
-        return "left"
-    return "right" if share > 1 - margin else "center"
+        if len(points):
+            x, y = np.median(points, axis=0)
+            text = axes.text(x, y, plain(name), ha="center", va="center", fontsize=12, fontweight="bold", zorder=4)
+            text.set(path_effects=outline, in_layout=False)
+            texts.append(text)
+    with with_fonts(figure):
+        figure.draw_without_rendering()  # which moves the axes
+        inside = axes.get_window_extent()
+        for text in texts:
+            box = text.get_window_extent()
+            text.set_horizontalalignment("left" if box.x0 < inside.x0 else "right" if box.x1 > inside.x1 else "center")
+            boxes.append(text.get_window_extent())
+            if any(map(boxes[-1].overlaps, boxes[:-1])):
+                text.remove()
+                boxes.pop()
 
 
 def _add_legend(axes: "Axes", embedded: EmbeddedPoints, classes: int) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from dlnotes_cli.plots import fonts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -33,6 +34,20 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
     return Figure(figsize=(width, height), dpi=DPI, layout=layout)
 
 
+@contextmanager
+def with_fonts(figure: "Figure") -> "Iterator[None]":
+    """Choose fonts that have all characters of a figure, whose texts have their final sizes inside the block."""
+    from matplotlib.text import Text
+
+    texts = figure.findobj(Text)
+    families = fonts.families(text.get_text() for text in texts)
+    for text in texts:
+        text.set_fontfamily(families)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # `fonts` has warned
+        yield
+
+
 def png(figure: "Figure", margin: float | None = None) -> bytes:
     """The PNG file of a figure, the same bytes for the same figure.
 
@@ -40,17 +55,10 @@ def png(figure: "Figure", margin: float | None = None) -> bytes:
     would lay out all texts twice for that.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.text import Text
 
-    canvas = FigureCanvasAgg(figure)
-    texts = figure.findobj(Text)
-    families = fonts.families(text.get_text() for text in texts)
-    for text in texts:
-        text.set_fontfamily(families)
-    stream = io.BytesIO()
+    canvas, stream = FigureCanvasAgg(figure), io.BytesIO()
     settings: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": _COMPRESSION}}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # `fonts` has warned
+    with with_fonts(figure):
         if margin is not None:
             if figure.get_layout_engine() is not None:
                 figure.draw_without_rendering()  # which moves the axes

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MOST_PANELS = 6  # series that are drawn
 _TITLE_COLUMNS, _UNIT_COLUMNS = 80, 30
 _MOST_MARKERS = 60  # forecast values that have a marker
+_DASHES = ("-", "-", "-.", "--")  # of the baselines
 _FIRST_COLOR = 2  # of the baselines; the first two are those of network and interval
 
 
@@ -53,11 +54,10 @@ def draw_errors_by_step(
     """The forecasts of a backtest, and below them the RMSE of each model for each step of the horizon."""
     figure, axes = _figure_of(panels, title, unit, below=1)
     for index, (name, values) in enumerate(errors.items()):
-        color, width = _style(index)
         marker = "." if len(values) <= _MOST_MARKERS else None
-        axes.plot(np.arange(1, len(values) + 1), values, color=color, linewidth=width, label=name, marker=marker)
+        axes.plot(np.arange(1, len(values) + 1), values, label=name, marker=marker, **_style(index))
     axes.set_xlabel("step of the horizon")
-    axes.set_ylabel("RMSE")
+    axes.set_ylabel(f"RMSE ({plain(shortened(unit, _UNIT_COLUMNS))})")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, ncols=3, fontsize=9)
@@ -83,11 +83,10 @@ def _figure_of(panels: Sequence[ForecastPanel], title: str, unit: str, below: in
 def _draw_panel(axes: "Axes", panel: ForecastPanel) -> None:
     axes.plot(panel.x, panel.y, color=GRAY, linewidth=1, label="values", zorder=2.5)
     for index, (name, lines) in enumerate(panel.lines.items()):
-        color, width = _style(index)
         for number, line in enumerate(lines):
             label = name if not number else None
             marker = "." if len(line.x) <= _MOST_MARKERS else None
-            axes.plot(line.x, line.y, color=color, linewidth=width, label=label, marker=marker, zorder=3 - index)
+            axes.plot(line.x, line.y, label=label, marker=marker, zorder=3 - index, **_style(index))
             if line.interval is not None:
                 interval = panel.interval_name if not number else None
                 axes.fill_between(
@@ -105,9 +104,13 @@ def _draw_panel(axes: "Axes", panel: ForecastPanel) -> None:
         locator = AutoDateLocator()  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.margins(x=0.01)  # so that the axis of time ends in the month of the last value, which it names
     axes.grid(alpha=0.3)
 
 
-def _style(index: int) -> tuple[str, float]:
-    """Color and line width of a model."""
-    return (BLUE, 1.8) if not index else (COLORS[(_FIRST_COLOR + index - 1) % len(COLORS)], 1.2)
+def _style(index: int) -> dict[str, Any]:
+    """Color, width and dashes of a model's line, so that of two equal ones both are seen."""
+    if not index:
+        return {"color": BLUE, "linewidth": 1.8}
+    color = COLORS[(_FIRST_COLOR + index - 1) % len(COLORS)]
+    return {"color": color, "linewidth": 1.2, "linestyle": _DASHES[(index - 1) % len(_DASHES)]}

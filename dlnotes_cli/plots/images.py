@@ -1,4 +1,4 @@
-"""Sheets of images: predictions, augmented variants, images side by side, with bars of classes, with pixel values."""
+"""Sheets of images: predictions, augmented variants, images with bars of classes, and with pixel values."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 PREDICTIONS_SHOWN = 24  # images in the grid of predictions, of which up to half are mistakes
 _PER_ROW = 6
-_SIDE, _LARGE_SIDE = 180, 372  # pixels of an image, and of one of several side by side
-_NAME_COLUMNS = 22
+_SIDE = 180  # pixels of an image
+_NAME_COLUMNS = 32  # of two lines
 MOST_SHEET_IMAGES, MOST_BARS = 24, 10
 _BARS_WIDTH, _BARS_HEIGHT = 5.2, 2.1  # inches of an image with its bars
 _BAR_COLUMNS, _ITEM_COLUMNS = 18, 30
@@ -91,15 +91,6 @@ def draw_variants(
     return Sheet(title, sections, columns=len(labels), side=_SIDE).png()
 
 
-def draw_side_by_side(images: Sequence[tuple[str, NDArray[np.uint8]]], per_row: int | None = None) -> bytes:
-    """A grid of named images uint8 (H, W, C) with `per_row` columns, by default at most 6."""
-    panels = [Panel(gray_to_rgb(values.transpose(2, 0, 1)), name) for name, values in images]
-    rows = [panels[start : start + (per_row or _PER_ROW)] for start in range(0, len(panels), per_row or _PER_ROW)]
-    return Sheet(
-        "", [Section(row) for row in rows], columns=per_row or _PER_ROW, side=_LARGE_SIDE, is_smooth=True
-    ).png()
-
-
 @dataclass(frozen=True)
 class ClassBars:
     """An image uint8 (C, H, W), its name, and the classes with their probabilities, from top to bottom."""
@@ -135,6 +126,7 @@ def _draw_bars(axes: "Axes", bars: ClassBars) -> None:
     axes.barh(places, values, height=0.72, color=[BLUE if i == best else "#9CC9E3" for i in places])
     axes.set_yticks(places, [plain(name) for name in names])
     axes.set(visible=True, xlim=(0, 1 + _ROOM), ylim=(max(len(values), 3) - 0.5, -0.5), xticks=[0, 0.5, 1])
+    axes.set_xlabel("probability", fontsize=8, labelpad=1)
     axes.tick_params(labelsize=8, length=2)
     axes.spines[["top", "right"]].set_visible(False)
     for place, value in zip(places, values, strict=True):

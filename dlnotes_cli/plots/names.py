@@ -9,12 +9,16 @@ from dlnotes_cli.shell import output
 
 _ELLIPSIS = "…"
 _HEADS = (1 / 2, 2 / 3, 1 / 3)  # fractions of a shortened name in front of the ellipsis, tried in turn
-_BREAK_AFTER = re.compile(r"(?<=[\s_\-/.,:])")
+_RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff]+([\s\d]*[\u0590-\u08ff]+)*")  # words of Hebrew and Arabic
+_BREAK_AFTER = re.compile(r"(?<=[\s_\-/])|(?<=[.,:])(?!\d)")  # not in a number
 
 
 def plain(text: str) -> str:
-    """Escape a text for matplotlib: one line, without math mode."""
-    return output.printable(text).replace("$", r"\$")
+    """Escape a text for matplotlib: one line, without math mode.
+
+    Words that are read from right to left end with a mark, so that what follows them is not drawn in front of them.
+    """
+    return _RIGHT_TO_LEFT.sub("\\g<0>\u200e", output.printable(text).replace("$", r"\$"))
 
 
 def distinct_names(names: Sequence[str], width: int) -> list[str]:
@@ -95,8 +99,8 @@ def wrapped(text: str, width: int, lines: int) -> list[str]:
 def words_in_lines(text: str, width: int) -> list[str]:
     """A text in lines of at most `width` columns, broken between words only; a longer word has a line of its own.
 
-    >>> words_in_lines("great white_shark", 8)
-    ['great', 'white_', 'shark']
+    >>> words_in_lines("great white_shark of 1,234.5 kg", 8)
+    ['great', 'white_', 'shark of', '1,234.5', 'kg']
     """
     rows = [""]
     for word in _BREAK_AFTER.split(text):

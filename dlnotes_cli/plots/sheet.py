@@ -17,6 +17,7 @@ _GAP = 14  # pixels between panels, and between a panel and its label
 _TITLE_PT, _SECTION_PT, _LABEL_PT, _NOTE_PT = 12.0, 9.5, 7.5, 6.5
 _BOLD = 1.12  # width of bold text in that of regular text
 _COLUMN = 0.62  # width of a column of text in its font size; two for a Chinese character
+_ASCENT = 0.76  # height of a letter such as l in its font size
 _LINE = 1.32  # height of a line of text in its font size
 _MOST_LINES, _MOST_TEXT = 2, 12  # of a label, and of another text
 _INK, _SOFT, _MARK = "#1a1a1a", "#5f5f5f", (213, 94, 0)
@@ -158,7 +159,8 @@ class _Drawing:
             canvas[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
         figure.figimage(canvas, origin="upper")
         for left, top, text, style in self.texts:
-            figure.text(left / self.width, 1 - top / height, plain(text), va="top", **{"color": _INK, **style})
+            baseline = top + _ASCENT * style["fontsize"] * _DPI / 72
+            figure.text(left / self.width, 1 - baseline / height, plain(text), **{"color": _INK, **style})
         return png(figure)
 
     def _section(self, section: Section, room: int) -> None:
@@ -199,7 +201,8 @@ class _Drawing:
         room, start = self.sheet.side + _GAP - 8, y
         label = {"color": panel.color, "fontweight": "bold"} if panel.color else {}
         for text, size, style in ((panel.label, _LABEL_PT, label), (panel.note, _NOTE_PT, {"color": _SOFT})):
-            for line in (line for part in text.split("\n") for line in label_lines(part, size, room)):
+            width = size * (_BOLD if "fontweight" in style else 1)
+            for line in (line for part in text.split("\n") for line in label_lines(part, width, room)):
                 self.texts.append((center, y, line, {"fontsize": size, "ha": "center", **style}))
                 y += size * _LINE * _DPI / 72
         return y - start + (5 if y > start else 0)

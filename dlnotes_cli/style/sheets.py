@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlnotes_cli.plots.figure import image_gif
-from dlnotes_cli.plots.images import draw_side_by_side
 from dlnotes_cli.plots.sheet import ColorBar, Panel, Section, Sheet, colored, short_number
-from dlnotes_cli.style.images import InputImage, Pixels, resized, scaled_to
+from dlnotes_cli.style.images import InputImage, Pixels
 
-_SIDE = 264  # pixels of a heat map
+_SIDE, _RESULT_SIDE = 264, 372  # pixels of a heat map, and of an image
+_PER_ROW = 6  # images
 _PERCENTILE = 99.0  # of the magnitudes: where the colors end, since a few values on the diagonal are much larger
 _CAPTION = (
     "Row i, column j: the product of channels i and j, averaged over the image. The colors of a layer end at the 99th "
@@ -27,21 +27,19 @@ TitledImages = Sequence[tuple[str, Pixels]]
 GramMatrix = NDArray[np.float64]  # (C, C)
 
 
-def draw_results(rows: Sequence[TitledImages], styles: Sequence[InputImage], longer_side: int) -> bytes:
+def draw_results(rows: Sequence[TitledImages], styles: Sequence[InputImage]) -> bytes:
     """A PNG: one content image in one row with styles and results; several in a row each, with the styles last.
 
-    A row is a content image and the images made from it, which are reduced to `longer_side` pixels.
+    A row is a content image and the images made from it.
     """
-    cells = [[(title, _reduced(values, longer_side)) for title, values in row] for row in rows]
-    style_cells = [("style", _reduced(style.image.values, longer_side)) for style in styles]
+    style_row = [("style", style.image.values) for style in styles]
     if len(rows) == 1:
-        content, *results = cells[0]
-        return draw_side_by_side([content, *style_cells, *results])
-    return draw_side_by_side([cell for row in cells for cell in row] + style_cells, per_row=len(cells[0]))
-
-
-def _reduced(values: Pixels, longer_side: int) -> Pixels:
-    return resized(values, scaled_to(values.shape[:2], min(longer_side, max(values.shape))))
+        content, *results = rows[0]
+        rows = [[content, *style_row, *results]]
+    else:
+        rows = [*rows, style_row]
+    sections = [Section([Panel(values, title) for title, values in row]) for row in rows]
+    return Sheet("Style transfer", sections, columns=_PER_ROW, side=_RESULT_SIDE, is_smooth=True).png()
 
 
 def draw_grams(images: Sequence[tuple[str, Mapping[str, Tensor]]], regions: Sequence[str]) -> bytes:

@@ -50,7 +50,7 @@ def style_transfer(config: StyleTransferConfig) -> StyleResult:
             + [(f"ratio {image.ratio:g}", pixels.values) for image, pixels in results]
             for content, results in rows
         ]
-        files.atomic_write(config.sheet, draw_results(named_rows, setup.styles, config.size))
+        files.atomic_write(config.sheet, draw_results(named_rows, setup.styles))
     return StyleResult(
         runtime=setup.network.runtime.info,
         backbone=config.backbone,

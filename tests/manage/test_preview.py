@@ -178,7 +178,7 @@ def test_numbers_of_color_images_are_those_of_each_channel(
     dlnotes: Command, tmp_path: Path, figures: list[Figure]
 ) -> None:
     images = make_images(tmp_path / "images", count=1, size=(2, 2))
-    command = ("data", "preview", images, "--numbers", "--size", 2, "--samples", 3, "--out", tmp_path / "n.png")
+    command = ("data", "preview", images, "--numbers", "--samples", 3, "--out", tmp_path / "n.png")
     outcome = dlnotes(*command)
     assert outcome.out == f"pixel values on 3 images of 3x2x2\n{tmp_path / 'n.png'}\n"
     drawn = {axes.get_title(): [text.get_text() for text in axes.texts] for axes in figures[-1].axes}
@@ -186,5 +186,6 @@ def test_numbers_of_color_images_are_those_of_each_channel(
         expected = np.asarray(image)
     for channel, name in enumerate(("red", "green", "blue")):
         assert drawn[f"green, {name}"] == [str(value) for value in expected[..., channel].ravel()]
-    gray = dlnotes("data", "preview", images, "--numbers", "--color", "gray", "--out", tmp_path / "gray.png")
+    large = make_images(tmp_path / "large", count=1, size=(40, 40))
+    gray = dlnotes("data", "preview", large, "--numbers", "--color", "gray", "--out", tmp_path / "gray.png")
     assert gray.out.startswith("pixel values on 1 image of 1x28x28")

@@ -1,7 +1,6 @@
 """Sheets of images, of bars and of numbers: nothing is cut, and captions say what is shown."""
 
 import numpy as np
-import pytest
 from drawn import has_white_margin, pixels, texts
 from matplotlib.figure import Figure
 
@@ -11,7 +10,6 @@ from dlnotes_cli.plots.images import (
     draw_class_bars,
     draw_pixel_numbers,
     draw_predictions,
-    draw_side_by_side,
     draw_variants,
 )
 
@@ -35,14 +33,6 @@ def test_rows_of_variants_have_names_and_captions(figures: list[Figure]) -> None
     assert has_white_margin(png)
     assert {"a", "original", "variant 3", "x", "w"} <= set(texts(figures[-1]))
     assert (pixels(png)[..., 0] == 0).sum() >= 8 * 128 * 128  # each image has so many pixels at least
-
-
-def test_images_side_by_side_keep_their_shape(figures: list[Figure]) -> None:
-    png = draw_side_by_side([("wide", np.zeros((90, 160, 3), np.uint8)), ("tall", np.full((40, 20, 3), 255, np.uint8))])
-    assert has_white_margin(png)
-    rows, columns = np.nonzero((pixels(png) == 0).all(2))
-    assert (np.ptp(columns) + 1) / (np.ptp(rows[columns == columns.min()]) + 1) == pytest.approx(160 / 90, rel=0.02)
-    assert {"wide", "tall"} <= set(texts(figures[-1]))
 
 
 def test_bars_have_their_percentages(figures: list[Figure]) -> None:

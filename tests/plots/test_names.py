@@ -59,3 +59,8 @@ def test_wide_characters_count_twice_and_combining_marks_not() -> None:
 
 def test_a_dollar_sign_is_no_formula() -> None:
     assert plain("$x^2$\n") == r"\$x^2\$\x0a"
+
+
+def test_what_follows_words_from_right_to_left_stays_behind_them() -> None:
+    assert plain("قطة سوداء (5 %)") == "قطة سوداء\u200e (5 %)"
+    assert plain("חתול-5.png, cat") == "חתול\u200e-5.png, cat"

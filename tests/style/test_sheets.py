@@ -6,12 +6,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from drawn import has_white_margin, pixels
 from PIL import Image
 
+from dlnotes_cli.data.images.image_io import LoadedImage
 from dlnotes_cli.plots import sheet as sheet_module
-from dlnotes_cli.style.images import Pixels
+from dlnotes_cli.style.images import InputImage, Pixels
 from dlnotes_cli.style.objective import gram
-from dlnotes_cli.style.sheets import AnimationFrames, draw_grams
+from dlnotes_cli.style.sheets import AnimationFrames, draw_grams, draw_results
 
 
 def frame(value: int) -> Pixels:
@@ -45,6 +47,14 @@ def test_the_animation_ends_with_the_result_which_stays_longer() -> None:
             durations.append(gif.info["duration"])
         assert np.asarray(gif.convert("RGB")).min() > 250
     assert (len(durations), durations[-1] > max(durations[:-1])) == (3, True)
+
+
+def test_results_keep_their_shape() -> None:
+    wide, tall = np.zeros((90, 160, 3), np.uint8), np.full((40, 20, 3), 255, np.uint8)
+    png = draw_results([[("wide", wide), ("tall", tall)]], [InputImage("white", LoadedImage(tall))])
+    assert has_white_margin(png)
+    rows, columns = np.nonzero((pixels(png)[100:] == 0).all(2))  # below the title
+    assert (np.ptp(columns) + 1) / (np.ptp(rows[columns == columns.min()]) + 1) == pytest.approx(160 / 90, rel=0.02)
 
 
 def test_shuffled_pixels_give_the_same_heat_maps() -> None:
