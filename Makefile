@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/digits
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: run test test-full lint types bench dist reference overview weights clean
+.PHONY: run test test-full lint types bench dist reference overview gallery weights clean
 
 run: .venv/installed
 	$(BIN)/dlnotes train-mlp --out $(OUT) --overwrite
@@ -53,12 +53,15 @@ dist: .venv/packaging
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python tools/check_dist.py
 
-# Generated files that are under version control: command and Python reference, image of the README, feature network.
+# Generated files that are under version control: references, image of the README, gallery, feature network.
 reference: .venv/developed
 	$(BIN)/python tools/write_reference.py
 
 overview: .venv/developed
 	$(BIN)/python tools/draw_overview.py
+
+gallery: .venv/developed
+	$(BIN)/python tools/write_gallery.py
 
 weights: .venv/installed
 	$(BIN)/torchrun --nproc-per-node 2 tools/train_small.py $(DATA) --teacher $(TEACHER) --images $(IMAGES)

@@ -1,4 +1,4 @@
-"""`tools/train_small.py`, which trains the embedded network, on a few generated images."""
+"""`train_small.py`, which trains the embedded network, on a few generated images; the page of `write_gallery.py`."""
 
 import importlib
 import json
@@ -104,3 +104,12 @@ def test_the_tool_writes_a_network_that_commands_read(
     run = dlnotes("evaluate", tmp_path / "small.safetensors", "--data", data, "--precision", "fp32", "--json")
     assert run.code == 0, run.err
     assert json.loads(run.out)["accuracy"] == metadata["provenance"]["test_accuracy"]
+
+
+def test_the_gallery_is_up_to_date_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    gallery = importlib.import_module("write_gallery")
+    assert (ROOT / "docs" / "gallery.md").read_text() == gallery.page()
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs" / "gallery").iterdir()}
+    assert sizes.keys() == {gallery.shown_name(file) for entry in gallery.ENTRIES for file in entry.pictures}
+    assert (max(sizes.values()) <= gallery.MOST_BYTES, sum(sizes.values()) <= 1_200_000) == (True, True)
