@@ -373,6 +373,8 @@ FAULTS = [
     Fault("truncated explained image", _do("explain", "small", "@truncated", "--json"), r"cut\.jpg: image is truncated; remove"),
     Fault("explained table", _do("explain", "small", "@rows.csv"), r"rows\.csv: is a CSV table; the model was trained on images"),
     Fault("explain an empty folder", _do("explain", "small", "@nothing"), r"nothing: the folder has no images; name"),
+    Fault("two maps with one path", _do("explain", "small", "@images/red/0.png", "@images/blue/0.png", "--out", "@new"), r"--out: two results have the path .*0\.png; explain"),
+    Fault("two maps in a file", _do("explain", "small", "@images/red/0.png", "@images/blue/0.png", "--out", "@new.png"), r"--out: .*new\.png is one file for 2 maps; give a folder"),
     Fault("map as image", _do("explain", "small", IMAGE, "--out", "@map.npy"), r"--out: writes images; use --maps FOLDER"),
     Fault("heat over its image", _do("explain", "small", IMAGE, "--out", IMAGE, "--overwrite"), r"--out: .*good\.jpg is an input of the command; name"),
     Fault("sheet exists", _do("explain", "small", IMAGE, "--sheet", "@images/red/0.png"), r"--sheet: .*0\.png exists; pass --overwrite"),

@@ -170,29 +170,6 @@ def test_a_sheet_names_long_files_in_any_script_and_shows_the_first_images(
         assert part in shown
 
 
-@pytest.mark.parametrize(
-    ("words", "what"),
-    [
-        (("a/red/0.png", "b/red/0.png", "--out", "out"), "--out: two results have the path"),
-        (("a/red/0.png", "b/red/0.png", "--out", "out.png"), "is one file for 2 maps; give a folder"),
-        (("a/red/0.png", "--out", "a/red/0.png"), "0.png is an input of the command"),
-        (("a/red/0.png", "--out", "out.npy"), "--out: writes images; use --maps FOLDER"),
-        (("a/red/0.png", "--maps", "a/red/0.png"), "0.png is a file; give a folder"),
-        (("a/red/0.png", "--method", "occlusion", "--window", "40"), "covers the whole input of 32; give less, 5"),
-        (("a/red/0.png", "--class", "true", "--out", "out.png"), "true needs a folder named after a class; 'red' is"),
-    ],
-)
-def test_outputs_that_would_replace_each_other_or_an_input_are_refused(
-    words: tuple[str, ...], what: str, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in "ab":
-        make_images(tmp_path / name, count=1)
-    outcome = dlnotes("explain", "small", *words, "--overwrite")
-    assert (outcome.code, what in outcome.err) == (2, True), outcome.err
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
-
-
 @pytest.mark.slow
 def test_a_vision_transformer_has_maps_of_its_patches_and_none_of_its_tokens(dlnotes: Command) -> None:
     words = ("explain", "vit_b_16", "--weights", "none", "--json")

@@ -111,12 +111,3 @@ def test_umap_gets_the_features_and_the_seed(monkeypatch: pytest.MonkeyPatch) ->
     points, axes = projection.project(features, "umap", 7)
     assert np.array_equal(points, features[:, :2])
     assert axes == ("UMAP 1", "UMAP 2")
-
-
-def test_a_flat_folder_has_no_classes(tmp_path: Path, dlnotes: Command) -> None:
-    folder = make_images(tmp_path / "images", count=4) / "blue"
-    outcome = dlnotes(
-        "visualize", "neighbors", "small", folder / "1.png", "--data", folder, "--sheet", tmp_path / "s.png", "--json"
-    )
-    assert outcome.code == 0, outcome.err
-    assert {neighbor["class"] for neighbor in json.loads(outcome.out)["results"][0]["neighbors"]} == {None}

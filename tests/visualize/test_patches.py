@@ -132,4 +132,6 @@ def test_a_damaged_image_in_a_folder_is_an_error_or_skipped(tmp_path: Path, dlno
     assert outcome.code == 0, outcome.err
     assert "skipped" in outcome.err
     assert "say little about a single neuron" in outcome.err
-    assert json.loads(outcome.out)["images"] == 3
+    document = json.loads(outcome.out)
+    assert document["images"] == 3
+    assert {patch["class"] for unit in document["units"] for patch in unit["patches"]} == {None}
