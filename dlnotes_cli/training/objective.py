@@ -1,5 +1,7 @@
 """The objective of training: cross-entropy with label smoothing and class weights, and an L1 penalty."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,25 +107,35 @@ def class_weights_of(option: str) -> dict[str, float] | None:
     content = read_file(path, _LARGEST_FILE, "use a file with one weight per class")
     try:
         is_json = path.suffix.lower() == ".json"
-        weights = parse_object(content.decode("utf-8-sig")) if is_json else _weights_in(parse_table(path, content))
+        entries = parse_object(content.decode("utf-8-sig")) if is_json else _weights_in(parse_table(path, content))
     except (ValueError, RecursionError) as error:
         fix = 'write {"cat": 1, "dog": 2.5} in a JSON file, or the columns class and weight in a CSV file'
         raise InputError(_WHERE, f"{path} does not give a weight to each class ({error})", fix) from error
+    weights = {name: _number(weight) for name, weight in entries.items()}
     for name, weight in weights.items():
-        if type(weight) not in {int, float} or not 0 < weight <= _LARGEST:
-            what = f"{path}: class '{name}' has the weight {weight!r:.40}"
+        if not 0 < weight <= _LARGEST:
+            what = f"{path}: class '{name}' has the weight {entries[name]!r:.40}"
             raise InputError(_WHERE, what, f"give a number above 0 and at most {_LARGEST:,.0f}")
     return weights
 
 
-def _weights_in(table: Table) -> dict[str, float]:
-    """The weights in a table. Raises ValueError for other columns, and for cells that are not numbers."""
+def _weights_in(table: Table) -> dict[str, str]:
+    """The weights in a table. Raises ValueError for other columns, and naming a class that is there twice."""
     if sorted(table.header) != ["class", "weight"]:
         raise ValueError("its columns are not class and weight")
-    weights = dict(zip(table.column("class"), map(float, table.column("weight")), strict=True))
-    if len(weights) < len(table.rows):
-        raise ValueError("a class has several weights")
-    return weights
+    names = table.column("class")
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"class '{name}' has several weights")
+    return dict(zip(names, table.column("weight"), strict=True))
+
+
+def _number(weight: object) -> float:
+    """A weight as a number, NaN if it is none."""
+    try:
+        return float(weight) if isinstance(weight, (str, int, float)) and weight is not True else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def weights_in_order(weights: Mapping[str, float] | None, classes: Sequence[str]) -> tuple[float, ...] | None:
