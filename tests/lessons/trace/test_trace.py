@@ -62,22 +62,21 @@ def test_forward_and_backward_agree_with_torch(layers: list[str], x: Any, seed: 
     result = traced(*layers, input=rows(x), weights=f"init:{seed}", loss="mean")
     torch.manual_seed(seed)
     network = nn.Sequential(*(eval(f"nn.{text}", {"nn": nn, "True": True}) for text in layers)).double()  # noqa: S307  # drawn above
-    values = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-    hidden, outputs = values, []
-    for module, parameters in zip(network, (layer.parameters for layer in result.layers), strict=True):
-        for own, known in zip(module.parameters(), parameters, strict=True):
-            assert_close(known.value, own.detach(), rtol=1e-6)  # PyTorch draws float32
-            own.data.copy_(known.value)
-        hidden = module(hidden.clone())
-        hidden.retain_grad()
-        outputs.append(hidden)
-    hidden.mean().backward()
-    for layer, output, module in zip(result.layers, outputs, network, strict=True):
+    state = {one.name: one for layer in result.layers for one in layer.parameters}
+    for name, own in network.named_parameters():
+        assert_close(state[name].value, own.detach(), rtol=1e-6)  # PyTorch draws float32
+        own.data.copy_(state[name].value)
+    outputs = [torch.tensor(x, dtype=torch.float64, requires_grad=True)]
+    for module in network:
+        outputs.append(module(outputs[-1].clone()))
+        outputs[-1].retain_grad()
+    outputs[-1].mean().backward()
+    for layer, output in zip(result.layers, outputs[1:], strict=True):
         assert_close(layer.output, output.detach(), rtol=1e-12)
         assert_close(layer.gradient, output.grad, rtol=1e-9, atol=1e-15)
-        for own, known in zip(module.parameters(), layer.parameters, strict=True):
-            assert_close(known.gradient, own.grad, rtol=1e-9, atol=1e-15)
-    assert_close(result.input_gradient, values.grad, rtol=1e-9, atol=1e-15)
+    for name, own in network.named_parameters():
+        assert_close(state[name].gradient, own.grad, rtol=1e-9, atol=1e-15)
+    assert_close(result.input_gradient, outputs[0].grad, rtol=1e-9, atol=1e-15)
 
 
 def test_local_derivatives() -> None:
