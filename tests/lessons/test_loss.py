@@ -71,30 +71,28 @@ def assert_close(have: Any, want: torch.Tensor) -> None:
     st.data(), matrices(SCORES), st.floats(0, 1), st.floats(0.1, 10), st.sampled_from(["mean", "sum"]), st.booleans()
 )
 def test_cross_entropy_agrees_with_torch(
-    data: st.DataObject, scores: Any, smoothing: float, temperature: float, reduction: Any, is_weighted: bool
+    data: st.DataObject, scores: Any, smoothing: float, temperature: float, reduction: Any, has_classes: bool
 ) -> None:
-    classes, x = draw_classes(data, scores), tensor(scores)
-    drawn = st.lists(st.floats(0.1, 3), min_size=len(scores[0]), max_size=len(scores[0]))
-    weights = tuple(data.draw(drawn)) if is_weighted else None
-    config = LossConfig(
-        scores=text(scores), true=column(classes), loss="cross-entropy", label_smoothing=smoothing,
-        temperature=temperature, class_weights=weights, reduction=reduction,
-    )  # fmt: skip
     options: dict[str, Any] = {"label_smoothing": smoothing, "reduction": reduction}
-    if weights is not None:
+    x, weights = tensor(scores), None
+    if has_classes:
+        classes = draw_classes(data, scores)
+        weights = tuple(data.draw(st.lists(st.floats(0.1, 3), min_size=len(scores[0]), max_size=len(scores[0]))))
+        true, targets = column(classes), torch.tensor(classes)
         options["weight"] = torch.tensor(weights, dtype=torch.float64)
-    result = assert_agrees(config, x, F.cross_entropy(x / temperature, torch.tensor(classes), **options))
+    else:  # distributions
+        rows = st.lists(SCORES, min_size=len(scores[0]), max_size=len(scores[0]))
+        drawn = data.draw(st.lists(rows, min_size=len(scores), max_size=len(scores)))
+        targets = torch.softmax(torch.tensor(drawn, dtype=torch.float64), 1)
+        true = text(targets.tolist())
+    config = LossConfig(
+        scores=text(scores), true=true, label_smoothing=smoothing, temperature=temperature, class_weights=weights,
+        reduction=reduction,
+    )  # fmt: skip
+    result = assert_agrees(config, x, F.cross_entropy(x / temperature, targets, **options))
+    assert result.loss == "cross-entropy"
     assert_close([sample.probabilities for sample in result.samples], torch.softmax(x / temperature, 1))
     assert_close([sample.log_probabilities for sample in result.samples], torch.log_softmax(x / temperature, 1))
-
-
-@given(st.data(), matrices(SCORES), st.sampled_from(["mean", "sum"]))
-def test_distributions_as_targets_agree_with_torch(data: st.DataObject, scores: Any, reduction: Any) -> None:
-    rows = st.lists(SCORES, min_size=len(scores[0]), max_size=len(scores[0]))
-    drawn = data.draw(st.lists(rows, min_size=len(scores), max_size=len(scores)))
-    x, targets = tensor(scores), torch.softmax(torch.tensor(drawn, dtype=torch.float64), 1)
-    config = LossConfig(scores=text(scores), true=text(targets.tolist()), reduction=reduction)
-    assert assert_agrees(config, x, F.cross_entropy(x, targets, reduction=reduction)).loss == "cross-entropy"
 
 
 ELEMENTWISE: dict[str, Any] = {

@@ -13,22 +13,6 @@ from dlnotes_cli.shapes.parsing.layer_list import parse_layers
 from dlnotes_cli.shapes.tracing import trace
 from dlnotes_cli.shell.errors import InputError
 
-MODULE = '''
-"""A network."""
-import torch.nn as nn
-from torch import nn
-
-
-class Net(nn.Module):
-    """A docstring."""
-
-    def __init__(self):
-        super(Net, self).__init__()
-        self.conv = nn.Conv2d(3, 8, 3)  # the first
-        self.norm: nn.Module = nn.BatchNorm2d(8)
-'''
-
-
 HERE = Path(__file__).parent
 
 
@@ -41,29 +25,16 @@ def test_ways_to_write_the_same_layers(text: str) -> None:
     assert texts(text) == ["Conv2d(3, 8, 3)", "ReLU()"]
 
 
-def test_a_class_with_init_alone() -> None:
-    assert texts(MODULE) == ["Conv2d(3, 8, 3)", "BatchNorm2d(8)"]
-
-
-def test_a_name_without_parentheses_is_a_call_without_arguments() -> None:
-    assert trace(parse_layers("ReLU; nn.Flatten"), (2, 3))[-1].output == (6,)
+def test_names_without_parentheses_are_calls_and_device_and_dtype_may_be_anything() -> None:
+    layers = parse_layers("größe = nn.Linear(4, 2, device=device, dtype=torch.float16); ReLU; nn.Flatten")
+    assert layers[0].text == "Linear(4, 2, device=device, dtype=torch.float16)"
+    assert trace(layers, (3, 4))[-1].output == (6,)
 
 
 def test_the_location_of_a_layer() -> None:
-    assert [layer.location for layer in parse_layers("ReLU()\n\nTanh()", "net.py")] == [
-        "net.py, line 1",
-        "net.py, line 3",
-    ]
+    locations = [layer.location for layer in parse_layers("ReLU()\n\nTanh()", "net.py")]
+    assert locations == ["net.py, line 1", "net.py, line 3"]
     assert [layer.location for layer in parse_layers("ReLU(); Tanh()")] == ["", ""]
-
-
-def test_the_text_of_a_layer_after_non_ascii_characters() -> None:
-    assert texts("größe = nn.Linear(4, 2); ReLU()") == ["Linear(4, 2)", "ReLU()"]
-
-
-def test_device_and_dtype_may_be_anything() -> None:
-    (layer,) = parse_layers("nn.Linear(4, 2, device=device, dtype=torch.float16)")
-    assert trace([layer], (4,))[0].output == (2,)
 
 
 @pytest.mark.parametrize("block", (HERE / "wrong_lists.txt").read_text().split("### ")[1:])
