@@ -13,7 +13,7 @@ from dlnotes_cli.lessons.drawings import Animated, drawn
 from dlnotes_cli.lessons.options import DescendConfig, RacingOptimizer
 from dlnotes_cli.lessons.surfaces import Formula, Surface
 from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, named, through
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import require
 from dlnotes_cli.shell.output import number
 from dlnotes_cli.shell.show import Table
 
@@ -92,8 +92,8 @@ def descend(config: DescendConfig) -> DescendResult:
     """Run every optimizer from every start. Raises InputError for a surface without a value at a start."""
     surface = config.chosen_surface
     starts = _starts(config, surface)
-    if not bool(torch.isfinite(evaluate(surface.formula, starts)).all()):
-        raise InputError("--start", f"{surface.formula.text} has no finite value there", "choose another --start")
+    is_finite = torch.isfinite(evaluate(surface.formula, starts)).all()
+    require(is_finite, "--start", f"{surface.formula.text} has no finite value there", "choose another --start")
     rates = config.lr or tuple(_DEFAULT_LR.get(name, surface.lr) for name in config.optimizer)
     rates = rates * (len(config.optimizer) if len(rates) == 1 else 1)
     runs = [

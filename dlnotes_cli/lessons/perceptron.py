@@ -16,7 +16,7 @@ from dlnotes_cli.data.table_columns import read_labels
 from dlnotes_cli.lessons.drawings import Animated, drawn
 from dlnotes_cli.lessons.options import Gate, PerceptronConfig, PredictionRule
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, named, through
-from dlnotes_cli.shell.errors import InputError, UnfinishedError
+from dlnotes_cli.shell.errors import UnfinishedError, require
 from dlnotes_cli.shell.output import counted, number, printable
 from dlnotes_cli.shell.show import Table
 
@@ -196,11 +196,9 @@ def _points(config: PerceptronConfig) -> LabeledPoints:
     target = config.target or table.header[-1]
     labels, classes = read_labels(table, target)
     columns = tuple(name for name in table.header if name != target)
-    if not columns:
-        raise InputError(table.path, f"the target '{target}' is the only column", "add columns of numbers")
-    if len(classes) != 2:  # noqa: PLR2004  # a line has two sides
-        what = f"'{target}' has {len(classes)} classes, and a line separates 2"
-        raise InputError("--target", what, "choose a column of two classes")
+    require(columns, table.path, f"the target '{target}' is the only column", "add columns of numbers")
+    what = f"'{target}' has {len(classes)} classes, and a line separates 2"
+    require(len(classes) == 2, "--target", what, "choose a column of two classes")  # noqa: PLR2004
     return LabeledPoints(np.stack([column_numbers(table, name) for name in columns], axis=1), labels, columns, classes)
 
 
@@ -212,9 +210,8 @@ def _initial(config: PerceptronConfig, inputs: int) -> tuple[Vector, float]:
         return generator.normal(scale=1 / inputs**0.5, size=inputs), 0.0
     if chosen == (0.0,):
         return np.zeros(inputs), 0.0
-    if len(chosen) != inputs + 1:
-        what = f"{len(chosen)} numbers for {inputs} inputs"
-        raise InputError("--init", what, "give a weight for each input, and the bias last")
+    what = f"{len(chosen)} numbers for {inputs} inputs"
+    require(len(chosen) == inputs + 1, "--init", what, "give a weight for each input, and the bias last")
     return np.array(chosen[:-1]), chosen[-1]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, require
 
 Bounds = tuple[tuple[float, float], ...]  # lowest and highest value of each variable
 VARIABLES = ("x", "y")
@@ -51,8 +51,8 @@ def parse_formula(text: str, where: str) -> Formula:
     >>> parse_formula("x**2 + 3*y**2", "--surface").variables
     ('x', 'y')
     """
-    if len(text) > _MOST_CHARACTERS:
-        raise InputError(where, f"is longer than {_MOST_CHARACTERS} characters", "use a shorter formula")
+    is_short = len(text) <= _MOST_CHARACTERS
+    require(is_short, where, f"is longer than {_MOST_CHARACTERS} characters", "use a shorter formula")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         evaluate = _compiled(tree, where)
@@ -62,8 +62,7 @@ def parse_formula(text: str, where: str) -> Formula:
     except (RecursionError, MemoryError) as error:
         raise InputError(where, "is nested too deeply", "use a simpler formula") from error
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & {*VARIABLES}
-    if not names:
-        raise InputError(where, f"'{text}' is constant", "use x, or x and y")
+    require(names, where, f"'{text}' is constant", "use x, or x and y")
     return Formula(text.strip(), evaluate, VARIABLES if "y" in names else VARIABLES[:1])
 
 

@@ -8,7 +8,7 @@ from dlnotes_cli.shapes.choices import Hyperparameter
 from dlnotes_cli.shapes.layer import INT64, Layer, Shape
 from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
 from dlnotes_cli.shapes.tracing import trace
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, require
 
 
 class Axis(NamedTuple):
@@ -44,19 +44,17 @@ def solve(unknown: Hyperparameter, target: int, axes: Sequence[Axis]) -> range:
     """
     solutions = [_solve_axis(unknown, target, axis) for axis in axes]
     common = range(max(one.start for one in solutions), min(one.stop for one in solutions))
-    if not common:
-        raise InputError("--want", f"no {unknown} gives {target} on every axis", "solve one axis at a time with -W")
+    require(common, "--want", f"no {unknown} gives {target} on every axis", "solve one axis at a time with -W")
     return common
 
 
 def layer_axes(layer: Layer, shape: Shape) -> tuple[Axis, ...]:
     """The axes of a convolution or pooling layer applied to one sample of `shape`; raises InputError for others."""
     windows = trace([layer], shape)[-1].windows
-    if not windows or layer.name in {"Fold", "Unfold"}:
-        what = f"{layer.text} has no sliding kernel"
-        raise InputError("--solve", what, "use it with a convolution or pooling layer")
-    if any(isinstance(window, SlidingWindow) and window.pad_before != window.pad_after for window in windows):
-        raise InputError("--solve", "the padding differs between the two sides", "write the padding as a number")
+    slides, what = windows and layer.name not in {"Fold", "Unfold"}, f"{layer.text} has no sliding kernel"
+    require(slides, "--solve", what, "use it with a convolution or pooling layer")
+    is_even = all(isinstance(one, TransposedWindow) or one.pad_before == one.pad_after for one in windows)
+    require(is_even, "--solve", "the padding differs between the two sides", "write the padding as a number")
     is_pool = "Pool" in layer.name
     before_stride = 2 if layer.name.startswith("LP") else 1
     has_stride = len(layer.positional) > before_stride or "stride" in dict(layer.keywords)

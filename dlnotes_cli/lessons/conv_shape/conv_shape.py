@@ -12,7 +12,7 @@ from dlnotes_cli.lessons.conv_shape.options import ConvShapeConfig
 from dlnotes_cli.shapes.choices import Hyperparameter
 from dlnotes_cli.shapes.sliding_window import SlidingWindow, TransposedWindow
 from dlnotes_cli.shell.codec import HIDDEN, OPTIONAL, named
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, require
 
 if TYPE_CHECKING:
     from dlnotes_cli.lessons.conv_shape.stack import ComparisonResult, GramResult, StackResult
@@ -79,8 +79,9 @@ class SolveResult:
 def conv_shape(config: ConvShapeConfig) -> "FormulaResult | SolveResult | StackResult | GramResult | ComparisonResult":
     """Analyze a stack of layers or calculate one filter; raises InputError where PyTorch would raise an error."""
     is_matrix = config.gram and not config.has_stack
-    if config.csv is not None and (config.solve is not None or config.letters or is_matrix):
-        raise InputError("--csv", "writes a row for each layer, and there is no layer", "use --json")
+    has_layers = config.solve is None and not config.letters and not is_matrix
+    what = "writes a row for each layer, and there is no layer"
+    require(config.csv is None or has_layers, "--csv", what, "use --json")
     if config.solve is not None:
         return _solve_size(config, config.solve)
     if config.letters:
@@ -103,10 +104,9 @@ def _calculate_filter(config: ConvShapeConfig) -> FormulaResult:
     if config.width is not None:
         padding = config.padding or 0
         window = SlidingWindow(config.width, kernel, config.stride or 1, padding, padding)
-        if window.output < 1:
-            size = config.width + 2 * padding
-            what = f"a filter of {kernel} does not fit into {size} (padding included): {window.formula}"
-            raise InputError("-F", what, "use a smaller filter or more padding")
+        size = config.width + 2 * padding
+        what = f"a filter of {kernel} does not fit into {size} (padding included): {window.formula}"
+        require(window.output > 0, "-F", what, "use a smaller filter or more padding")
         values |= {"width": config.width, "stride": window.stride, "padding": padding, "output": window.output}
         formulas["size"] = window.formula
         notes = (window.course_note,) if config.explain and window.course_note else ()
@@ -114,8 +114,7 @@ def _calculate_filter(config: ConvShapeConfig) -> FormulaResult:
         total = filters * (kernel * kernel * depth + 1)
         values |= {"filters": filters, "depth": depth, "parameters": total}
         formulas["parameters"] = f"({filters} * {kernel}*{kernel} * {depth}) + {filters} = {total}"
-    if not formulas:
-        raise InputError(config.letters[0], "is not enough for a formula", "add -W and -F, or -F, -K and -D")
+    require(formulas, config.letters[0], "is not enough for a formula", "add -W and -F, or -F, -K and -D")
     return FormulaResult(kernel=kernel, **values, formulas=formulas if config.explain else None, notes=notes)
 
 
@@ -139,15 +138,14 @@ def _axes(config: ConvShapeConfig) -> "tuple[Axis, ...]":
         from dlnotes_cli.lessons.conv_shape.stack import read_list
 
         layers, size = read_list(config)
-        if len(layers) != 1:
-            raise InputError("--solve", f"works on one layer, got {len(layers)}", "use one layer and its --input")
+        require(len(layers) == 1, "--solve", f"works on one layer, got {len(layers)}", "use one layer and its --input")
         return layer_axes(layers[0], size)
     if config.width is None:
         raise InputError("--solve", "needs the size of the input", "add -W")
-    if config.kernel is None and config.solve != "kernel":
-        raise InputError("--solve", "needs the size of the filter", "add -F")
-    if config.solve != "output_padding" and getattr(config, str(config.solve)) is not None:
-        raise InputError("--solve", f"{config.solve} is the unknown, but has a value", "leave its letter out")
+    has_kernel = config.kernel is not None or config.solve == "kernel"
+    require(has_kernel, "--solve", "needs the size of the filter", "add -F")
+    is_unknown = getattr(config, str(config.solve), None) is None
+    require(is_unknown, "--solve", f"{config.solve} is the unknown, but has a value", "leave its letter out")
     width, kernel, stride, padding = config.width, config.kernel or 1, config.stride or 1, config.padding or 0
     if config.solve == "output_padding":
         return (Axis(TransposedWindow(width, kernel, stride, padding)),)

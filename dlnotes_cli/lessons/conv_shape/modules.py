@@ -23,7 +23,7 @@ from dlnotes_cli.networks.module_trace import ModuleTrace, trace_module
 from dlnotes_cli.networks.torch_imports import meta_device, uninitialized
 from dlnotes_cli.shapes.layer import InvalidLayerError, Shape, truncate
 from dlnotes_cli.shapes.parsing.layer_list import Source
-from dlnotes_cli.shell.errors import InputError, import_extra, nearest, unknown_choice
+from dlnotes_cli.shell.errors import InputError, import_extra, nearest, require, unknown_choice
 
 _MODULE_NAME = "dlnotes_executed_file"
 _NO_VALUES = ("meta tensor", "torch.nonzero", "data-dependent")  # in errors of tensors without values
@@ -144,8 +144,8 @@ def _choose(source: Source, namespace: dict[str, Any]) -> tuple[nn.Module, tuple
         if isinstance(inner, ast.Name) and inner.id != node.name
     }
     names = [name for name in classes if name not in parts] or list(classes)
-    if not names:
-        raise InputError(source.file, "has no class of nn.Module", "add one, or list layers such as Conv2d(3, 10, 3)")
+    fix = "add one, or list layers such as Conv2d(3, 10, 3)"
+    require(names, source.file, "has no class of nn.Module", fix)
     try:
         return classes[names[-1]](), _several(source.file, list(classes), "class", names[-1])
     except TypeError as error:

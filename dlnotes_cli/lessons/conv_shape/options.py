@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.errors import InputError, has_package, unknown_choice
+from dlnotes_cli.shell.errors import has_package, require, unknown_choice
 from dlnotes_cli.shell.option import Config, option
 
 _POSITIVE = "[1, 9.2e18]"
@@ -119,9 +119,9 @@ class ConvShapeConfig(Config):
                 "pip install 'dlnotes-cli[timm]' adds those of timm"
             )
             raise unknown_choice("--network", self.network, NETWORKS, see=see)
-        if self.compare and len(self.layers) < 2:  # noqa: PLR2004  # to compare
-            what = f"needs two networks or more, got {len(self.layers)}"
-            raise InputError("--compare", what, 'give them one by one: "Linear(16, 4)" resnet18 runs/digits')
+        what = f"needs two networks or more, got {len(self.layers)}"
+        fix = 'give them one by one: "Linear(16, 4)" resnet18 runs/digits'
+        require(not self.compare or len(self.layers) > 1, "--compare", what, fix)
 
     @property
     def has_stack(self) -> bool:

@@ -17,7 +17,7 @@ from dlnotes_cli.shapes.rules.layer_types import layer_types
 from dlnotes_cli.shapes.table import byte_text
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, in_json, to_json
-from dlnotes_cli.shell.errors import InputError, unknown_choice
+from dlnotes_cli.shell.errors import InputError, require, unknown_choice
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table, csv_text
 
@@ -103,15 +103,14 @@ def matrix_sizes(config: ConvShapeConfig, shape: Shape | None = None) -> GramRes
     Raises InputError for a shape that has no spatial size.
     """
     shape = shape or _shapes(config, None, is_list=True)[0]
-    if len(shape) < 2:  # noqa: PLR2004  # channels and a spatial size
-        raise InputError("--gram", f"{format_shape(shape)} has no spatial size to vectorize", "use a shape CxHxW")
+    require(shape[1:], "--gram", f"{format_shape(shape)} has no spatial size to vectorize", "use a shape CxHxW")
     return GramResult(shape, (shape[0], prod(shape[1:])), (shape[0], shape[0]), config.explain)
 
 
 def read_report(config: ConvShapeConfig) -> tuple[NetworkReport, tuple[str, ...]]:
     """The report on the network that the options name, and notes on it."""
-    network, shape, notes = _network(config)
-    shapes = _shapes(config, shape, is_list=isinstance(network, LayerList))
+    network, default, notes = _network(config)
+    shapes = _shapes(config, default, is_list=isinstance(network, LayerList))
     settings: Any = {name: getattr(config, name) for name in ("batch", "dtype", "optimizer", "explain")}
     if isinstance(network, LayerList):
         return analyze(network, shapes[0], **settings), (*notes, *network.notes)
@@ -156,28 +155,25 @@ def _network(config: ConvShapeConfig) -> "tuple[LayerList | nn.Module | Source, 
         from dlnotes_cli.lessons.conv_shape.trained_network import trained_network  # used only with --model
 
         return *trained_network(config.model), ()
-    if not config.layers and config.file is None:
-        raise InputError("LAYERS", "no layers", 'add layers such as "Conv2d(3, 10, 3)", --file, --network or --model')
-    texts = config.layers if config.file is None else (config.file,)
-    is_file = config.file is not None
+    is_file, texts = config.file is not None, config.layers if config.file is None else (config.file,)
+    require(texts, "LAYERS", "no layers", 'add layers such as "Conv2d(3, 10, 3)", --file, --network or --model')
     sources = [read_source(text) if is_file or is_file_name(text) else Source(text) for text in texts]
     code = next((source for source in sources if source.is_code), None)
     if code is None:
         lists = [source.layers for source in sources]
         layers = tuple(layer for one in lists for layer in one.layers)
         return LayerList(layers, tuple(note for one in lists for note in one.notes)), None, ()
-    if len(sources) > 1:
-        raise InputError(code.file, "is Python code, and cannot be combined with other layers", "give it alone")
+    what = "is Python code, and cannot be combined with other layers"
+    require(len(sources) == 1, code.file, what, "give it alone")
     return code, None, ()
 
 
 def _shapes(config: ConvShapeConfig, default: Shape | None, *, is_list: bool) -> Sequence[Shape]:
     """The shapes of the inputs: those of --input, else the usual one of the network."""
-    if is_list and len(config.input) > 1:
-        raise InputError("--input", "a list of layers has one input", "give it once")
-    if not config.input and default is None:
-        raise InputError("--input", "missing", "add the size of one sample, such as --input 3x32x32")
-    return config.input or ((default,) if default else ())
+    require(not is_list or len(config.input) <= 1, "--input", "a list of layers has one input", "give it once")
+    shapes = config.input or ((default,) if default else ())
+    require(shapes, "--input", "missing", "add the size of one sample, such as --input 3x32x32")
+    return shapes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from dlnotes_cli.lessons.drawings import Plotted, drawn
 from dlnotes_cli.lessons.options import TraceConfig
 from dlnotes_cli.shell.codec import HIDDEN
-from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.errors import InputError, require
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table
 
@@ -69,8 +69,7 @@ def trace_text(config: TraceConfig) -> TextTrace:
     if not config.text:
         raise InputError("--text", "missing: the text whose gates are drawn", "add --text \"She said: 'no'\"")
     tokens = Tokenizer(model.preprocessing).encode(config.text, "--text", "error")
-    if not 1 < len(tokens) <= _LONGEST:
-        raise InputError("--text", f"{len(tokens):,} characters", f"use 2 to {_LONGEST:,}")
+    require(1 < len(tokens) <= _LONGEST, "--text", f"{len(tokens):,} characters", f"use 2 to {_LONGEST:,}")
     network = model.network
     if not isinstance(network, CharRnn):
         raise TypeError(type(network))
