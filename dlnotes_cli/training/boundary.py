@@ -33,7 +33,10 @@ class Plane(NamedTuple):
 
     @classmethod
     def of(cls, preprocessing: object) -> Self | None:
-        """The plane of a table; None for data without two numeric columns, or with more than 12 categories."""
+        """The plane of a table; None for data without two numeric columns, or with more than 12 categories.
+
+        None too without a categorical column where numbers are missing: the input that says so is no axis of the plane.
+        """
         if not isinstance(preprocessing, TablePreprocessing):
             return None
         *starts, inputs = np.cumsum([0, *(column.width for column in preprocessing.columns)]).tolist()
@@ -41,9 +44,11 @@ class Plane(NamedTuple):
         categorical = [place for place in located if place[0].categories]
         if len(located) - len(categorical) != 2 or len(categorical) > 1:  # noqa: PLR2004  # axes
             return None
+        numeric = tuple(place for place in located if not place[0].categories)
         if categorical and categorical[0][0].width > _MOST_CATEGORIES:
             return None
-        numeric = tuple(place for place in located if not place[0].categories)
+        if not categorical and any(column.median is not None for column, _ in numeric):
+            return None
         return cls(numeric, categorical[0] if categorical else None, inputs)
 
     @property
@@ -141,7 +146,7 @@ def check_beside(option: str, model: TrainedModel, dataset: DataSet) -> PlaneCla
     """A trained model as a classifier of the same table. Raises InputError where its columns or classes differ."""
     own, other = Plane.of(dataset.preprocessing), Plane.of(model.preprocessing)
     if own is None or own.categorical is not None:
-        raise InputError(option, f"{dataset.name} has no two numeric columns", "drop it")
+        raise InputError(option, f"{dataset.name} is no table of two numeric columns without gaps", "drop it")
     is_same = other is not None and other.categorical is None and other.names == own.names
     if other is None or not is_same or model.classes != dataset.classes:
         raise InputError(option, f"{model.path} was trained on other columns or classes", "name runs on the same table")

@@ -209,7 +209,8 @@ def test_regions_of_several_runs_are_drawn_side_by_side(tmp_path: Path, dlnotes:
     [
         ("rows.csv", "missing", "missing: no such file"),
         ("rows.csv", "other", "was trained on other columns or classes; name runs on the same table"),
-        ("three.csv", "other", "--beside: {0}/three.csv has no two numeric columns"),
+        ("three.csv", "other", "--beside: {0}/three.csv is no table of two numeric columns without gaps"),
+        ("gaps.csv", "other", "--beside: {0}/gaps.csv is no table of two numeric columns without gaps"),
     ],
 )
 def test_runs_that_cannot_be_beside_are_refused(
@@ -219,6 +220,7 @@ def test_runs_that_cannot_be_beside_are_refused(
     (tmp_path / "rows.csv").write_text("a,b,label\n" + rows)
     (tmp_path / "other.csv").write_text("a,c,label\n" + rows)
     (tmp_path / "three.csv").write_text("a,b,c,label\n" + "".join(f"1,{line}\n" for line in rows.splitlines()))
+    (tmp_path / "gaps.csv").write_text("a,c,label\n" + rows.replace("3,", ",", 4))
     words = ("--target", "label", "--hidden", 2, "--epochs", 1, "-q")
     assert dlnotes("train-mlp", "--data", tmp_path / "other.csv", *words, "--out", tmp_path / "other").code == 0
     run = tmp_path / "run"
