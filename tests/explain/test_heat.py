@@ -59,3 +59,5 @@ def test_the_overlay_is_gray_without_heat_colored_with_it_and_dark_where_nothing
     assert shown[0, 0].tolist() == [154, 154, 154]
     np.testing.assert_allclose(shown[0, 1], 0.2 * 154.25 + 0.8 * hottest, atol=1)
     assert shown[0, 2].tolist() == [35, 35, 35]
+    ramp = brightness(np.arange(1, 1002, dtype=np.float32)[None])  # of which the highest 0.5 % have the brightest color
+    assert (ramp[0, 497], ramp.max()) == (pytest.approx(0.5), 1)

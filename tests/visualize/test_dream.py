@@ -98,17 +98,17 @@ def test_tiles_cover_every_pixel_once_and_are_not_too_large(size: tuple[int, int
     assert max(max(tile.shape) for tile in tiles) <= module._TILE
 
 
-def test_a_guide_draws_the_image_to_its_features(tmp_path: Path) -> None:
+def test_a_guide_draws_the_image_to_its_most_similar_features(tmp_path: Path) -> None:
     path = photo(tmp_path / "photo.png")
-    guide = np.zeros((32, 32, 3), np.uint8)
-    guide[:, ::4] = (255, 0, 0)
-    Image.fromarray(guide).save(tmp_path / "guide.png")
     plain = dream(quick(path, tmp_path / "plain.png", sheet=tmp_path / "sheet.png"))
-    guided = dream(quick(path, tmp_path / "guided.png", guide=str(tmp_path / "guide.png")))
-    assert guided.guide is not None
-    assert plain.guide is None
+    guided = dream(quick(path, tmp_path / "guided.png", guide=str(photo(tmp_path / "guide.png", (32, 20)))))
+    assert (plain.guide, guided.guide) == (None, str(tmp_path / "guide.png"))
     assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "guided.png").read_bytes()
     assert (tmp_path / "sheet.png").is_file()
+    climber, generator = ascent(path), torch.Generator().manual_seed(0)
+    climber._guide, features = (torch.rand(shape, generator=generator) for shape in ((5, 7), (1, 5, 2, 3)))
+    similar = torch.einsum("chw,cg->ghw", features[0], climber._guide)
+    torch.testing.assert_close(climber._score(features), similar.amax(0).sum())
 
 
 def test_a_gray_network_dreams_in_gray(tmp_path: Path, dlnotes: Command) -> None:
