@@ -23,8 +23,8 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_iris
 
 DOCS = Path(__file__).parent.parent / "docs"
-MOST_BYTES = 48_000  # of a picture
-REDUCTIONS = ((1000, 128), (1000, 64), (1000, 32), (850, 32), (700, 32))  # longer side and colors, in turn
+MOST_BYTES = 42_000  # of a picture
+REDUCTIONS = ((1000, 96), (1000, 64), (1000, 32), (850, 32), (700, 32))  # longer side and colors, in turn
 ABOUT = """# Gallery
 
 The plots and sheets that dlnotes draws, each above the command that wrote it. `make gallery` makes them again in a few
@@ -69,6 +69,10 @@ GALLERY = {
                 "runs/head/curves.png": "The weight decay of a new head",
                 "features.png": "The features of all images, projected to a plane",
             },
+        ),
+        Entry(
+            "train-text --hidden-size 64 --lr 0.01 --max-steps 250 --out runs/remarks",
+            {"runs/remarks/curves.png": "Learning curves of a text classifier, next to its linear baseline"},
         ),
         Entry(
             "series train --data shops.csv --column sales --time day --group shop --max-steps 150 --out runs/sales",
@@ -163,6 +167,10 @@ GALLERY = {
         Entry(
             "trace 'LSTM(1, 1)' --input '1; 0.5; -1' --weights ones --plot gates.png",
             {"gates.png": "The gates of an LSTM"},
+        ),
+        Entry(
+            "trace runs/text --text 'The lighthouse stands.' --units 4 --plot letters.png",
+            {"letters.png": "The gates of a character-level language model"},
         ),
         Entry(
             "trace 'Linear(16, 16); Sigmoid(); Linear(16, 16); Sigmoid(); Linear(16, 16); Sigmoid()' --input 1x16 "

@@ -169,14 +169,6 @@ def test_preserve_color_keeps_the_colors_of_the_content(home: Path, tmp_path: Pa
     assert np.abs(kept.mean(-1) - content.mean(-1)).mean() > 3
 
 
-def test_an_output_folder_may_be_named_like_a_value_of_start(
-    home: Path, tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert dlnotes(*arguments(home, Path("content"))).code == 0
-    assert (tmp_path / "content" / "content.png").exists()
-
-
 def test_several_style_images_are_blended(home: Path, tmp_path: Path, stylize: Callable[..., Any]) -> None:
     both = f"{home / 'stripes.png'}:2,{home / 'noise.jpg'}:1"
     document = stylize(tmp_path / "a.png", "--style", both)
