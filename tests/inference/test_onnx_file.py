@@ -19,7 +19,6 @@ from dlnotes_cli.inference.onnx_file import (
     open_graph,
     with_checksum,
 )
-from dlnotes_cli.shell import errors
 from dlnotes_cli.shell.errors import InputError
 
 IMAGES = {"kind": "image", "channels": 1, "height": 2, "width": 2, "resize": "crop", "mean": [0.5], "std": [0.5]}
@@ -230,16 +229,3 @@ def test_damage_to_a_foreign_file_ends_in_one_error(tmp_path: Path, capfd: pytes
         with contextlib.suppress(InputError):
             open_graph(path, 1).run(np.zeros((1, 1, 2, 2), np.uint8))
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(name: str) -> Any:
-        raise ModuleNotFoundError(name=name)
-
-    monkeypatch.setattr(errors, "import_module", missing)
-    path = write(tmp_path / "m.onnx", classifier(), METADATA)
-    with pytest.raises(InputError) as caught:
-        load_onnx_classifier(path, 1)
-    assert str(caught.value) == f"{path}: needs the package onnxruntime; run pip install 'dlnotes-cli[onnx]'"

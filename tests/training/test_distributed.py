@@ -184,38 +184,31 @@ def test_a_killed_process_ends_all_and_the_run_can_be_resumed(
     assert_same_training(tmp_path / "whole", folder)
 
 
+DROPOUT = "train-mlp --hidden 16 --dropout 0.3 --batch-norm"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "then", "command"), [(2, 1, CHAR_RNN), (1, 2, CHAR_RNN), (2, 3, MLP)])
-def test_a_stopped_run_resumes_in_another_number_of_processes(
-    first: int, then: int, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Callable[..., Path]
-) -> None:
+@pytest.mark.parametrize(
+    ("first", "then", "command", "act"),
+    [(2, 1, CHAR_RNN, STOP_ALL), (1, 2, CHAR_RNN, STOP_ALL), (2, 3, MLP, STOP_ALL), (2, 2, DROPOUT, STOP)],
+)
+def test_a_stopped_run_resumes_in_any_number_of_processes_and_in_the_same_number_exactly(
+    first: int, then: int, command: str, act: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    site: Callable[..., Path],
+) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     make_table(tmp_path / "rows.csv")
-    assert run(program(command, tmp_path / "whole")).returncode == 0
+    whole = ("--devices", first) if first == then else ()
+    assert run(program(command, tmp_path / "whole", *whole)).returncode == 0
     folder = tmp_path / "run"
-    site(STOP_ALL)
+    site(act, 1 if act == STOP else 0)
     stopped = run(program(command, folder, "--devices", first))
     assert stopped.returncode == 143
     assert re.fullmatch(rf"dlnotes: error: terminated: saved .*; continue with --resume {folder}\n", stopped.stderr)
     assert read_tensors(folder / "last.safetensors")[1]["position"]["step"] == 6
     resumed = run(program(command, folder, "--resume", folder, "--devices", then))
     assert (resumed.returncode, resumed.stderr) == (0, "")
-    assert_same_training(tmp_path / "whole", folder)
-
-
-@pytest.mark.slow
-def test_a_stopped_run_with_dropout_resumes_exactly_in_the_same_number_of_processes(
-    tmp_path: Path, site: Callable[..., Path]
-) -> None:
-    command = "train-mlp --hidden 16 --dropout 0.3 --batch-norm --devices 2"
-    assert run(program(command, tmp_path / "whole")).returncode == 0
-    site(STOP, 1)
-    stopped = run(program(command, tmp_path / "run"))
-    assert stopped.returncode == 143, stopped.stderr
-    assert read_tensors(tmp_path / "run/last.safetensors")[1]["position"]["step"] == 6
-    resumed = run(program(command, tmp_path / "run", "--resume", "auto"))
-    assert (resumed.returncode, resumed.stderr) == (0, "")
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    (assert_same_run if first == then else assert_same_training)(tmp_path / "whole", folder)
 
 
 # A clock that each process reads at another pace, so that each by itself would end at another step.

@@ -1,7 +1,5 @@
 """The folder of a run: where it may be, and what a failure leaves in it."""
 
-import errno
-import os
 import re
 from pathlib import Path
 
@@ -14,26 +12,8 @@ from dlnotes_cli.shell.errors import UnfinishedError
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
 
-def _disk_full(*_: object) -> int:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
 def _no_disk_space(folder: Path, *_: object) -> None:
     raise UnfinishedError(folder, "the disk is too full: 2 bytes needed, 1 free", "free space")
-
-
-def test_resuming_on_a_full_disk_fails_with_one_line(
-    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "run"
-    assert dlnotes(*small_training(folder)).code == 0
-    before = folder_digest(folder)
-    monkeypatch.setattr(os, "write", _disk_full)
-    monkeypatch.setattr(files, "check_room", _no_disk_space)
-    outcome = dlnotes("train-mlp", "--resume", folder, "--epochs", 4, "-q")
-    assert (outcome.code, outcome.err.count("\n")) == (3, 1)
-    assert f"{folder}: the disk is too full" in outcome.err
-    assert folder_digest(folder) == before
 
 
 @pytest.mark.parametrize("out", [["--out", "new"], ["--out", "new/below"], []], ids=" ".join)
