@@ -152,6 +152,7 @@ class Config:
     """
 
     command: ClassVar[str]
+    changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # of options by field, as rules of those of a base
     recipes: ClassVar[Mapping[str, object]] = {}  # with defaults of options, by the conditions under which they apply
     json: bool = _field(JSON)
     quiet: bool = _field(QUIET)
@@ -236,7 +237,11 @@ class Config:
 
 
 def _options(config_type: type[Config]) -> dict[str, Option]:
-    described = {f.name: f.metadata["option"] for f in dataclasses.fields(config_type) if "option" in f.metadata}
+    described: dict[str, Option] = {
+        f.name: dataclasses.replace(f.metadata["option"], **config_type.changes.get(f.name, {}))
+        for f in dataclasses.fields(config_type)
+        if "option" in f.metadata
+    }
     shared = {name for base in config_type.__mro__ if base.__module__.startswith(_FLOOR) for name in vars(base)}
 
     def place(name: str) -> tuple[int, bool]:

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.data.options import EMBEDDED_TEXTS
@@ -11,9 +10,13 @@ from dlnotes_cli.networks.choices import GatedCell, TokenPooling
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Range, option
 from dlnotes_cli.training import options as training
-from dlnotes_cli.training.recipes import LengthDefaults, OptimizerName, Recipe, ScheduleName, resolve
+from dlnotes_cli.training.recipes import LengthDefaults, Recipe, resolve
 
-_of_network = partial(replace, unused_with=("model=linear",))  # an option of the recurrent network
+_OF_NETWORK = (  # options without effect on the linear model
+    "tokenizer", "vocab_size", "max_length", "cell", "layers", "hidden", "embed", "bidirectional", "pooling",
+    "dropout", "head_dropout", "epochs", "batch_size", "label_smoothing", "time_budget", "max_steps", "lr",
+    "schedule", "optimizer", "momentum", "weight_decay", "patience", "ema", "grad_clip", "devices", "compile",
+)  # fmt: skip
 _BYTES = 256  # the fewest tokens of byte pairs
 
 
@@ -59,6 +62,9 @@ class TrainTextConfig(training.TrainingConfig):
 
     command: ClassVar[str] = "train-text"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, "notes": NOTES}
+    changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        name: {"unused_with": ("model=linear",)} for name in _OF_NETWORK
+    }
 
     # Data
     data: str = option(
@@ -88,69 +94,49 @@ class TrainTextConfig(training.TrainingConfig):
     # Model
     tokenizer: Literal["words", "bpe"] | None = option(
         None, "Tokens of the network: words, or bpe (byte pairs, fitted to the texts; needs the extra text).",
-        panel="Model", unused_with=("model=linear",),
+        panel="Model",
     )  # fmt: skip
     vocab_size: int | None = option(
         None, "Most frequent tokens of the training texts that the network knows; 0 for every word.", panel="Model",
-        within="[0, 1e7]", shown_default="20000, words if used twice; notes: 0", unused_with=("model=linear",),
+        within="[0, 1e7]", shown_default="20000, words if used twice; notes: 0",
     )  # fmt: skip
     max_length: int | None = option(
         None, "Tokens that the network reads of a text: the first N.", panel="Model", within="[1, 1048576]",
-        unused_with=("model=linear",),
     )  # fmt: skip
     model: Literal["auto", "rnn", "linear"] = option(
         "auto", "A network (rnn), TF-IDF with logistic regression (linear), or of both the better one (auto).",
         panel="Model",
     )  # fmt: skip
-    cell: GatedCell | None = option(None, "Recurrent cell", panel="Model", unused_with=("model=linear",))
-    layers: int | None = option(
-        None, "Recurrent layers.", panel="Model", within="[1, 64]", name="--num-layers", unused_with=("model=linear",)
-    )
+    cell: GatedCell | None = option(None, "Recurrent cell", panel="Model")
+    layers: int | None = option(None, "Recurrent layers.", panel="Model", within="[1, 64]", name="--num-layers")
     hidden: int | None = option(
         None, "Hidden size of each layer and direction.", panel="Model", within="[1, 1e5]", name="--hidden-size",
-        unused_with=("model=linear",),
     )  # fmt: skip
-    embed: int | None = option(None, "Embedding size.", panel="Model", within="[1, 1e5]", unused_with=("model=linear",))
-    bidirectional: bool | None = option(
-        None, "Read each text in both directions.", panel="Model", unused_with=("model=linear",)
-    )
+    embed: int | None = option(None, "Embedding size.", panel="Model", within="[1, 1e5]")
+    bidirectional: bool | None = option(None, "Read each text in both directions.", panel="Model")
     pooling: TokenPooling | None = option(
         None, "How the outputs for all tokens become one: last, mean, max, or attention (learned weights).",
-        panel="Model", unused_with=("model=linear",),
+        panel="Model",
     )  # fmt: skip
-    dropout: float | None = _of_network(training.DROPOUT, help="Dropout probability between recurrent layers.")
+    dropout: float | None = replace(training.DROPOUT, help="Dropout probability between recurrent layers.")
     head_dropout: float | None = option(
         None, "Dropout probability in front of the output layer.", panel="Model", within="[0, 1)",
-        unused_with=("model=linear",),
     )  # fmt: skip
     # Training
-    epochs: int | None = _of_network(training.EPOCHS, help="Passes over the training texts.")
-    batch_size: int | None = _of_network(
+    epochs: int | None = replace(training.EPOCHS, help="Passes over the training texts.")
+    batch_size: int | None = replace(
         training.BATCH_SIZE, help="Texts per step, which have similar lengths.", within=Range("[1, 1e6]"), parse=None
     )
-    label_smoothing: float | None = _of_network(training.LABEL_SMOOTHING)
+    label_smoothing: float | None = training.LABEL_SMOOTHING
     class_weights: Literal["none", "balanced"] = option(
         "none", "Weights of the classes in the loss: none, or balanced (inversely proportional to their frequency).",
         panel="Training",
     )  # fmt: skip
     recipe: Literal["best", "notes"] = replace(training.RECIPE, conflicts=("tokenizer=bpe",))  # the course reads words
-    time_budget: float | None = _of_network(training.TIME_BUDGET)
-    max_steps: int | None = _of_network(training.MAX_STEPS)
-    lr: float | None = _of_network(training.LR)
-    schedule: ScheduleName | None = _of_network(training.SCHEDULE)
-    optimizer: OptimizerName | None = _of_network(training.OPTIMIZER)
-    momentum: float | None = _of_network(training.MOMENTUM)
-    weight_decay: float | None = _of_network(training.WEIGHT_DECAY)
-    patience: int | None = _of_network(training.PATIENCE)
-    ema: float | None = _of_network(training.EMA)
-    grad_clip: float | None = _of_network(training.GRAD_CLIP)
     # Output
     min_accuracy: float | None = replace(
         training.MIN_ACCURACY, help="Exit with code 4 if the test accuracy is below X (0 to 1)."
     )
-    # Runtime
-    devices: int = _of_network(training.DEVICES)
-    compile: bool = _of_network(training.COMPILE)
 
     def __post_init__(self) -> None:
         """Validate each option, then their combination."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ from dlnotes_cli.networks.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training import options as training
-from dlnotes_cli.training.recipes import ClassifierRecipe, LengthDefaults, OptimizerName, ScheduleName, resolve
+from dlnotes_cli.training.recipes import ClassifierRecipe, LengthDefaults, resolve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +47,10 @@ NOTES = FineTuneRecipe(
     length=LengthDefaults(epochs=2, batch_size=20, is_fixed=True),
 )  # fmt: skip
 _TRAINED = ("fine_tune", "recipe=notes")  # with one of these the network is trained by gradients, step by step
-
-
-def _of_steps(option: Any) -> Any:
-    """A shared option that has no effect on a frozen backbone, whose head is fitted by L-BFGS."""
-    return replace(option, needs=_TRAINED)
+_OF_STEPS = (  # options without effect on a frozen backbone, whose head is fitted by L-BFGS
+    "dropout", "lr", "schedule", "optimizer", "momentum", "patience",
+    "ema", "grad_clip", "batch_size", "l1", "accumulate", "monitor", "devices", "compile",
+)  # fmt: skip
 
 
 def last_blocks(text: str) -> str:
@@ -72,6 +71,7 @@ class TransferConfig(training.ClassifierConfig):
     command: ClassVar[str] = "transfer"
     recipes: ClassVar[Mapping[str, object]] = {"": FROZEN, "--fine-tune": FINE_TUNE, "notes": NOTES}
 
+    changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {"needs": _TRAINED} for name in _OF_STEPS}
     resizes_all: ClassVar[bool] = True  # also the images of named sets, for the backbone
 
     color: Literal["gray", "rgb"] | None = None  # always rgb
@@ -84,7 +84,7 @@ class TransferConfig(training.ClassifierConfig):
         within="[1, 4096]",
         shown_default="set by --weights",
     )
-    dropout: float | None = _of_steps(training.DROPOUT)
+    dropout: float | None = training.DROPOUT
     backbone: str | None = option(
         None,
         "Pretrained torchvision network (see --list), or small (part of dlnotes, no download).",
@@ -113,21 +113,10 @@ class TransferConfig(training.ClassifierConfig):
         None, "Frozen backbone: choose the weight decay by N-fold cross-validation.", panel="Training",
         within="[2, 100]", conflicts=("time_budget", "max_steps"), unused_with=_TRAINED,
     )  # fmt: skip
-    lr: float | None = _of_steps(training.LR)
-    schedule: ScheduleName | None = _of_steps(training.SCHEDULE)
-    optimizer: OptimizerName | None = _of_steps(training.OPTIMIZER)
-    momentum: float | None = _of_steps(training.MOMENTUM)
     weight_decay: float | None = option(
         None, "Weight decay; of a frozen backbone λ in λ/2·‖w‖², for standardized features.", panel="Training",
         within="[0, 1e6]", shown_default="chosen by validation; --fine-tune: 0.05; notes: 0",
     )  # fmt: skip
-    patience: int | None = _of_steps(training.PATIENCE)
-    ema: float | None = _of_steps(training.EMA)
-    grad_clip: float | None = _of_steps(training.GRAD_CLIP)
-    batch_size: int | None = _of_steps(training.BATCH_SIZE)
-    l1: float | None = _of_steps(training.L1)
-    accumulate: int = _of_steps(training.ACCUMULATE)
-    monitor: training.Monitor = _of_steps(training.MONITOR)
     export_features: Path | None = option(
         None, "Frozen backbone: write features, labels and names to this .npz file.", panel="Output",
         metavar="FILE.npz", ends_in=".npz", unused_with=_TRAINED,
@@ -141,8 +130,6 @@ class TransferConfig(training.ClassifierConfig):
         False, "List the backbones with size and accuracy, and which weights are on this machine.",
         panel="Output", name="--list",
     )  # fmt: skip
-    devices: int = _of_steps(training.DEVICES)
-    compile: bool = _of_steps(training.COMPILE)
 
     @property
     def is_frozen(self) -> bool:
