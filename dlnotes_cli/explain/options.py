@@ -17,12 +17,11 @@ DEFAULT_SHEET = "explained.png"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainConfig(common.OnDevice, common.ReadsImages):
+class ExplainConfig(inspection.NetworkConfig, common.ReadsImages):
     """Every option of `explain`."""
 
     command: ClassVar[str] = "explain"
 
-    model: str = inspection.MODEL
     images: tuple[str, ...] = inspection.IMAGES
     layer: str | None = inspection.layer_option(
         "the last one with feature maps",
@@ -47,7 +46,6 @@ class ExplainConfig(common.OnDevice, common.ReadsImages):
         None, "Occlusion: pixels from one window to the next.", panel="Model", within="[1, 4096]",
         shown_default="half of --window", needs=("method=occlusion",),
     )  # fmt: skip
-    weights: str | None = inspection.WEIGHTS
     check: bool = option(
         False, "Test each map: deletion, insertion, and the map of re-initialized weights.", panel="Output"
     )
@@ -64,7 +62,6 @@ class ExplainConfig(common.OnDevice, common.ReadsImages):
         metavar="FOLDER",
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
-    seed: int = common.SEED
 
     def __post_init__(self) -> None:
         """Validate each option, then the classes."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,8 +16,9 @@ from dlnotes_cli.data.images.decode import Geometry, decode_chunks, decode_place
 from dlnotes_cli.data.images.image_io import read_image
 from dlnotes_cli.data.paths import expand_paths
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
-from dlnotes_cli.device import RuntimeOptions, choose_runtime
+from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.inference.inspected_network import InspectedNetwork, numbered_names, path_names
+from dlnotes_cli.inference.inspection_options import NetworkConfig
 from dlnotes_cli.networks import backbones
 from dlnotes_cli.networks.backbones import TransferModel
 from dlnotes_cli.networks.choices import BACKBONES
@@ -36,19 +36,6 @@ _BACKBONE_PREFIX = "backbone."
 _BLUR_REACH = 3  # standard deviations
 
 
-class _NetworkOptions(RuntimeOptions, Protocol):
-    """The options of a command that opens a network."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def weights(self) -> str | None: ...
-    @property
-    def offline(self) -> bool: ...
-    @property
-    def seed(self) -> int: ...
-
-
 class _Backbone(nn.Module):
     """A network of torchvision, or the backbone and head of a transferred one, for images of any size it accepts."""
 
@@ -63,7 +50,7 @@ class _Backbone(nn.Module):
         return logits
 
 
-def open_network(options: _NetworkOptions) -> InspectedNetwork:
+def open_network(options: NetworkConfig) -> InspectedNetwork:
     """The network that MODEL and `--weights` name, on its device, in evaluation mode.
 
     A name has priority over a file of that name, which `./NAME` still reaches. `--precision auto` is fp32, as gradients
@@ -89,7 +76,7 @@ def open_network(options: _NetworkOptions) -> InspectedNetwork:
 
 
 def _inspected(
-    options: _NetworkOptions, network: nn.Module, source: tuple[str, str, str], preprocessing: ImagePreprocessing,
+    options: NetworkConfig, network: nn.Module, source: tuple[str, str, str], preprocessing: ImagePreprocessing,
     classes: tuple[str, ...], input_size: int | None = None,
 ) -> InspectedNetwork:  # fmt: skip
     """A network on its device; `source` is its kind, the name of its weights and their digest."""
@@ -125,7 +112,7 @@ _HOW_TO_NAME = f"name a run folder, a model file, a torchvision network or {EMBE
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
-def _load_torchvision(options: _NetworkOptions, weights: PretrainedWeights) -> tuple[nn.Module, tuple[str, ...]]:
+def _load_torchvision(options: NetworkConfig, weights: PretrainedWeights) -> tuple[nn.Module, tuple[str, ...]]:
     """The network with its weights, and the names of its classes: ImageNet's, or numbers where it has others."""
     name, size, tensors = options.model, weights.expected.size, weights.read()
     imagenet = backbones.imagenet_classes(name)

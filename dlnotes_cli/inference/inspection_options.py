@@ -1,11 +1,12 @@
 """The options that `explain` and `visualize` share: the network, the layer, and where results are written."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.networks.embedded import EMBEDDED_NAME
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import option
 from dlnotes_cli.training.options import complete_models
 
@@ -42,3 +43,13 @@ def sheet_option(default: str | None, text: str = "Contact sheet to write.", **d
     """The option `--sheet` of a command, with its default."""
     path = None if default is None else Path(default)
     return option(path, text, panel="Output", metavar="FILE.png", ends_in=".png", **details)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig(common.OnDevice):
+    """The options of a command that opens a network for inspection."""
+
+    model: str = MODEL
+    weights: str | None = WEIGHTS
+    offline: bool = common.OFFLINE
+    seed: int = common.SEED

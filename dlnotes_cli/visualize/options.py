@@ -36,46 +36,35 @@ FEATURE_LAYER = option(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayersConfig(common.OnDevice):
+class LayersConfig(inspection.NetworkConfig):
     """Every option of `visualize layers`."""
 
     command: ClassVar[str] = "visualize layers"
 
-    model: str = inspection.MODEL
-    offline: bool = common.OFFLINE
-    weights: str | None = inspection.WEIGHTS
-    seed: int = common.SEED
-
 
 @dataclass(frozen=True, kw_only=True)
-class FiltersConfig(common.OnDevice):
+class FiltersConfig(inspection.NetworkConfig):
     """Every option of `visualize filters`."""
 
     command: ClassVar[str] = "visualize filters"
 
-    model: str = inspection.MODEL
-    offline: bool = common.OFFLINE
     layer: str | None = inspection.layer_option("the first with weights")
-    weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("filters.png")
     top: int = option(64, "Show the N filters with the largest weights.", panel="Output", within="[1, 4096]")
     overwrite: bool = common.OVERWRITE
-    seed: int = common.SEED
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActivationsConfig(common.OnDevice, common.ReadsImages):
+class ActivationsConfig(inspection.NetworkConfig, common.ReadsImages):
     """Every option of `visualize activations`."""
 
     command: ClassVar[str] = "visualize activations"
 
-    model: str = inspection.MODEL
     image: str | None = IMAGE
     layer: str = option(
         ALL_LAYERS, "Layer, by its name in 'dlnotes visualize layers MODEL', or all for one strip per layer.",
         panel="Model", metavar="NAME|all",
     )  # fmt: skip
-    weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("activations.png")
     top: int | None = option(
         None, "Show the N units with the largest mean magnitude.", panel="Output", within="[1, 1e6]",
@@ -86,24 +75,20 @@ class ActivationsConfig(common.OnDevice, common.ReadsImages):
         ends_in=".npz",
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
-    seed: int = common.SEED
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaximizeConfig(common.OnDevice):
+class MaximizeConfig(inspection.NetworkConfig):
     """Every option of `visualize maximize`."""
 
     command: ClassVar[str] = "visualize maximize"
 
-    model: str = inspection.MODEL
     size: int | None = option(
         None, "Pixels per side of the optimized images.", panel="Data", within="[1, 4096]",
         shown_default="the network's, at most 128; for feature maps at least 64",
     )  # fmt: skip
-    offline: bool = common.OFFLINE
     layer: str | None = inspection.layer_option("the output layer, whose units are the classes")
     unit: tuple[str, ...] = UNIT
-    weights: str | None = inspection.WEIGHTS
     steps: int = option(128, "Steps of gradient ascent.", panel="Training", within="[1, 1e6]")
     sheet: Path = inspection.sheet_option("maximize.png")
     top: int | None = replace(
@@ -111,11 +96,10 @@ class MaximizeConfig(common.OnDevice):
     )
     out: Path | None = option(None, "Save each image in this folder.", panel="Output", metavar="FOLDER")
     overwrite: bool = common.OVERWRITE
-    seed: int = common.SEED
 
 
 @dataclass(frozen=True, kw_only=True)
-class DreamConfig(common.OnDevice, common.ReadsImages):
+class DreamConfig(inspection.NetworkConfig, common.ReadsImages):
     """Every option of `visualize dream`."""
 
     command: ClassVar[str] = "visualize dream"
@@ -127,7 +111,6 @@ class DreamConfig(common.OnDevice, common.ReadsImages):
     )  # fmt: skip
     layer: str | None = inspection.layer_option("one at four fifths of the depth")
     model: str = inspection.MODEL_OPTION
-    weights: str | None = inspection.WEIGHTS
     octaves: int = option(5, "Sizes of the image, from coarse to fine.", panel="Training", within="[1, 20]")
     octave_scale: float = option(1.4, "Ratio of one size to the one before.", panel="Training", within="(1, 10]")
     steps: int = option(8, "Steps of gradient ascent in each octave.", panel="Training", within="[1, 1e4]")
@@ -139,16 +122,14 @@ class DreamConfig(common.OnDevice, common.ReadsImages):
     )
     sheet: Path | None = inspection.sheet_option(None, "Save a contact sheet in this PNG file.")
     overwrite: bool = common.OVERWRITE
-    seed: int = common.SEED
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchesConfig(common.OnDevice, common.ReadsImages):
+class PatchesConfig(inspection.NetworkConfig, common.ReadsImages):
     """Every option of `visualize patches`."""
 
     command: ClassVar[str] = "visualize patches"
 
-    model: str = inspection.MODEL
     data: str = IMAGES_DATA
     data_root: Path | None = data_options.DATA_ROOT
     layer: str | None = inspection.layer_option("the last one whose units see less than an image")
@@ -157,45 +138,38 @@ class PatchesConfig(common.OnDevice, common.ReadsImages):
         "guided", "Show next to each patch the unit's gradient, by guided backpropagation or a deconvnet, or none.",
         panel="Model",
     )  # fmt: skip
-    weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("patches.png")
     top: int | None = TOP
     overwrite: bool = common.OVERWRITE
-    seed: int = common.SEED
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeighborsConfig(common.OnDevice, common.ReadsImages):
+class NeighborsConfig(inspection.NetworkConfig, common.ReadsImages):
     """Every option of `visualize neighbors`."""
 
     command: ClassVar[str] = "visualize neighbors"
 
-    model: str = inspection.MODEL
     images: tuple[str, ...] = replace(inspection.IMAGES, shown_default="three images of --data")
     data: str = IMAGES_DATA
     data_root: Path | None = data_options.DATA_ROOT
     layer: str | None = FEATURE_LAYER
-    weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("neighbors.png")
     count: int = option(8, "Neighbors of each image.", panel="Output", within="[1, 1000]")
     overwrite: bool = common.OVERWRITE
-    seed: int = common.SEED
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingConfig(common.OnDevice, common.ReadsImages):
+class EmbeddingConfig(inspection.NetworkConfig, common.ReadsImages):
     """Every option of `visualize embedding`."""
 
     command: ClassVar[str] = "visualize embedding"
 
-    model: str = inspection.MODEL
     data: str = IMAGES_DATA
     data_root: Path | None = data_options.DATA_ROOT
     layer: str | None = FEATURE_LAYER
     method: Literal["pca", "tsne", "umap"] = option(
         "tsne", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel="Model"
     )
-    weights: str | None = inspection.WEIGHTS
     sheet: Path = inspection.sheet_option("embedding.png", "Scatter plot to write.")
     csv: Path | None = option(
         None, "Write file, class and coordinates of each image to this CSV file.", panel="Output", metavar="FILE.csv",
@@ -206,4 +180,3 @@ class EmbeddingConfig(common.OnDevice, common.ReadsImages):
         ends_in=".npz",
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
-    seed: int = common.SEED
