@@ -1,8 +1,8 @@
 """What lessons print, draw and refuse, line by line.
 
 `answers.txt` has requests and their whole output, standard output first; run this file to write it again, and read the
-difference. `wrong_requests.txt` has requests that are refused, and what the error says. {0} is a folder with the files
-of `files.txt`, and of conv_shape/written_modules.txt.
+difference. `wrong_requests.txt` has requests that are refused, and what the error says; `drawings.txt` has those of drawings,
+without their file. {0} is a folder with the files of `files.txt`, and of conv_shape/written_modules.txt.
 """
 
 import contextlib
@@ -33,23 +33,7 @@ FILES = {
 }
 ANSWERS = [block.partition("\n")[::2] for block in (HERE / "answers.txt").read_text().split("$ dlnotes ")[1:]]
 WRONG = (HERE / "wrong_requests.txt").read_text().splitlines()
-DRAWINGS = [
-    "loss --scores '2 1 0; 0 1 5' --true '0 1' --plot",
-    "trace 'Linear(3, 2); Sigmoid(); Linear(2, 1)' --input 1x3 --plot",
-    "trace 'LSTM(2, 3)' --input '1 2; 3 4' --peephole --use-gate notes --plot",
-    "trace 'GRU(2, 3)' --input '1 2; 3 4' --plot",
-    "trace 'RNN(2, 3); Linear(3, 1)' --input '1 2; 3 4' --plot",
-    "trace 'Linear(2, 2); Sigmoid(); Linear(2, 2); Sigmoid()' --input 1x2 --activation sigmoid,relu --plot",
-    "trace --activation sigmoid,gelu --plot",
-    "perceptron --line 3,4,-10 --point 4,5 --label 0 --lr 0.1 --plot",
-    "perceptron --line 3,4,-10 --point 4,5 --label 0 --lr 0.1 --animate",
-    "perceptron {0}/overlapping.csv --target kind --epochs 2 --plot",
-    "perceptron --gate and --init 0,0,-1 --lr 1 --plot",
-    "perceptron --gate and --init 0,0,-1 --lr 1 --animate",
-    "descend --surface saddle --steps 4 --plot",
-    "descend --surface saddle --steps 4 --animate",
-    "descend --surface hills --restarts 3 --optimizer sgd --steps 4 --plot",
-]
+DRAWINGS = (HERE / "drawings.txt").read_text().splitlines()
 
 
 def write_files(folder: Path) -> Path:

@@ -115,7 +115,9 @@ _ELEMENTWISE = {
     "CELU": "alpha:number=1.0, inplace=False",
     "GELU": "approximate:none|tanh='none'",
     "Hardshrink": "lambd:number=0.5",
-    "Hardtanh": "min_val:number=-1.0, max_val:number=1.0, inplace=False, min_value=None, max_value=None",
+    "Hardtanh": (
+        "min_val:number=-1.0, max_val:number=1.0, inplace=False, min_value:number?=None, max_value:number?=None"
+    ),
     "LeakyReLU": "negative_slope:number=0.01, inplace=False",
     "RReLU": "lower:number=0.125, upper:number=0.3333333333333333, inplace=False",
     "Softplus": "beta:number=1.0, threshold:number=20.0",

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
-from builders import Command
+from builders import Command, write_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from dlnotes_cli.api import TextTrace, TraceConfig, TraceResult, trace, trace_text
+from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.lessons.trace.network import add_course_weights, unrolled
+from dlnotes_cli.networks.char_rnn import CharRnnConfig
 from dlnotes_cli.training.model_file import load_classifier, load_language_model
 
 NUMBERS = st.floats(-3, 3).map(lambda value: round(value, 3))
@@ -214,32 +216,23 @@ def test_weights_from_a_file_and_a_run(tmp_path: Path, table_run: Path) -> None:
 # A trained character model
 
 
-@pytest.fixture(scope="module", params=["lstm", "gru", "rnn"])
-def character_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dlnotes_cli.cli import main
-
-    out = tmp_path_factory.mktemp("characters") / "run"
-    words = ["--hidden-size", "6", "--embed", "3", "--num-layers", "3", "--max-steps", "1", "--sample", "0"]
-    words += ["--cell", request.param]
-    assert main(["char-rnn", "train", *words, "--val-split", "0.001", "--out", str(out), "-q"]) == 0
-    return out
-
-
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_gates_of_a_character_model(
-    character_run: Path, dlnotes: Command, refused: Callable[[str, str], None], tmp_path: Path
+    cell: Any, dlnotes: Command, refused: Callable[[str, str], None], tmp_path: Path
 ) -> None:
     text = 'He said "no" and left.\nThen "yes".'
-    result = trace_text(TraceConfig(layers=(str(character_run),), text=text, units=100))
+    characters = "".join(sorted(set(text)))
+    config = CharRnnConfig(len(characters), cell, layers=3, hidden=6, embed=3, residual=True)
+    path = write_model(tmp_path / "model.safetensors", "char_rnn", config, TextPreprocessing("chars", characters), ())
+    result = trace_text(TraceConfig(layers=(str(path),), text=text, units=100))
     assert isinstance(result, TextTrace)
-    model = load_language_model(character_run)
-    characters = model.preprocessing.characters
-    network: Any = model.network
+    network: Any = load_language_model(path).network
     x = network.embedding(torch.tensor([[characters.index(c) for c in text]]))
     for number, layer in enumerate(network.layers, 1):
         outputs, _ = layer(x)
-        own = {unit.unit: unit.gates["h"] for unit in result.units if unit.layer == number}
-        for unit, values in own.items():
-            assert_close(values, outputs[0, :, unit].detach(), atol=1e-5)
+        for unit in result.units:
+            if unit.layer == number:
+                assert_close(unit.gates["h"], outputs[0, :, unit.unit].detach(), atol=1e-5)
         x = outputs if number == 1 else outputs + x  # as --residual says
     correlations = [abs(unit.correlation) for unit in result.units]
     assert correlations == sorted(correlations, reverse=True)
@@ -252,12 +245,12 @@ def test_gates_of_a_character_model(
     expected = np.corrcoef(best.gates.get("c", best.gates["h"]), features[best.follows])[0, 1]
     assert best.correlation == pytest.approx(expected, abs=1e-9)
     plot = tmp_path / "gates.png"
-    outcome = dlnotes("trace", character_run, "--text", text, "--plot", plot, "--units", 3)
+    outcome = dlnotes("trace", path, "--text", text, "--plot", plot, "--units", 3)
     assert (outcome.code, len(outcome.out.splitlines())) == (0, 7), outcome
     assert plot.read_bytes().startswith(b"\x89PNG")
-    refused(f"trace {character_run}", "--text: missing")
-    refused(f"trace {character_run} --text x", "--text: 1 characters")
-    refused(f"trace {character_run} --text \N{SNOWMAN}\N{SNOWMAN}", "--text: ")
+    refused(f"trace {path}", "--text: missing")
+    refused(f"trace {path} --text n", "--text: 1 characters")
+    refused(f"trace {path} --text \N{SNOWMAN}\N{SNOWMAN}", "--text: ")
 
 
 def test_an_infinite_loss_could_not_finish(dlnotes: Command) -> None:
