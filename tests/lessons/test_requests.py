@@ -1,8 +1,8 @@
 """What lessons print, draw and refuse, line by line.
 
 `answers.txt` has requests and their whole output, standard output first; run this file to write it again, and read the
-difference. `wrong_requests.txt` has requests that are refused, and what the error says; `drawings.txt` has those of drawings,
-without their file. {0} is a folder with the files of `files.txt`, and of conv_shape/written_modules.txt.
+difference. `wrong_requests.txt` has requests that are refused, and what the error says; `drawings.txt` has drawings,
+without their files. {0} is a folder with the files of `files.txt`, and of conv_shape/written_modules.txt.
 """
 
 import contextlib
