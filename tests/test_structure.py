@@ -5,15 +5,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
-
-from dlnotes_cli.char_rnn.options import CharRnnRecipe
-from dlnotes_cli.classify.recipes import CnnRecipe, MlpRecipe
-from dlnotes_cli.series.options import SeriesRecipe
-from dlnotes_cli.transfer.options import FineTuneRecipe, FrozenRecipe
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dlnotes_cli"
@@ -32,7 +26,6 @@ FLOORS = [  # from the bottom up; modules import from the floors below theirs, a
 ]
 _FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HEAVY = {"torch", "torchvision", "numpy", "PIL", "matplotlib", "sklearn", "pandas", "safetensors", "rich"}
-RECIPES = (MlpRecipe, CnnRecipe, FineTuneRecipe, FrozenRecipe, CharRnnRecipe, SeriesRecipe)
 WRITING = (
     r"os\.(replace|fsync)|(?<!files)\.write_text\(|\.(write_bytes|mkdir|rename|unlink)\("
     r"|open\([^)]*[\"'][wax][bt+]*[\"']"
@@ -99,15 +92,6 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     ):
         left = {path: targets for path, targets in left.items() if path not in ends}
     assert not left, "a circle goes through " + ", ".join(sorted(dotted(path) for path in left))
-
-
-@pytest.mark.parametrize("module", ["fit", "task", "classifier", "checkpoint"])
-def test_the_core_reads_from_the_options_nothing_that_a_recipe_decides(module: str) -> None:
-    decided = {field.name for recipe in RECIPES for field in fields(recipe)} | {"epochs", "batch_size"}
-    if module == "classifier":
-        decided -= {"batch_size"}  # a note says that it is reduced to the number of samples
-    reads = re.compile(rf"\boptions\.({'|'.join(decided)})\b")
-    assert not (found := reads.search((PACKAGE / "training" / f"{module}.py").read_text())), found
 
 
 @pytest.mark.parametrize(("floor", "also"), [("shell", {"typer", "rich"}), ("shapes", set())])
@@ -196,14 +180,3 @@ def test_the_names_for_python_load_no_torch_until_they_are_used() -> None:
     assert not HEAVY & loaded_by_script(
         "from dlnotes_cli import api; api.__all__; from dlnotes_cli.api import TrainMlpConfig"
     )
-
-
-def test_installed_dependencies_meet_their_lower_bounds() -> None:
-    import tomllib
-    from importlib.metadata import version
-
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    for requirement in declared:
-        name, floor = requirement.split(">=")
-        have = [int(part) for part in re.findall(r"\d+", version(name))[:2]]
-        assert have >= [int(part) for part in floor.split(".")[:2]], requirement

@@ -54,29 +54,6 @@ def test_features_of_the_teacher_and_the_network_have_the_same_sizes(tool: Modul
     }
 
 
-def test_processes_train_with_the_mean_of_their_gradients(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    def add_the_other(gradients: torch.Tensor) -> None:
-        gradients += 3 * torch.arange(float(len(gradients)))
-
-    monkeypatch.setattr(tool, "PROCESSES", 2)
-    monkeypatch.setattr(tool.dist, "all_reduce", add_the_other)
-    student = tool.Student(10)
-    trained = [*student.maps.parameters()]
-    for parameter, numbers in zip(trained, numbered(trained), strict=True):
-        parameter.grad = numbers
-    tool.average_gradients(student)
-    for parameter, numbers in zip(trained, numbered(trained), strict=True):
-        assert torch.equal(parameter.grad, 2 * numbers)
-    assert all(parameter.grad is None for parameter in student.network.parameters())
-
-
-def numbered(like: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Tensors of the same shapes with the values 0, 1, 2 and so on."""
-    flat = torch.arange(float(sum(tensor.numel() for tensor in like)))
-    parts = flat.split([tensor.numel() for tensor in like])
-    return [part.view_as(tensor) for part, tensor in zip(parts, like, strict=True)]
-
-
 def test_a_folder_without_images_is_refused(tool: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"has no \.jpg or \.png images"):
         tool.read_images(tmp_path)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from builders import Command, make_images, small_training
+from builders import Command, make_images
 
 from dlnotes_cli.manage.data import list_cache
 
@@ -59,13 +59,3 @@ def test_a_damaged_entry_is_listed_and_cleared(home: Path, dlnotes: Command) -> 
     assert f"damaged: {damaged.path}" in dlnotes("data", "cache", "list").out
     assert "freed" in dlnotes("data", "cache", "clear").out
     assert not list((home / "cache" / "decoded").glob("*"))
-
-
-@pytest.mark.usefixtures("blank_figures")
-def test_training_and_evaluation_from_the_cache_equal_those_that_decoded(home: Path, dlnotes: Command) -> None:
-    for run in ("one", "two"):
-        assert dlnotes(*small_training(home / run, "--data", home / "p", "--limit", 20)).code == 0
-    one, two = ((home / run / "model.safetensors").read_bytes() for run in ("one", "two"))
-    assert one == two
-    assert dlnotes("evaluate", home / "two", "--data", home / "p").code == 0
-    assert sorted(entry.preprocessing for entry in list_cache().folders) == ["3x12x10-crop", *["3x32x32-squash"] * 2]

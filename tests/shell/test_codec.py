@@ -111,12 +111,10 @@ def test_what_is_written_and_its_schema(value: Any, expected: Any) -> None:
         assert {*schema["properties"]} == expected.keys() | {"class" if isinstance(value, Derived) else "remark"}
         assert schema["additionalProperties"] is False
         Draft202012Validator(schema).validate(expected)
-
-
-def test_the_schema_has_the_types_of_the_members() -> None:
-    properties = schema_of(Score)["properties"] | schema_of(Derived)["properties"]
-    assert (properties["double"], properties["kind"]) == ({"type": "integer"}, {"enum": ["one", "other"]})
-    assert (properties["paths"], properties["side"]) == ({"type": "array", "items": {"type": "string"}}, {})
+    if isinstance(value, Score):
+        properties = schema["properties"]
+        assert (properties["double"], properties["kind"]) == ({"type": "integer"}, {"enum": ["one", "other"]})
+        assert properties["paths"] == {"type": "array", "items": {"type": "string"}}
 
 
 @given(

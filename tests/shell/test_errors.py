@@ -28,11 +28,6 @@ def test_a_misspelled_name_gets_the_nearest_as_a_suggestion_unless_none_is_near(
     assert re.search(rf": no such (option|command); {re.escape(hint)}see dlnotes", dlnotes(*words).err)
 
 
-def test_an_unknown_choice_suggests_the_nearest() -> None:
-    assert "did you mean 'adam'?" in str(errors.unknown_choice("--optimizer", "Adma", ["sgd", "adam"]))
-    assert "did you mean" not in str(errors.unknown_choice("--optimizer", "zzz", ["sgd", "adam"]))
-
-
 def test_a_package_that_cannot_be_loaded_is_named_with_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: str) -> Any:
         raise ImportError("libgomp.so.1: cannot open\nshared object file")

@@ -7,10 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
-from builders import Command, make_images
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,14 +106,6 @@ def test_names_are_neither_templates_nor_markup_nor_escape_codes(name: str) -> N
     assert f"stylize {plain} " in text
     assert f"  loss {plain}" in text
     assert f"note {plain}" in text
-
-
-def test_a_command_shows_a_file_name_with_braces(tmp_path: Path, dlnotes: Command) -> None:
-    image = make_images(tmp_path / "images", count=1, size=(32, 32)) / "red" / "0.png"
-    options = ["--size", 32, "--steps", 1, "--scales", 1, "--out", tmp_path / "a{b}[red].png"]
-    with terminal() as shown:
-        assert dlnotes("style-transfer", "--content", image, "--style", image, *options).code == 0
-        assert "stylize a{b}[red].png" in shown()
 
 
 @pytest.mark.parametrize("width", [80, 40])
