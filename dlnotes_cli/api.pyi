@@ -35,10 +35,10 @@ from dlnotes_cli.export.export import export_model as export_model
 from dlnotes_cli.export.options import ExportConfig as ExportConfig
 from dlnotes_cli.export.results import ExportResult as ExportResult
 from dlnotes_cli.export.results import Parity as Parity
-from dlnotes_cli.filter.catalog import KernelList as KernelList
-from dlnotes_cli.filter.catalog import describe_kernels as describe_kernels
 from dlnotes_cli.filter.filter import FilterResult as FilterResult
 from dlnotes_cli.filter.filter import filter_images as filter_images
+from dlnotes_cli.filter.kernel_list import KernelList as KernelList
+from dlnotes_cli.filter.kernel_list import describe_kernels as describe_kernels
 from dlnotes_cli.filter.options import FilterConfig as FilterConfig
 from dlnotes_cli.filter.patch import PatchResult as PatchResult
 from dlnotes_cli.filter.patch import filter_patch as filter_patch

@@ -2,13 +2,11 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from dlnotes_cli.filter.kernel import Kernel, describe
-from dlnotes_cli.filter.options import FilterConfig
-from dlnotes_cli.shell.codec import HIDDEN
+from dlnotes_cli.filter.kernel import Kernel
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import read_file, user_path
 from dlnotes_cli.shell.parse import MAX_SIDE, Matrix, parse_matrix
@@ -197,23 +195,3 @@ def _read(path: Path) -> str:
         return read_file(path, _MAX_BYTES, "use a file with one kernel").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(path, "is not UTF-8 text", "write the kernel as text, CSV or JSON") from error
-
-
-@dataclass(frozen=True)
-class KernelList:
-    """Kernels, with all of their properties or in brief."""
-
-    kernels: tuple[Kernel, ...]
-    is_brief: bool = field(metadata=HIDDEN)
-
-    def table(self) -> Iterator[str]:
-        """The lines of each kernel."""
-        return describe(self.kernels, is_brief=self.is_brief)
-
-
-def describe_kernels(config: FilterConfig) -> KernelList:
-    """Describe every named kernel in brief with `--list`, else those of `--kernel` and `--then`."""
-    if config.list_kernels:
-        return KernelList(tuple(map(named_kernel, NAMES)), is_brief=True)
-    first, then = config.parsed_kernels()
-    return KernelList((*first, *then), is_brief=False)

@@ -1,4 +1,4 @@
-"""`dlnotes serve` and its options."""
+"""The options of `dlnotes serve`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +7,7 @@ from typing import ClassVar, Literal
 from dlnotes_cli.inference import options as inference_options
 from dlnotes_cli.inference.options import PixelScaling
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell import output
-from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.option import option
-from dlnotes_cli.shell.show import show
 from dlnotes_cli.training import options as training_options
 from dlnotes_cli.training.options import CourseArch
 
@@ -42,27 +39,3 @@ class ServeConfig(common.OnDevice):
     )  # fmt: skip
     port: int = option(8000, "Port to listen on; 0 is a free one.", panel="Runtime", within="[0, 65535]")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = inference_options.PRECISION
-
-
-@command(
-    panel="Use",
-    task="serve.server:Server",
-    also=("serve.server:Listening -> Listening",),
-    examples=(
-        "dlnotes serve runs/digits",
-        "dlnotes serve runs/digits/model.onnx --port 8080 --top 1",
-    ),
-)
-def serve(config: ServeConfig) -> None:
-    """Answer HTTP requests with a trained classifier until Ctrl-C or SIGTERM.
-
-    POST /predict takes one or more images, as form files or one as the body, or the rows of a table as JSON, and
-    answers as predict --json does. GET /health describes the model; /docs and /openapi.json describe the interface.
-    Requests that are running when the server is stopped are finished.
-    """
-    from dlnotes_cli.serve.server import Listening, Server
-
-    with Server(config) as server:
-        show(Listening(server.url, server.classifier.path), config)
-        output.flush()
-        server.run()
