@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.networks.choices import CellType
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import REQUIRED, Config, Range, flag, option, options_of
+from dlnotes_cli.shell.option import REQUIRED, Range, flag, option, options_of
 from dlnotes_cli.training import options as training
 from dlnotes_cli.training.recipes import (
     LONG_BUDGET,
@@ -145,7 +145,7 @@ class CharRnnTrainConfig(training.TrainingConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnSampleConfig(Config):
+class CharRnnSampleConfig(common.OnDevice):
     """Every option of `char-rnn sample`."""
 
     command: ClassVar[str] = "char-rnn sample"
@@ -174,13 +174,10 @@ class CharRnnSampleConfig(Config):
     count: int = option(1, "Number of samples, drawn as parallel streams.", panel="Output", within="[1, 1e5]")
     # Runtime
     seed: int = common.SEED
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnScoreConfig(Config):
+class CharRnnScoreConfig(common.OnDevice):
     """Every option of `char-rnn score`."""
 
     command: ClassVar[str] = "char-rnn score"
@@ -197,7 +194,3 @@ class CharRnnScoreConfig(Config):
         metavar="FILE.png", ends_in=".png",
     )  # fmt: skip
     overwrite: bool = common.OVERWRITE
-    # Runtime
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from dlnotes_cli.data.options import SERIES_SETS, Fill, Scaling
 from dlnotes_cli.networks.choices import CellType
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import Config, option
+from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import count_or_auto, items
 from dlnotes_cli.training import options as training
 from dlnotes_cli.training.recipes import LengthDefaults, Recipe, resolve
@@ -153,7 +153,7 @@ PLOT = option(None, "Plot the result to this PNG file.", panel="Output", metavar
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesForecastConfig(Config):
+class SeriesForecastConfig(common.OnDevice):
     """Every option of `series forecast`."""
 
     command: ClassVar[str] = "series forecast"
@@ -171,14 +171,10 @@ class SeriesForecastConfig(Config):
     plot: Path | None = PLOT
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
-    # Runtime
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesBacktestConfig(Config):
+class SeriesBacktestConfig(common.OnDevice):
     """Every option of `series backtest`."""
 
     command: ClassVar[str] = "series backtest"
@@ -197,7 +193,3 @@ class SeriesBacktestConfig(Config):
     plot: Path | None = PLOT
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
-    # Runtime
-    threads: int | None = common.THREADS
-    device: str = common.DEVICE
-    precision: common.Precision = common.PRECISION
