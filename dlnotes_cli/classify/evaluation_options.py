@@ -6,21 +6,19 @@ from typing import ClassVar, Literal
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.inference import options as inference_options
-from dlnotes_cli.inference.options import PixelScaling
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import check_at_most_one, option
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training import options as training_options
-from dlnotes_cli.training.options import CourseArch, complete_models_and_onnx
+from dlnotes_cli.training.options import complete_models_and_onnx
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(common.OnDevice, common.ReadsImages):
+class EvaluateConfig(inference_options.OpensClassifier, common.ReadsImages):
     """Every option of `evaluate`."""
 
     command: ClassVar[str] = "evaluate"
 
-    model: Path = inference_options.MODEL
     others: tuple[Path, ...] = option(
         (), "With --shift-test: more models to compare with.", panel="Data", is_argument=True, metavar="MODEL...",
         complete=complete_models_and_onnx, needs=("shift_test",),
@@ -42,14 +40,8 @@ class EvaluateConfig(common.OnDevice, common.ReadsImages):
         None, "Measure the accuracy on images changed by shift:N, rotate:DEG, scale:A-B, noise:X or blur:X.",
         panel="Data", metavar="CHANGE,…", conflicts=("min_accuracy",),
     )  # fmt: skip
-    size: int | None = inference_options.SIZE
-    normalize: PixelScaling | None = inference_options.NORMALIZE
-    classes: Path | None = inference_options.CLASSES
     data_root: Path | None = data_options.DATA_ROOT
     text_column: str | None = data_options.TEXT_COLUMN
-    # Model
-    arch: CourseArch | None = training_options.ARCH
-    tta: bool = inference_options.TTA
     # Output
     top: tuple[int, ...] = option(
         (5,), "Report top-k accuracy for these k, as far as there are more than k classes.", panel="Output",
@@ -61,16 +53,14 @@ class EvaluateConfig(common.OnDevice, common.ReadsImages):
     min_accuracy: float | None = training_options.MIN_ACCURACY
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
-    # Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(common.OnDevice):
+class PredictConfig(inference_options.OpensClassifier):
     """Every option of `predict`."""
 
     command: ClassVar[str] = "predict"
 
-    model: Path = inference_options.MODEL
     paths: tuple[str, ...] = option(
         (), "Images, folders, patterns, CSV files or - (an image); for a text model texts, .txt or CSV files, or -.",
         panel="Data", is_argument=True, metavar="PATH",
@@ -79,15 +69,9 @@ class PredictConfig(common.OnDevice):
     files_from: str | None = option(
         None, "Read more paths from this file, one per line; - is standard input.", panel="Data", metavar="FILE|-"
     )
-    size: int | None = inference_options.SIZE
-    normalize: PixelScaling | None = inference_options.NORMALIZE
-    classes: Path | None = inference_options.CLASSES
     text_column: str | None = data_options.TEXT_COLUMN
     skip_bad: bool = common.SKIP_BAD
     max_pixels: int = common.MAX_PIXELS_OPTION
-    # Model
-    arch: CourseArch | None = training_options.ARCH
-    tta: bool = inference_options.TTA
     # Output
     jsonl: bool = option(
         False, "Print one line of JSON per prediction, as soon as it is made.", panel="Output",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.networks.embedded import EMBEDDED_NAME
@@ -49,6 +49,7 @@ def sheet_option(default: str | None, text: str = "Contact sheet to write.", **d
 class NetworkConfig(common.OnDevice):
     """The options of a command that opens a network for inspection."""
 
+    is_shared: ClassVar[bool] = True
     model: str = MODEL
     weights: str | None = WEIGHTS
     offline: bool = common.OFFLINE

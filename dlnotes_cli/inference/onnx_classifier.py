@@ -32,7 +32,7 @@ from dlnotes_cli.inference.onnx_file import (
     kind_of_export,
     open_graph,
 )
-from dlnotes_cli.inference.options import ClassifierOptions, check_no_foreign_options
+from dlnotes_cli.inference.options import OpensClassifier, check_no_foreign_options
 from dlnotes_cli.networks.embedded import MEAN, STD
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
@@ -107,7 +107,7 @@ class ForeignClassifier(OnnxClassifier):
         return values.astype(np.float32).reshape(len(batch), -1)
 
 
-def open_onnx_classifier(options: ClassifierOptions) -> OnnxClassifier:
+def open_onnx_classifier(options: OpensClassifier) -> OnnxClassifier:
     """The classifier in an ONNX file, exported by dlnotes or by another program, on the CPU.
 
     Raises InputError as `open_graph`, `exported_classifier` and `_foreign_classifier` do, and for options that do not
@@ -163,7 +163,7 @@ class _Images(NamedTuple):
     size: tuple[int | None, ...]  # (H, W)
 
 
-def _foreign_classifier(graph: OnnxGraph, options: ClassifierOptions) -> ForeignClassifier:
+def _foreign_classifier(graph: OnnxGraph, options: OpensClassifier) -> ForeignClassifier:
     """The classifier in an ONNX file of another program.
 
     Raises InputError for a graph whose input is not one batch of images or whose output is not one row of classes per

@@ -4,15 +4,14 @@ Importing torch takes most of the time of a short command.
 """
 
 from dataclasses import replace
-from typing import Any, cast
 
 from dlnotes_cli.inference.classifier import AnyClassifier, Classifier
 from dlnotes_cli.inference.onnx_file import is_onnx
-from dlnotes_cli.inference.options import ClassifierOptions, check_no_foreign_options
+from dlnotes_cli.inference.options import OpensClassifier, check_no_foreign_options
 from dlnotes_cli.shell.errors import InputError
 
 
-def open_any_classifier(options: ClassifierOptions, *, as_trained: bool = False) -> AnyClassifier:
+def open_any_classifier(options: OpensClassifier, *, as_trained: bool = False) -> AnyClassifier:
     """The classifier that the options name, in evaluation mode.
 
     `--precision auto` is fp32, so that a sample has the same answer in every batch; if `as_trained`, it is that of the
@@ -25,7 +24,7 @@ def open_any_classifier(options: ClassifierOptions, *, as_trained: bool = False)
         return open_onnx_classifier(options)
     check_no_foreign_options(options)
     if options.precision == "auto" and not as_trained:
-        options = replace(cast("Any", options), precision="fp32")
+        options = replace(options, precision="fp32")
     from dlnotes_cli.inference.course_checkpoint import load_named_model
     from dlnotes_cli.training.model_file import TextModel, load_any_classifier
 
@@ -39,7 +38,7 @@ def open_any_classifier(options: ClassifierOptions, *, as_trained: bool = False)
     return open_torch_classifier(options, model)
 
 
-def open_classifier(options: ClassifierOptions, *, as_trained: bool = False) -> Classifier:
+def open_classifier(options: OpensClassifier, *, as_trained: bool = False) -> Classifier:
     """As `open_any_classifier`, for a command that has no texts. Raises InputError for a classifier of texts too."""
     classifier = open_any_classifier(options, as_trained=as_trained)
     if not isinstance(classifier, Classifier):

@@ -1,14 +1,13 @@
 """The options with which commands open a trained classifier."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal
 
-from dlnotes_cli.device import RuntimeOptions
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import REQUIRED, option
-from dlnotes_cli.training.options import CourseArch, complete_models_and_onnx
+from dlnotes_cli.training.options import ARCH, CourseArch, complete_models_and_onnx
 
 PixelScaling = Literal["imagenet", "unit", "symmetric"]
 
@@ -37,35 +36,20 @@ PRECISION = replace(common.PRECISION, help="fp32, bf16 or fp16 (mixed precision;
 TOP = option(3, "Number of classes to report per prediction.", panel="Output", within="[1, 1e6]")
 
 
-class ClassifierOptions(RuntimeOptions, Protocol):
-    """A trained classifier, and how it runs."""
+@dataclass(frozen=True, kw_only=True)
+class OpensClassifier(common.OnDevice):
+    """The options of a command that opens a trained classifier."""
 
-    @property
-    def model(self) -> Path:
-        """The model file, or the run folder that holds it."""
-
-    @property
-    def size(self) -> int | None:
-        """Pixels per side of the input of an ONNX file of another program."""
-
-    @property
-    def normalize(self) -> PixelScaling | None:
-        """The scaling of its pixels."""
-
-    @property
-    def classes(self) -> Path | None:
-        """The file of its class names."""
-
-    @property
-    def arch(self) -> CourseArch | None:
-        """The network of a checkpoint of the course."""
-
-    @property
-    def tta(self) -> bool:
-        """Whether images are augmented."""
+    is_shared: ClassVar[bool] = True
+    model: Path = MODEL
+    size: int | None = SIZE
+    normalize: PixelScaling | None = NORMALIZE
+    classes: Path | None = CLASSES
+    arch: CourseArch | None = ARCH
+    tta: bool = TTA
 
 
-def check_no_foreign_options(options: ClassifierOptions, what: str = "a model file") -> None:
+def check_no_foreign_options(options: OpensClassifier, what: str = "a model file") -> None:
     """Refuse the options about files of other programs for a file of dlnotes. Raises InputError."""
     for name in ("size", "normalize", "classes"):
         if getattr(options, name) is not None:

@@ -14,7 +14,7 @@ from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing, TfidfPre
 from dlnotes_cli.data.texts.sequences import TokenSequences, batches_by_length, encode_texts
 from dlnotes_cli.device import Runtime, RuntimeInfo
 from dlnotes_cli.inference.classifier import AnyClassifier
-from dlnotes_cli.inference.options import ClassifierOptions
+from dlnotes_cli.inference.options import OpensClassifier
 from dlnotes_cli.networks.text_rnn import TextLinear, TextRnn
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.metrics import softmax
@@ -109,7 +109,7 @@ def sequence_logits(
     return torch.cat(parts)[np.argsort(np.concatenate(order))] if parts else torch.empty(0, 0)
 
 
-def open_text_classifier(options: ClassifierOptions, model: TextModel) -> AnyClassifier:
+def open_text_classifier(options: OpensClassifier, model: TextModel) -> AnyClassifier:
     """The classifier of a model file, on its device. Raises InputError for options that do not apply to it."""
     if options.tta:
         raise InputError("--tta", "the model reads texts, and only images can be shifted and mirrored", "drop --tta")

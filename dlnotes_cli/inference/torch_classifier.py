@@ -10,7 +10,7 @@ from torch import nn
 from dlnotes_cli.data.batches import Normalizer
 from dlnotes_cli.device import Runtime
 from dlnotes_cli.inference.classifier import Classifier
-from dlnotes_cli.inference.options import ClassifierOptions
+from dlnotes_cli.inference.options import OpensClassifier
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.model_file import TrainedModel, runtime_for_model
 
@@ -30,7 +30,7 @@ class TorchClassifier(Classifier):
         return np.asarray(predict_logits(self.network, x, self.torch_runtime).cpu().double().softmax(1).numpy())
 
 
-def open_torch_classifier(options: ClassifierOptions, model: TrainedModel) -> TorchClassifier:
+def open_torch_classifier(options: OpensClassifier, model: TrainedModel) -> TorchClassifier:
     """The classifier of a model file, on its device. Raises InputError for options that do not apply to it."""
     runtime = runtime_for_model(model.metadata, options)
     return TorchClassifier(

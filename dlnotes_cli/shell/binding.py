@@ -113,8 +113,11 @@ def add_command(app: typer.Typer, name: str, declared: Command, *, is_only_liste
     def callback(**values: Any) -> None:
         config = config_from_shell(config_type, values)
         output.configure(quiet=config.quiet, verbose=config.verbose)
-        in_force = {name: value for name, value in to_json(config).items() if value not in (None, False, [])}
-        output.detail("options", ", ".join(f"{name} {value}" for name, value in in_force.items()))
+        values = to_json(config)
+        in_force = [
+            f"{name} {values[name]}" for name in options_of(config_type) if values[name] not in (None, False, [])
+        ]
+        output.detail("options", ", ".join(in_force))
         declared.run(config)
 
     options = {} if is_only_listed else options_of(config_type)

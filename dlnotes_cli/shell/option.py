@@ -19,7 +19,6 @@ PANELS = ("Data", "Model", "Training", "Output", "Runtime")  # of a command's he
 DATA, MODEL, TRAINING, OUTPUT, RUNTIME = PANELS
 REQUIRED: Any = dataclasses.MISSING  # the default of an option without one
 _TECHNICAL_BOUND = 1000  # of a range: such bounds, and the inverse as a lower one, are left out of the help
-_FLOOR = __name__.rpartition(".")[0]  # whose Configs have options of several capabilities
 STDOUT_TWICE = "both write to standard output"
 
 
@@ -152,6 +151,7 @@ class Config:
     """
 
     command: ClassVar[str]
+    is_shared: ClassVar[bool] = True  # in the body of a Config: its options come last in their panels
     changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # of options by field, as rules of those of a base
     recipes: ClassVar[Mapping[str, object]] = {}  # with defaults of options, by the conditions under which they apply
     json: bool = _field(JSON)
@@ -242,12 +242,12 @@ def _options(config_type: type[Config]) -> dict[str, Option]:
         for f in dataclasses.fields(config_type)
         if "option" in f.metadata
     }
-    shared = {name for base in config_type.__mro__ if base.__module__.startswith(_FLOOR) for name in vars(base)}
+    shared = {name for base in config_type.__mro__ if "is_shared" in vars(base) for name in vars(base)}
 
     def place(name: str) -> tuple[int, bool]:
         """The panel, in which options that commands of several capabilities share come last."""
         one = described[name]
-        return -1 if one.is_argument else PANELS.index(one.panel), name in shared
+        return (-1, False) if one.is_argument else (PANELS.index(one.panel), name in shared)
 
     return {name: described[name] for name in sorted(described, key=place)}
 

@@ -1,7 +1,7 @@
 """Options that commands of several capabilities share, each declared once."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dlnotes_cli.shell.option import Config, option
 
@@ -47,6 +47,7 @@ PRECISION = option(
 class OnDevice(Config):
     """The options of a command that computes on a device."""
 
+    is_shared: ClassVar[bool] = True
     threads: int | None = THREADS
     device: str = DEVICE
     precision: Precision = PRECISION
@@ -56,6 +57,7 @@ class OnDevice(Config):
 class ReadsImages(Config):
     """The options of a command that reads images, or weights that may have to be downloaded."""
 
+    is_shared: ClassVar[bool] = True
     offline: bool = OFFLINE
     skip_bad: bool = SKIP_BAD
     max_pixels: int = MAX_PIXELS_OPTION
