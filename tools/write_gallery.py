@@ -205,11 +205,6 @@ NAMES = {  # of the ten classes; some of them are also other names
     ),
     "arabic": ("صفر", "واحد", "اثنان", "ثلاثة", "أربعة", "خمسة", "ستة وأسماء أخرى طويلة جدا", "سبعة", "שמונה", "تسعة"),
 }  # fmt: skip
-NOTES = {
-    "greek": "Ένας φάρος ανάβει κάθε βράδυ στις οκτώ. The lighthouse.\n",
-    "japanese": "灯台は毎晩八時に点灯します。The lighthouse.\n",
-    "arabic": "تضيء المنارة كل مساء في الثامنة. The lighthouse.\n",
-}
 NOTE = (
     "The statements in the body of the function are executed in the order in\n"
     "which they are given. Nobody expected the lighthouse at the end.\n"
@@ -247,7 +242,7 @@ def make_data(folder: Path, script: str) -> None:
     ]
     write_table(folder / "shops.csv", ["day", "shop", "sales"], sales)
     coast().save(folder / "coast.png")
-    (folder / "note.txt").write_text(NOTES.get(script, NOTE))
+    (folder / "note.txt").write_text(NOTE)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

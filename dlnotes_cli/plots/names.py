@@ -9,7 +9,7 @@ from dlnotes_cli.shell import output
 
 _ELLIPSIS = "…"
 _HEADS = (1 / 2, 2 / 3, 1 / 3)  # fractions of a shortened name in front of the ellipsis, tried in turn
-_RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff]+([\s\d]*[\u0590-\u08ff]+)*")  # words of Hebrew and Arabic
+_RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff]+([\s\d]*[\u0590-\u08ff]+)*\s*")  # words of Hebrew and Arabic
 _BREAK_AFTER = re.compile(r"(?<=[\s_\-/])|(?<=[.,:])(?!\d)")  # not in a number
 
 

@@ -62,5 +62,5 @@ def test_a_dollar_sign_is_no_formula() -> None:
 
 
 def test_what_follows_words_from_right_to_left_stays_behind_them() -> None:
-    assert plain("قطة سوداء (5 %)") == "قطة سوداء\u200e (5 %)"
+    assert plain("قطة سوداء (5 %)") == "قطة سوداء \u200e(5 %)"
     assert plain("חתול-5.png, cat") == "חתול\u200e-5.png, cat"
