@@ -9,7 +9,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlnotes_cli.shell.cores import available_cores, control_groups, default_threads
 from dlnotes_cli.shell.errors import InputError
@@ -35,22 +35,6 @@ class RuntimeInfo:
     device: str
     precision: str
     threads: int
-
-
-class RuntimeOptions(Protocol):
-    """The options that say where, and in which precision, a command computes."""
-
-    @property
-    def device(self) -> str:
-        """The value of `--device`."""
-
-    @property
-    def precision(self) -> str:
-        """The value of `--precision`."""
-
-    @property
-    def threads(self) -> int | None:
-        """The value of `--threads`; None for the default."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.paths import check_regular
 from dlnotes_cli.data.preprocessing import TextPreprocessing, preprocessing_from_json
-from dlnotes_cli.device import RuntimeOptions
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import parse_object
 from dlnotes_cli.shell.errors import InputError, import_extra, unreadable
+from dlnotes_cli.shell.option_groups import OnDevice
 from dlnotes_cli.training.model_metadata import Metadata, metadata_errors
 
 EXPORT_VERSION = 1  # of the metadata that dlnotes writes into exported files
@@ -128,7 +128,7 @@ def is_onnx(path: str | Path) -> bool:
     return Path(path).suffix.lower() == ".onnx"
 
 
-def check_runtime_of_onnx(options: RuntimeOptions, dtype: str = "float32") -> None:
+def check_runtime_of_onnx(options: OnDevice, dtype: str = "float32") -> None:
     """Raise InputError for a device or precision that an ONNX file does not run with: it runs on the CPU as exported.
 
     `dtype` is the element type of its weights.

@@ -26,12 +26,13 @@ from dlnotes_cli.data.texts.preprocessing import (
     SequencePreprocessing,
     TfidfPreprocessing,
 )
-from dlnotes_cli.device import Runtime, RuntimeOptions, choose_runtime
+from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.networks.backbones import load_state
 from dlnotes_cli.networks.registry import REGISTRY, Purpose, build_on_meta, check_input, config_from_json
 from dlnotes_cli.networks.series_rnn import SeriesRnn
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.option_groups import OnDevice
 from dlnotes_cli.training.model_metadata import MOST_SHOWN, Metadata, check_data, class_names, metadata_errors
 from dlnotes_cli.training.tensor_file import fix_for, read_tensors
 
@@ -186,7 +187,7 @@ def _check_series(config: Any, preprocessing: SeriesPreprocessing) -> None:
         group.axis.shifted(group.rows + config.evaluated)
 
 
-def runtime_for_model(metadata: Metadata, options: RuntimeOptions) -> Runtime:
+def runtime_for_model(metadata: Metadata, options: OnDevice) -> Runtime:
     """Device, precision and threads for a trained model.
 
     `--precision auto` is the precision of its training, so that the same samples get the same predictions, or fp32
