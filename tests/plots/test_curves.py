@@ -1,5 +1,6 @@
-"""The plot of a history has the run's name, and says when there is only one validation."""
+"""The plots of a history and of accuracies against changes of images."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from builders import Command, small_training
 from drawn import texts
 from matplotlib.figure import Figure
 
-from dlnotes_cli.plots.curves import draw_curves
+from dlnotes_cli.plots.curves import AccuracyCurve, draw_curves, draw_robustness
 
 
 def history_of(count: int, over: str) -> list[dict[str, Any]]:
@@ -35,3 +36,16 @@ def test_a_single_validation_is_noted(over: str, note: str, figures: list[Figure
 def test_the_title_is_the_name_of_the_run(tmp_path: Path, dlnotes: Command, figures: list[Figure]) -> None:
     assert dlnotes(*small_training(tmp_path / "first $try$", "-q")).code == 0
     assert figures[0].get_suptitle() == r"first \$try\$"
+
+
+def test_amounts_have_few_ticks_at_whole_pixels(figures: list[Figure]) -> None:
+    panels = [
+        (name, [AccuracyCurve("run", amounts, [0.5] * len(amounts))])
+        for name, amounts in (("shift", (0, 1, 2)), ("noise", (0, 0.04, 0.08, 0.12, 0.16, 0.2)))
+    ]
+    draw_robustness(panels, "digits")
+    shift, noise = figures[0].axes
+    assert [tick for tick in shift.get_xticks() if 0 <= tick <= 2] == [0, 1, 2]
+    figures[0].draw_without_rendering()
+    boxes = [label.get_window_extent() for label in noise.get_xticklabels() if label.get_text()]
+    assert all(left.x1 + 3 < right.x0 for left, right in pairwise(boxes))
