@@ -68,7 +68,7 @@ def trace_text(config: TraceConfig) -> TextTrace:
     model = load_language_model(config.layers[0])
     if not config.text:
         raise InputError("--text", "missing: the text whose gates are drawn", "add --text \"She said: 'no'\"")
-    tokens = Tokenizer(model.preprocessing).encode(config.text, "--text", "error")
+    tokens = Tokenizer(model.preprocessing).encode(config.text, "--text", fix="remove them; the model cannot read them")
     require(1 < len(tokens) <= _LONGEST, "--text", f"{len(tokens):,} characters", f"use 2 to {_LONGEST:,}")
     network = model.network
     if not isinstance(network, CharRnn):

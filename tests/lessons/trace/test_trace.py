@@ -250,7 +250,7 @@ def test_gates_of_a_character_model(
     assert plot.read_bytes().startswith(b"\x89PNG")
     refused(f"trace {path}", "--text: missing")
     refused(f"trace {path} --text n", "--text: 1 characters")
-    refused(f"trace {path} --text \N{SNOWMAN}\N{SNOWMAN}", "--text: ")
+    refused(f"trace {path} --text \N{SNOWMAN}\N{SNOWMAN}", "remove them; the model cannot read them")
 
 
 def test_an_infinite_loss_could_not_finish(dlnotes: Command) -> None:
