@@ -331,7 +331,7 @@ FAULTS = [
     Fault("filter: one file for many", _do("filter", "@images/red", "--out", "@x.png"), r"--out: .*x\.png is one file for 3 images; use a folder"),
     Fault("filter: two results of one path", _do("filter", "@images/red", "--out", "@x-{kernel}.png"), r"--out: two results have the path .*x-sobel-x\.png; use a pattern"),
     Fault("filter: stdout for many", _do("filter", "@images/red", "--out", "-"), r"--out: - writes one image, got 3; use"),
-    Fault("filter: stdout and json", _do("filter", IMAGE, "--out", "-", "--json"), r"--out -: cannot be combined with --json: both write to standard output; drop"),
+    Fault("filter: stdout and json", _do("filter", IMAGE, "--out", "-", "--json"), r"--json: cannot be combined with --out -; drop one of them"),
     Fault("filter: stdin twice", _do("filter", "-", "-"), r"PATH: - is standard input, which can be read only once"),
     Fault("filter: sheet of many", _do("filter", "@images/red", "--sheet", "@s.png"), r"--sheet: shows one image, got 3"),
     Fault("filter: sheet exists", _do("filter", IMAGE, "--sheet", "@images/red/0.png"), r"--sheet: .*0\.png exists; pass --overwrite"),

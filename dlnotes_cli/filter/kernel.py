@@ -198,15 +198,15 @@ def _angle(y: float, x: float, parts: NDArray[np.float64]) -> float | None:
 
 def _side(degrees: float) -> str:
     """The name of a direction."""
-    nearest = round(degrees / 45)
-    if abs(degrees - 45 * nearest) <= _ANGLE_TOLERANCE:
-        return f"to the {_SIDES[nearest % len(_SIDES)]}"
-    return f"{degrees:.0f} degrees below the right"
+    return _nearest(degrees, [f"to the {side}" for side in _SIDES]) or f"{degrees:.0f} degrees below the right"
 
 
 def _axis(degrees: float) -> str:
     """The name of an axis."""
+    return _nearest(degrees, _AXES) or f"{degrees % 180:.0f}-degree"
+
+
+def _nearest(degrees: float, names: Sequence[str]) -> str | None:
+    """The name of an angle among those of multiples of 45 degrees; None if none is near."""
     nearest = round(degrees / 45)
-    if abs(degrees - 45 * nearest) <= _ANGLE_TOLERANCE:
-        return _AXES[nearest % len(_AXES)]
-    return f"{degrees % 180:.0f}-degree"
+    return names[nearest % len(names)] if abs(degrees - 45 * nearest) <= _ANGLE_TOLERANCE else None

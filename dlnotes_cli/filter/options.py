@@ -1,11 +1,11 @@
 """The options of `dlnotes filter`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dlnotes_cli.shell import option_groups as common
-from dlnotes_cli.shell.option import STDOUT_TWICE, Config, check_at_most_one, option
+from dlnotes_cli.shell.option import JSON, Config, option
 
 if TYPE_CHECKING:
     from dlnotes_cli.filter.kernel import Kernel
@@ -128,12 +128,8 @@ class FilterConfig(Config):
         panel="Output",
     )
     overwrite: bool = common.OVERWRITE
+    json: bool = replace(JSON, conflicts=("out=-",))
     threads: int | None = common.THREADS
-
-    def __post_init__(self) -> None:
-        """Validate each option, then the output."""
-        super().__post_init__()
-        check_at_most_one({"--json": self.json, "--out -": self.out == "-"}, STDOUT_TWICE)
 
     def parsed_kernels(self) -> "tuple[list[Kernel], list[Kernel]]":
         """Parse the kernels of `--kernel` and of `--then`; raises InputError for one that is not valid."""

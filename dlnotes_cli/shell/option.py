@@ -19,7 +19,6 @@ PANELS = ("Data", "Model", "Training", "Output", "Runtime")  # of a command's he
 DATA, MODEL, TRAINING, OUTPUT, RUNTIME = PANELS
 REQUIRED: Any = dataclasses.MISSING  # the default of an option without one
 _TECHNICAL_BOUND = 1000  # of a range: such bounds, and the inverse as a lower one, are left out of the help
-STDOUT_TWICE = "both write to standard output"
 
 
 @dataclass(frozen=True)
