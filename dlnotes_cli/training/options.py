@@ -46,60 +46,12 @@ TIME_BUDGET = option(
 
 
 EPOCHS = option(None, "Passes over the training samples.", panel="Training", within="[1, 1e6]")
-MAX_STEPS = option(
-    None, "Stop after N optimizer steps.", panel="Training", within="[1, 1e12]", shown_default="no limit"
-)
-LR = option(
-    None,
-    "Peak learning rate of the schedule; a run stopped early may not reach it.",
-    panel="Training",
-    within="(0, inf)",
-)
-SCHEDULE = option(None, "Learning-rate schedule", panel="Training")
-OPTIMIZER = option(
-    None,
-    "Optimizer; it decides the default --lr and --weight-decay (docs/guide.md has a table).",
-    panel="Training",
-)
-MOMENTUM = option(None, "Momentum of sgd and nesterov; of muon without its filters.", panel="Training", within="[0, 1)")
-WEIGHT_DECAY = option(
-    None,
-    "Weight decay: L2 penalty on the weights (decoupled with adamw).",
-    panel="Training",
-    within="[0, 1e6]",
-)
-PATIENCE = option(
-    None,
-    "Stop after N consecutive validations (one per epoch by default) without improvement.",
-    panel="Training",
-    within="[1, 1e6]",
-    shown_default="never",
-    conflicts=_WITHOUT_VALIDATION,
-)
-EMA = option(
-    None,
-    "Decay of the moving average (EMA) of the weights, used if it validates better; 0 disables it.",
-    panel="Training",
-    within="[0, 1)",
-)
-GRAD_CLIP = option(
-    None,
-    "Gradient-norm clipping threshold; 0 disables it.",
-    panel="Training",
-    within="[0, inf)",
-)
 BATCH_SIZE = option(
     None,
     "Samples per step; auto (or 0): as many as fit in GPU memory; on a CPU, the recipe's default.",
     panel="Training",
     within="[0, 1e6]",
     parse=count_or_auto,
-)
-ACCUMULATE = option(
-    1,
-    "Compute the gradient of a step in N parts, for less memory; batch norm sees each part alone.",
-    panel="Training",
-    within="[1, 4096]",
 )
 
 
@@ -122,7 +74,6 @@ MIN_ACCURACY = option(
 )
 
 
-L1 = option(None, "L1 penalty on the weights.", panel="Training", within="[0, inf)")
 LABEL_SMOOTHING = option(
     None,
     "Label smoothing: fraction of each label that is spread over all classes.",
@@ -138,39 +89,11 @@ def _class_weights(text: str) -> str:
     return text
 
 
-CLASS_WEIGHTS = option(
-    "none",
-    "Class weights in the loss: none, balanced (inverse frequency), or a CSV or JSON file.",
-    panel="Training",
-    parse=_class_weights,
-    metavar="none|balanced|FILE",
-    complete=lambda: list(_CLASS_WEIGHTS),
-)
-MONITOR = option(
-    "auto",
-    "Validation metric that chooses the best epoch and that --patience watches; auto: by their number.",
-    panel="Training",
-    conflicts=_WITHOUT_VALIDATION,
-)
-
-
-OUT = option(None, "Run folder to create.", panel="Output", metavar="FOLDER", shown_default="runs/<command>-<n>")
-RESUME = option(
-    None, "Resume the interrupted run in this folder, with its options; auto: that in --out, or start it.",
-    panel="Output", metavar="FOLDER|auto",
-)  # fmt: skip
-
-
 DEVICES = option(
     1,
     "Train on N GPUs, or with --device cpu in N processes, which share each batch and the threads.",
     panel="Runtime",
     within="[1, 1000]",
-)
-COMPILE = option(
-    False,
-    "Compile the training steps with torch.compile, which needs a C++ compiler and about a minute.",
-    panel="Runtime",
 )
 
 
@@ -181,22 +104,71 @@ class TrainingConfig(OnDevice):
     recipe: Literal["best", "notes"] = RECIPE
     time_budget: float | None = TIME_BUDGET
     epochs: int | None = EPOCHS
-    max_steps: int | None = MAX_STEPS
-    lr: float | None = LR
-    schedule: ScheduleName | None = SCHEDULE
-    optimizer: OptimizerName | None = OPTIMIZER
-    momentum: float | None = MOMENTUM
-    weight_decay: float | None = WEIGHT_DECAY
-    patience: int | None = PATIENCE
-    ema: float | None = EMA
-    grad_clip: float | None = GRAD_CLIP
+    max_steps: int | None = option(
+        None, "Stop after N optimizer steps.", panel="Training", within="[1, 1e12]", shown_default="no limit"
+    )
+    lr: float | None = option(
+        None,
+        "Peak learning rate of the schedule; a run stopped early may not reach it.",
+        panel="Training",
+        within="(0, inf)",
+    )
+    schedule: ScheduleName | None = option(None, "Learning-rate schedule", panel="Training")
+    optimizer: OptimizerName | None = option(
+        None,
+        "Optimizer; it decides the default --lr and --weight-decay (docs/guide.md has a table).",
+        panel="Training",
+    )
+    momentum: float | None = option(
+        None, "Momentum of sgd and nesterov; of muon without its filters.", panel="Training", within="[0, 1)"
+    )
+    weight_decay: float | None = option(
+        None,
+        "Weight decay: L2 penalty on the weights (decoupled with adamw).",
+        panel="Training",
+        within="[0, 1e6]",
+    )
+    patience: int | None = option(
+        None,
+        "Stop after N consecutive validations (one per epoch by default) without improvement.",
+        panel="Training",
+        within="[1, 1e6]",
+        shown_default="never",
+        conflicts=_WITHOUT_VALIDATION,
+    )
+    ema: float | None = option(
+        None,
+        "Decay of the moving average (EMA) of the weights, used if it validates better; 0 disables it.",
+        panel="Training",
+        within="[0, 1)",
+    )
+    grad_clip: float | None = option(
+        None,
+        "Gradient-norm clipping threshold; 0 disables it.",
+        panel="Training",
+        within="[0, inf)",
+    )
     batch_size: int | None = BATCH_SIZE
-    accumulate: int = ACCUMULATE
-    out: Path | None = OUT
-    resume: Path | None = RESUME
+    accumulate: int = option(
+        1,
+        "Compute the gradient of a step in N parts, for less memory; batch norm sees each part alone.",
+        panel="Training",
+        within="[1, 4096]",
+    )
+    out: Path | None = option(
+        None, "Run folder to create.", panel="Output", metavar="FOLDER", shown_default="runs/<command>-<n>"
+    )
+    resume: Path | None = option(
+        None, "Resume the interrupted run in this folder, with its options; auto: that in --out, or start it.",
+        panel="Output", metavar="FOLDER|auto",
+    )  # fmt: skip
     overwrite: bool = OVERWRITE
     devices: int = DEVICES
-    compile: bool = COMPILE
+    compile: bool = option(
+        False,
+        "Compile the training steps with torch.compile, which needs a C++ compiler and about a minute.",
+        panel="Runtime",
+    )
     seed: int = SEED
 
     @classmethod
@@ -252,10 +224,22 @@ class ClassifierConfig(TrainingConfig, ReadsImages):
     test_split: float = data_options.TEST_SPLIT
     limit: int | None = data_options.LIMIT
     augment: str | None = AUGMENT
-    l1: float | None = L1
+    l1: float | None = option(None, "L1 penalty on the weights.", panel="Training", within="[0, inf)")
     label_smoothing: float | None = LABEL_SMOOTHING
-    class_weights: str = CLASS_WEIGHTS
-    monitor: Monitor = MONITOR
+    class_weights: str = option(
+        "none",
+        "Class weights in the loss: none, balanced (inverse frequency), or a CSV or JSON file.",
+        panel="Training",
+        parse=_class_weights,
+        metavar="none|balanced|FILE",
+        complete=lambda: list(_CLASS_WEIGHTS),
+    )
+    monitor: Monitor = option(
+        "auto",
+        "Validation metric that chooses the best epoch and that --patience watches; auto: by their number.",
+        panel="Training",
+        conflicts=_WITHOUT_VALIDATION,
+    )
     min_accuracy: float | None = MIN_ACCURACY
 
     def check_given(self, values: Mapping[str, Any]) -> None:
@@ -319,12 +303,9 @@ ARCH = option(
 )
 
 
-WEIGHTS_HELP = "Weights: default (downloaded once), a torchvision name, a .pth or .safetensors file, none (random)."
-
-
 WEIGHTS = option(
     "default",
-    WEIGHTS_HELP,
+    "Weights: default (downloaded once), a torchvision name, a .pth or .safetensors file, none (random).",
     panel="Model",
     shown_default="",
     metavar="NAME|FILE",
