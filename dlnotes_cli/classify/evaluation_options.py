@@ -1,6 +1,6 @@
 """The options of `dlnotes evaluate` and `predict`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -33,9 +33,12 @@ class EvaluateConfig(inference_options.OpensClassifier, common.ReadsImages):
         panel="Data",
     )  # fmt: skip
     target: str | None = option(
-        None, "CSV of texts: column of the classes.", panel="Data", metavar="COLUMN",
+        None, "CSV of texts or list of images: column of the classes.", panel="Data", metavar="COLUMN",
         shown_default="that of the training data",
     )  # fmt: skip
+    image_column: str | None = replace(data_options.IMAGE_COLUMN, shown_default="that of the training data")
+    image_root: str | None = data_options.IMAGE_ROOT
+    split_column: str | None = data_options.SPLIT_COLUMN
     shift_test: str | None = option(
         None, "Measure the accuracy on images changed by shift:N, rotate:DEG, scale:A-B, noise:X or blur:X.",
         panel="Data", metavar="CHANGE,…", conflicts=("min_accuracy",),
@@ -69,6 +72,8 @@ class PredictConfig(inference_options.OpensClassifier):
     files_from: str | None = option(
         None, "Read more paths from this file, one per line; - is standard input.", panel="Data", metavar="FILE|-"
     )
+    image_column: str | None = data_options.IMAGE_COLUMN
+    image_root: str | None = data_options.IMAGE_ROOT
     text_column: str | None = data_options.TEXT_COLUMN
     skip_bad: bool = common.SKIP_BAD
     max_pixels: int = common.MAX_PIXELS_OPTION

@@ -95,7 +95,7 @@ class TrainMlpConfig(training.ClassifierConfig):
 
         if self.recipe == "notes":
             return resolve(self, MLP_NOTES)
-        if kind_of(self.data) != "table":
+        if kind_of(self.data) != "table" or self.labels is not None:
             return resolve(self, MLP_BEST)
         is_small = has_fewer_lines(user_path(self.data), SMALL_TABLE_LINES)
         return resolve(self, MLP_BEST_ON_SMALL_TABLES if is_small else MLP_BEST_ON_TABLES)

@@ -15,6 +15,8 @@ from PIL import Image
 from dlnotes_cli.classify.evaluation_options import PredictConfig
 from dlnotes_cli.classify.word_html import explanations_html
 from dlnotes_cli.data.images.decode import decode_all, decode_image, decode_memory, decode_stream, none_readable
+from dlnotes_cli.data.labels import listed_images
+from dlnotes_cli.data.options import TABLE_SUFFIXES
 from dlnotes_cli.data.paths import check_not_input, expand_paths, read_image_from_stdin, read_list
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, TablePreprocessing
 from dlnotes_cli.data.table import read_table, select_rows
@@ -125,13 +127,16 @@ class Predictor:
 
     def _listed_paths(self, named: list[str]) -> list[Any]:
         """The images or tables to classify; an image on standard input in its place between files."""
-        reads_tables = isinstance(self._preprocessing, TablePreprocessing)
-        if _STDIN in self._config.paths and not reads_tables:
-            self._stdin = read_image_from_stdin(self._config.paths, "dlnotes predict MODEL -")
+        reads_tables, config = isinstance(self._preprocessing, TablePreprocessing), self._config
+        if _STDIN in config.paths and not reads_tables:
+            self._stdin = read_image_from_stdin(config.paths, "dlnotes predict MODEL -")
         sources: list[Any] = []
         for name in named:
             is_stdin = bool(self._stdin) and name == _STDIN
-            sources += [name] if is_stdin else expand_paths([name], tables=reads_tables)
+            if config.image_column is not None and Path(name).suffix.lower() in TABLE_SUFFIXES:
+                sources += listed_images(files.user_path(name), config.image_column, config.image_root)
+            else:
+                sources += [name] if is_stdin else expand_paths([name], tables=reads_tables)
         return sources
 
     def _batches(self) -> Iterator[_Batch]:
@@ -214,6 +219,8 @@ def _check_options(config: PredictConfig, classifier: AnyClassifier) -> None:
     if config.sheet is not None and not isinstance(classifier.preprocessing, ImagePreprocessing):
         kind = "tables" if isinstance(classifier.preprocessing, TablePreprocessing) else "texts"
         raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
+    if config.image_column is not None and not isinstance(classifier.preprocessing, ImagePreprocessing):
+        raise InputError("--image-column", f"{classifier.path} reads no images", "drop --image-column")
     for option, value, fix in (
         ("--explain", config.explain, "use dlnotes explain for images"),
         ("--explain-html", config.explain_html, "use dlnotes explain for images"),

@@ -255,8 +255,8 @@ class _FolderReader:
             return self._read(Path(self.listing.path(i)), self.listing.stamps[i])
         except InputError as error:
             if not self.settings.skip_bad:
-                raise
-            self.errors[i] = error
+                raise self.listing.located(i, error) from error
+            self.errors[i] = self.listing.located(i, error)
             return None
 
     def _read(self, path: Path, stamp: FileStamp) -> Decoded:

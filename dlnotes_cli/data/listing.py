@@ -18,7 +18,7 @@ from dlnotes_cli.shell.files import read_file
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 TEXTS = frozenset({".txt", ".text", ".md", ".rst", ".tex"})
-_SPLITS = {  # names of split folders, in any case
+SPLITS = {  # names of split folders, in any case
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
@@ -62,6 +62,12 @@ def natural_order(name: str) -> tuple[int, int, str]:
     return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
 
 
+def walk_order(name: str) -> list[tuple[int, object]]:
+    """Sort key of paths relative to a folder, in the order of `walk`."""
+    *folders, file = name.split("/")
+    return [*((1, natural_order(folder)) for folder in folders), (0, file)]
+
+
 # --- folders of classes ----------------------------------------------------------------------------------------------
 
 
@@ -84,6 +90,8 @@ class FolderListing:
     classes: tuple[str, ...]
     splits: tuple[str, ...]  # "all", "train", "val" or "test"
     folders: tuple[str, ...] = ()  # the class folders, where `classes` are other names
+    table: Path | None = None  # that lists the images, each in one of its `lines`
+    lines: tuple[int, ...] = ()
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -98,6 +106,7 @@ class FolderListing:
             stamps=tuple(self.stamps[i] for i in chosen),
             labels=tuple(self.labels[i] for i in chosen),
             splits=tuple(self.splits[i] for i in chosen),
+            lines=tuple(self.lines[i] for i in chosen) if self.lines else (),
         )
 
     @cached_property
@@ -108,6 +117,12 @@ class FolderListing:
         """The path of image i; several times as fast as building a Path."""
         return self._prefix + self.stamps[i].name
 
+    def located(self, i: int, error: InputError) -> InputError:
+        """The error of reading image i, with the line of the table that lists it."""
+        if self.table is None:
+            return error
+        return InputError(self.table, f"line {self.lines[i]}: {error.fault}", error.fix)
+
 
 def list_folder(root: Path, content: Content = "images") -> FolderListing:
     """List the images or texts below `root`, without hidden ones.
@@ -117,14 +132,14 @@ def list_folder(root: Path, content: Content = "images") -> FolderListing:
     class_folders = _class_folders(root, content)
     if not any(class_folders.values()):
         raise InputError("--data", f"{root} has no class folders", _layout(content))
-    classes = sorted({name for names in class_folders.values() for name in names}, key=_order)
+    classes = sorted({name for names in class_folders.values() for name in names}, key=class_order)
     stamps, labels, splits = list[FileStamp](), list[int](), list[str]()
     for split, names in class_folders.items():
-        for name in sorted(names, key=_order):
+        for name in sorted(names, key=class_order):
             found = _files(root, f"{split}/{name}" if split else name, content)
             stamps += found
             labels += [classes.index(name)] * len(found)
-            splits += [_SPLITS.get(split.lower(), "all")] * len(found)
+            splits += [SPLITS.get(split.lower(), "all")] * len(found)
     return FolderListing(root, tuple(stamps), tuple(labels), tuple(map(output.readable, classes)), tuple(splits))
 
 
@@ -139,7 +154,7 @@ def list_any_folder(root: Path) -> FolderListing:
     return FolderListing(root, stamps, (0,) * len(stamps), ("",), ("all",) * len(stamps))
 
 
-def _order(name: str) -> tuple[int, int, str]:
+def class_order(name: str) -> tuple[int, int, str]:
     """The place of a class, the same in every locale."""
     return natural_order(output.readable(name))
 
@@ -153,8 +168,8 @@ def _layout(content: Content) -> str:
 def _class_folders(root: Path, content: Content = "images") -> dict[str, list[str]]:
     """The class folders of each split folder, or under "" those of a root without split folders."""
     names = _subfolders(root)
-    splits = {name: below for name in names if name.lower() in _SPLITS and (below := _subfolders(root / name))}
-    others = [name for name in names if name.lower() not in _SPLITS]
+    splits = {name: below for name in names if name.lower() in SPLITS and (below := _subfolders(root / name))}
+    others = [name for name in names if name.lower() not in SPLITS]
     if splits and others:
         both = f"{root} has split folders ({', '.join(splits)}) and other folders ({', '.join(others[:5])})"
         raise InputError("--data", both, _layout(content))
@@ -178,13 +193,14 @@ def _files(root: Path, base: str, content: Content = "images") -> list[FileStamp
         raise InputError("--data", what, "remove the link")
     start = len(str(folder))
     extensions = EXTENSIONS if content == "images" else TEXTS
-    stamps = [_stamp(base + entry.path[start:], entry) for entry in walk(str(folder), extensions)]
+    stamps = [stamp_of(base + entry.path[start:], entry) for entry in walk(str(folder), extensions)]
     if not stamps:
         raise InputError("--data", f"class folder {folder} has no {content}", "add some, or remove the folder")
     return stamps
 
 
-def _stamp(name: str, entry: os.DirEntry[str]) -> FileStamp:
+def stamp_of(name: str, entry: os.DirEntry[str] | Path) -> FileStamp:
+    """The stamp of a file; of one that is missing as of one that is not regular."""
     try:
         status = entry.stat()
     except OSError:  # a broken link, which --skip-bad skips

@@ -19,10 +19,11 @@ from dlnotes_cli.data.dataset import (
     splits_of,
 )
 from dlnotes_cli.data.folder import DecodeSettings, FeatureExtractor, choose_shape, read_folder
-from dlnotes_cli.data.listing import FolderListing, list_folder, renamed, with_class_names
+from dlnotes_cli.data.labels import list_data, listing_of
+from dlnotes_cli.data.listing import FolderListing, renamed, with_class_names
 from dlnotes_cli.data.named_sets import load_named, locate
-from dlnotes_cli.data.options import DatasetOptions, Normalization, ReadOptions
-from dlnotes_cli.data.paths import kind_of
+from dlnotes_cli.data.options import DatasetOptions, LabelColumns, Normalization, ReadOptions
+from dlnotes_cli.data.paths import DataKind, kind_of
 from dlnotes_cli.data.preprocessing import ImagePreprocessing, ImageShape, Preprocessing, TablePreprocessing
 from dlnotes_cli.data.published import NAMED
 from dlnotes_cli.shell import output
@@ -35,7 +36,7 @@ _CHUNK_BYTES = 1 << 23  # of samples per step of a statistic
 
 def load_training_data(options: DatasetOptions, rule: SplitRule, normalize: Normalization, *, threads: int) -> DataSet:
     """Load, split and preprocess the data of a training run; tables are always standardized."""
-    kind = kind_of(options.data)
+    kind = _kind(options.data, options.labels)
     if kind == "table":
         return _training_table(options, rule)
     if kind == "named":
@@ -66,7 +67,7 @@ def load_preprocessed(
     With an `extractor` the samples are features, float32 (N, F). Those of a folder are cached, so that the next run
     reads only changed images; those of a named set are computed each time, and `images` keeps its pixels.
     """
-    if kind_of(options.data) == "folder":
+    if _kind(options.data, options.labels) == "folder":
         listing = _named_listing(options)
         source = read_folder(listing, preprocessing.image_shape, settings, extractor)
         return _dataset(source, _split(source, rule), preprocessing, rule)
@@ -93,7 +94,7 @@ def load_view(
     """Features (n, F) of the training split of a data set from `load_preprocessed`, in its order, by an `extractor`."""
     indices = dataset.splits["train"]
     if dataset.files:
-        listing = list_folder(user_path(options.data)).only({dataset.files[i] for i in indices})
+        listing = listing_of(options).only({dataset.files[i] for i in indices})
         return np.asarray(read_folder(listing, preprocessing.image_shape, settings, extractor).samples)
     return extract_features(named_images(dataset, indices), extractor, settings.poll)
 
@@ -107,15 +108,16 @@ def named_images(dataset: DataSet, indices: NDArray[np.int64]) -> NDArray[np.uin
 
 def check_images(options: DatasetOptions, reader: str) -> None:
     """Raise InputError if the data is a table, which `reader` cannot train on."""
-    if kind_of(options.data) == "table":
-        raise InputError("--data", f"{options.data} is a table, and {reader} needs images", "use train-mlp")
+    if _kind(options.data, options.labels) == "table":
+        what = f"{options.data} is a table, and {reader} needs images"
+        raise InputError("--data", what, "use train-mlp, or --image-column if the table lists images")
 
 
 def has_test_split(options: DatasetOptions) -> bool:
     """Whether images will have a test split; named sets have one, and a folder without splits is split."""
-    if kind_of(options.data) != "folder":
+    if _kind(options.data, options.labels) != "folder":
         return True
-    return bool({"all", "test"} & set(list_folder(user_path(options.data)).splits))
+    return bool({"all", "test"} & set(listing_of(options).splits))
 
 
 def with_channels(samples: NDArray[np.generic], channels: int) -> NDArray[np.generic]:
@@ -132,14 +134,15 @@ def load_for_model(
     threads: int,
     raw: bool = False,
     folders: Mapping[str, str] | None = None,
+    labels: LabelColumns | None = None,
 ) -> DataSet:
     """Load data with the preprocessing of a trained model; the splits are those that the data itself names.
 
     Labels are indices into the model's `classes`. With `raw` the rows of a table are float64 and not standardized, as
-    exported models read them. `folders` are the names that a model was trained with, by class folder. Raises
-    InputError for another class, before images are decoded.
+    exported models read them. `folders` are the names that a model was trained with, by class folder; `labels` are the
+    columns of a list of images. Raises InputError for another class, before images are decoded.
     """
-    kind = kind_of(data)
+    kind = _kind(data, labels)
     have, need = ("a CSV table" if one == "table" else "images" for one in (kind, preprocessing.kind))
     if have != need:
         raise InputError("--data", f"{data} holds {have}, but the model was trained on {need}", f"give {need}")
@@ -152,7 +155,7 @@ def load_for_model(
     elif kind == "named":
         source = _named_for_model(data, options, preprocessing, classes)
     else:
-        listing = renamed(list_folder(user_path(data)), folders or {})
+        listing = renamed(list_data(data, labels), folders or {})
         check_known(listing.classes, classes)
         settings = DecodeSettings(threads, options.max_pixels, skip_bad=options.skip_bad)
         source = read_folder(listing, preprocessing.image_shape, settings)
@@ -197,7 +200,7 @@ class TrainingSize:
 
 def training_size(options: DatasetOptions, rule: SplitRule) -> TrainingSize:
     """What the network of a training run has to fit; decodes no image of a folder."""
-    if kind_of(options.data) == "folder":
+    if _kind(options.data, options.labels) == "folder":
         listing, image_shape = _listed(options)
         shape, classes, labels = image_shape.dimensions, listing.classes, np.array(listing.labels)
         splits = splits_of(listing.splits)
@@ -224,6 +227,12 @@ def extract_features(
     return features
 
 
+def _kind(data: str, labels: LabelColumns | None) -> DataKind:
+    """As `kind_of`; a table that lists images is read as a folder is."""
+    kind = kind_of(data)
+    return "folder" if kind == "table" and labels is not None else kind
+
+
 def _listed(options: DatasetOptions) -> tuple[FolderListing, ImageShape]:
     """The images of a folder, and the shape to decode them to."""
     listing = _named_listing(options)
@@ -235,8 +244,8 @@ def _listed(options: DatasetOptions) -> tuple[FolderListing, ImageShape]:
 
 def _named_listing(options: DatasetOptions) -> FolderListing:
     """The images of a folder of two or more classes, which have the names of `--class-names`."""
-    listing = list_folder(user_path(options.data))
-    check_classes(str(listing.root), listing.classes)
+    listing = listing_of(options)
+    check_classes(options.data, listing.classes)
     return with_class_names(listing, options.class_names)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -20,7 +21,6 @@ EMBEDDED_TEXTS = "remarks"  # of train-text
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".gz", ".parquet", ".xlsx"})  # .gz: compressed CSV
 Missing = Literal["indicator", "refuse", "drop"]  # what is done with missing numbers of tables
 _NAMES = ", ".join(NAMED_SETS)
-IMAGES_HELP = f"A folder with a subfolder of images per class, or {_NAMES}."
 IMAGES_METAVAR = "NAME|FOLDER"
 DATA_ROOT = option(
     None, "Folder of named data sets, searched before $DLNOTES_DATA and the cache.", panel="Data", metavar="FOLDER"
@@ -34,17 +34,34 @@ DATA = option(
 )
 IMAGES = option(
     "digits",
-    IMAGES_HELP,
+    f"A folder with a subfolder of images per class, a CSV list of images, or {_NAMES}.",
     panel="Data",
-    metavar=IMAGES_METAVAR,
+    metavar=f"{IMAGES_METAVAR}|CSV",
     complete=lambda: list(NAMED_SETS),
 )
 TARGET = option(None, "CSV: column to predict.", panel="Data", metavar="COLUMN")
-CATEGORICAL = option((), "CSV: numeric columns to one-hot encode.", panel="Data", parse=items, metavar="COLUMN,…")
+CATEGORICAL = option(
+    (), "CSV: numeric columns to one-hot encode.", panel="Data", parse=items, metavar="COLUMN,…",
+    unused_with=("image_column",),
+)  # fmt: skip
 MISSING = option(
     "indicator", "CSV: missing numbers: indicator (their median, and an input that says so), refuse or drop (the row).",
-    panel="Data",
+    panel="Data", unused_with=("image_column",),
 )  # fmt: skip
+IMAGE_COLUMN = option(
+    None, "CSV list of images: column of their paths.", panel="Data", metavar="COLUMN", conflicts=("text_column",)
+)
+IMAGE_ROOT = option(
+    None, "CSV list of images: folder that the paths are relative to.", panel="Data", metavar="FOLDER",
+    shown_default="that of the CSV", needs=("image_column",),
+)  # fmt: skip
+SPLIT_COLUMN = option(
+    None, "CSV list of images: column that says train, val or test.", panel="Data", metavar="COLUMN",
+    needs=("image_column",),
+)  # fmt: skip
+LIST_TARGET = option(
+    None, "CSV list of images: column of the classes.", panel="Data", metavar="COLUMN", needs=("image_column",)
+)
 TEXT_COLUMN = option(
     None, "CSV of texts: column of the texts.", panel="Data", metavar="COLUMN",
     shown_default="that of the training data",
@@ -85,6 +102,16 @@ TEST_SPLIT = option(
 LIMIT = option(None, "Use at most N training samples.", panel="Data", within="[1, 1e12]", shown_default="all")
 
 
+@dataclass(frozen=True)
+class LabelColumns:
+    """The columns of a table that lists images, and the folder that its paths are relative to."""
+
+    image: str
+    target: str | None
+    split: str | None = None
+    root: str | None = None  # None: that of the table
+
+
 class ReadOptions(Protocol):
     """The options of a command that reads a data set: where it is looked for, and how files are read."""
 
@@ -115,6 +142,10 @@ class DatasetOptions(ReadOptions, Protocol):
     @property
     def target(self) -> str | None:
         """The column of the classes of a table."""
+
+    @property
+    def labels(self) -> LabelColumns | None:
+        """The columns of a table that lists images; None for other data."""
 
     @property
     def categorical(self) -> tuple[str, ...]:
@@ -150,10 +181,11 @@ def check_data_options(data: str, values: Mapping[str, Any], *, resizes_all: boo
     with suppress(OSError):  # of a path that is reported where it is read
         is_folder = not is_named and user_path(data).is_dir()
     is_table = not is_folder and Path(data).suffix.lower() in TABLE_SUFFIXES
-    for name in ("target", "categorical", "missing"):
+    for name in ("target", "categorical", "missing", "image_column"):
         if name in values and (is_named or is_folder):
-            raise InputError(f"--{name}", "has no effect on images", "drop it, or give a CSV file")
+            what = "has no effect on images" if name != "image_column" else f"has no effect on {data}"
+            raise InputError(f"--{name.replace('_', '-')}", what, "drop it, or give a CSV file")
     for name in ("class_names",) if resizes_all else ("size", "resize", "color", "class_names"):
-        if name in values and (is_named or is_table):
+        if name in values and (is_named or (is_table and "image_column" not in values)):
             what = f"has no effect on {data if is_named else 'a table'}"
             raise InputError(f"--{name.replace('_', '-')}", what, "drop it, or give a folder of images")

@@ -44,6 +44,14 @@ class Table:
         position = self.header.index(name)
         return [row[position] for row in self.rows]
 
+    def filled(self, name: str, option: str = "") -> list[str]:
+        """The cells of a column as `column`. Raises InputError naming the line of an empty one."""
+        cells = self.column(name, option)
+        if "" in cells:
+            what = f"line {self.lines[cells.index('')]}: column '{name}' is empty"
+            raise InputError(self.path, what, "fill the cell or drop the row")
+        return cells
+
     def number(self, cell: str) -> float | None:
         """The number in a cell, as `cell_number`."""
         return cell_number(cell.replace(self.decimal, "."))

@@ -67,10 +67,7 @@ def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tu
     if target is None:
         what = f"does not name the column of {table.path} to predict"
         raise InputError("--target", what, f"choose from {', '.join(table.header)}")
-    cells = table.column(target, "--target")
-    for line, cell in zip(table.lines, cells, strict=True):
-        if not cell:
-            raise InputError(table.path, f"line {line}: column '{target}' is empty", "fill the cell or drop the row")
+    cells = table.filled(target, "--target")
     classes = sorted(set(cells), key=lambda cell: (table.number(cell) is None, table.number(cell) or 0.0, cell))
     if len(classes) > min(_MOST_CLASSES, max(_FEW_CLASSES, len(cells) // 2)):
         what = f"'{target}' has {len(classes)} distinct values in {len(cells)} rows"

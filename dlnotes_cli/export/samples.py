@@ -17,7 +17,13 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.model_file import TextModel, TrainedModel
-from dlnotes_cli.training.model_metadata import choose_split, class_folders, split_as_in_training, training_data
+from dlnotes_cli.training.model_metadata import (
+    choose_split,
+    class_folders,
+    label_columns,
+    split_as_in_training,
+    training_data,
+)
 
 _EXAMPLE_IMAGES = ("china.jpg", "flower.jpg")
 _SMALLEST_CROP = 16  # pixels per side
@@ -59,7 +65,7 @@ def choose_samples(config: ExportConfig, model: TrainedModel | TextModel) -> Che
 def _of_data(config: ExportConfig, model: TrainedModel, data: str) -> CheckSamples:
     dataset = load_for_model(
         data, config, model.preprocessing, model.classes, threads=config.threads or default_threads(), raw=True,
-        folders=class_folders(model.metadata),
+        folders=class_folders(model.metadata), labels=label_columns(model.metadata),
     )  # fmt: skip
     dataset = split_as_in_training(data, dataset, model.metadata)
     name, indices = choose_split(dataset)

@@ -21,6 +21,7 @@ from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
 from dlnotes_cli.networks.registry import build, build_on_meta
 from dlnotes_cli.shell import files, output
+from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.boundary import PlaneClassifier, draw_plane
 from dlnotes_cli.training.distributed import ALONE
@@ -74,6 +75,8 @@ class ClassifierDescription(RunDescription[Result]):
         metadata, dataset = super().metadata(), self.dataset
         if dataset.folders:
             metadata["data"]["class_folders"] = dict(zip(dataset.folders, dataset.classes, strict=True))
+        if self.options.labels is not None:
+            metadata["data"]["labels"] = to_json(self.options.labels)
         return metadata
 
     def announce(self) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import DataSet, SplitRule, complete_splits
+from dlnotes_cli.data.options import LabelColumns
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import build
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 
@@ -54,6 +56,7 @@ def check_data(metadata: Metadata) -> None:
     folders = data.get("class_folders", {})
     if not isinstance(folders, dict) or not all(isinstance(name, str) for name in folders.values()):
         raise TypeError("class_folders")
+    label_columns(metadata)
     if "fingerprint" in data:
         for key in ("val_split", "test_split"):
             if type(data[key]) not in {int, float} or not 0 <= data[key] <= 1:
@@ -92,6 +95,12 @@ def training_data(metadata: Metadata, check: Callable[[str], object] = kind_of) 
 def class_folders(metadata: Metadata) -> dict[str, str]:
     """The names of class folders that the model was trained with; empty where they are those of the folders."""
     return dict(metadata.get("data", {}).get("class_folders", {}))
+
+
+def label_columns(metadata: Metadata) -> LabelColumns | None:
+    """The columns of the list of images that a model was trained on, if it was."""
+    stored = metadata.get("data", {}).get("labels")
+    return None if stored is None else build(LabelColumns, stored)
 
 
 def split_as_in_training(data: str, dataset: AnyData, metadata: Metadata) -> AnyData:

@@ -211,7 +211,10 @@ class ClassifierConfig(TrainingConfig, ReadsImages):
     resizes_all: ClassVar[bool] = False  # whether also the images of named sets are resized
 
     data: str = data_options.IMAGES
-    target: str | None = None  # of tables
+    target: str | None = data_options.LIST_TARGET
+    image_column: str | None = data_options.IMAGE_COLUMN
+    image_root: str | None = data_options.IMAGE_ROOT
+    split_column: str | None = data_options.SPLIT_COLUMN
     categorical: tuple[str, ...] = ()
     missing: data_options.Missing = "indicator"
     size: int | None = data_options.SIZE
@@ -245,6 +248,13 @@ class ClassifierConfig(TrainingConfig, ReadsImages):
     def check_given(self, values: Mapping[str, Any]) -> None:
         """Refuse options of a command line, `values`, that have no effect on this kind of data. Raises InputError."""
         data_options.check_data_options(self.data, values, resizes_all=self.resizes_all)
+
+    @property
+    def labels(self) -> data_options.LabelColumns | None:
+        """The columns of a table that lists images; None for other data."""
+        if self.image_column is None:
+            return None
+        return data_options.LabelColumns(self.image_column, self.target, self.split_column, self.image_root)
 
 
 def run_length(
