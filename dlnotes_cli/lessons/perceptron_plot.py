@@ -76,7 +76,8 @@ def _draw_plane(axes: "Axes", points: LabeledPoints, lines: Sequence[Line], kept
         w = np.array(line.weights)
         if w.any():
             foot = -line.bias / (w @ w) * w  # the point of the line nearest to the origin
-            axes.axline(foot, (foot[0] - w[1], foot[1] + w[0]), color=color, alpha=strength, linewidth=width)
+            along = np.array([-w[1], w[0]]) / np.linalg.norm(w) * (1 + np.linalg.norm(foot))
+            axes.axline(foot, foot + along, color=color, alpha=strength, linewidth=width)
     for label, color, marker in ((0, _ORANGE, "o"), (1, _BLUE, "x")):
         chosen = points.x[points.y == label]
         name = plain(shortened(points.classes[label], _NAME_COLUMNS))

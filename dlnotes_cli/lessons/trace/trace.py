@@ -108,6 +108,8 @@ def _forward(config: TraceConfig, network: TracedNetwork) -> tuple[list[_Passed]
                     y, gates = unrolled(module, x, *states)
                 else:
                     y = module(x.clone())  # a layer may work in place
+                    is_tensor = isinstance(y, Tensor)
+                    require(is_tensor, f"'{layer.text}'", "also returns indices", "leave out return_indices=True")
             except (ValueError, IndexError, RuntimeError) as error:
                 raise InputError(f"'{layer.text}'", str(error).partition("\n")[0][:200], "check --input") from error
             passed.append(_Passed(x, y, gates, states))
