@@ -10,7 +10,7 @@ Train, evaluate and predict:
 >>> folder = tempfile.TemporaryDirectory()
 >>> out = f"{folder.name}/run"
 >>> trained = train_mlp(TrainMlpConfig(data="digits", epochs=2, hidden="32", out=out))
->>> evaluate_model(EvaluateConfig(model=out)).evaluation.samples
+>>> evaluate_model(EvaluateConfig(model=out)).metrics.samples
 359
 >>> predictor = Predictor(PredictConfig(model=out, top=1))
 >>> [prediction.item for prediction in predictor.predict([np.zeros((8, 8), np.uint8)])]

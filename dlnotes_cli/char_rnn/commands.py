@@ -4,7 +4,6 @@ from dlnotes_cli.char_rnn.options import CharRnnSampleConfig, CharRnnScoreConfig
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.codec import to_json
-from dlnotes_cli.shell.show import check_outputs, show
 
 _RULE = "-" * 15  # below each of several samples
 
@@ -22,9 +21,6 @@ def train(config: CharRnnTrainConfig) -> None:
 
     The end of the text is held out; validation loss is reported in bits per character.
     """
-    from dlnotes_cli.char_rnn.train import train_char_rnn
-
-    show(train_char_rnn(config), config)
 
 
 @command(
@@ -67,7 +63,3 @@ def sample(config: CharRnnSampleConfig) -> None:
 )
 def score(config: CharRnnScoreConfig) -> None:
     """Score texts with a trained character-level language model: loss, bits per character and perplexity."""
-    from dlnotes_cli.char_rnn.score import score_texts
-
-    check_outputs(config)
-    show(score_texts(config), config)

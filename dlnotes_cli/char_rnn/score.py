@@ -1,31 +1,38 @@
-"""Scoring texts with a trained character model."""
+"""The likelihood of texts under a trained character model: cross-entropy, bits per character and perplexity."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from numpy.typing import NDArray
+from torch import nn
 
-from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, surprisals_of
 from dlnotes_cli.char_rnn.options import CharRnnScoreConfig
 from dlnotes_cli.data.paths import check_not_input
 from dlnotes_cli.data.preprocessing import TextPreprocessing
 from dlnotes_cli.data.texts.characters import Text, decode_tokens, read_with_vocabulary
 from dlnotes_cli.data.texts.files import find_text_sources
-from dlnotes_cli.device import RuntimeInfo
+from dlnotes_cli.device import Runtime, RuntimeInfo
 from dlnotes_cli.plots.heat_map import draw_heat_map
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.show import Table
 from dlnotes_cli.shell.stopping import StopRequest
+from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.model_file import check_finite, load_language_model, runtime_for_model
+from dlnotes_cli.training.sequence_batches import IGNORED, SequenceBatches, forward_batch, initial_state
 
 _HEAT_CHARACTERS = 4000
+_BATCH_SIZE, _SEQ_LEN = 64, 128
+_WARM_UP_STEPS = 4  # chunks that each row reads before those it is scored on
+_LARGEST_EXPONENT = 700.0  # of a float64
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,12 @@ class Score:
     loss: float  # cross-entropy in nats
     bits_per_char: float
     perplexity: float
+
+    @classmethod
+    def of(cls, nats: NDArray[np.float32], predicted: int) -> "Score":
+        """The score of characters with these surprisals (N,), of which so many are predicted; the others have 0."""
+        loss = float(nats.sum(dtype=np.float64)) / predicted if predicted else math.nan
+        return cls(len(nats), predicted, loss, loss / math.log(2), math.exp(min(loss, _LARGEST_EXPONENT)))
 
     def row(self, name: str) -> tuple[str, ...]:
         """A row of the printed table."""
@@ -101,13 +114,11 @@ def score_texts(config: CharRnnScoreConfig) -> ScoreResult:
     if config.heat is not None:
         files.atomic_write(config.heat, _heat_map(text, nats, model.preprocessing))
     pairs = zip(text.names, pairwise(text.bounds), strict=True)
-    scores = tuple(TextScore(name, _score(nats[start:stop], max(stop - start - 1, 0))) for name, (start, stop) in pairs)
-    total = _score(nats, text.predicted)
+    scores = tuple(
+        TextScore(name, Score.of(nats[start:stop], max(stop - start - 1, 0))) for name, (start, stop) in pairs
+    )
+    total = Score.of(nats, text.predicted)
     return ScoreResult(model.path, runtime.info, model.preprocessing.unit, scores, total, config.heat)
-
-
-def _score(nats: NDArray[np.float32], predicted: int) -> Score:
-    return Score(len(nats), predicted, *LanguageMetrics.of(nats, predicted))
 
 
 def _split_lines(text: Text, preprocessing: TextPreprocessing) -> Text:
@@ -137,3 +148,41 @@ def _heat_map(text: Text, nats: NDArray[np.float32], preprocessing: TextPreproce
     extent = f", first {len(tokens):,} characters" if len(tokens) < len(text) else ""
     unit = preprocessing.unit.removesuffix("s")
     return draw_heat_map(shown, bits, f"{names}{extent}: {np.nanmean(bits):.2f} bits per {unit}")
+
+
+class Surprisals(NamedTuple):
+    """How surprising each character of a text is."""
+
+    nats: NDArray[np.float32]  # (N,): the negative log-likelihoods; 0 for the first character of a text
+    correct: int  # characters that were the most probable
+
+
+def surprisals_of(
+    network: nn.Module, text: Text, runtime: Runtime, poll: Callable[[], None] = lambda: None,
+    processes: Processes = ALONE,
+) -> Surprisals:  # fmt: skip
+    """Read whole texts with carried state, from a zero state at the start of each.
+
+    The rows of a batch read in parallel. Each row first reads the 512 characters in front of its own, from which it
+    gets a state that no longer depends on the zeros it started with. `poll` is called after each batch and may raise to
+    stop. Of several processes each reads some of the rows, and all return the surprisals of all.
+    """
+    network.eval()
+    batches = SequenceBatches(text, _BATCH_SIZE, _SEQ_LEN)
+    own_rows = len(range(batches.batch_size)[processes.rows])
+    state = initial_state(network, own_rows)
+    nats, correct = np.zeros(len(text), np.float32), np.zeros(1, np.int64)
+    with torch.inference_mode():
+        for step in range(-_WARM_UP_STEPS if batches.batch_size > 1 else 0, batches.steps if own_rows else 0):
+            batch = batches.batch(step).rows(processes.rows)
+            logits, state = forward_batch(network, batch, state, runtime)
+            if step >= 0:
+                targets = runtime.to_device(batch.targets).flatten()
+                losses = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
+                is_target = (batch.targets != IGNORED).numpy()
+                nats[batch.target_positions[is_target]] = losses.view(batch.targets.shape).cpu().numpy()[is_target]
+                correct += int((logits.argmax(1) == targets).sum())
+            poll()
+    for array in (nats, correct):
+        processes.sum(torch.from_numpy(array))  # in place
+    return Surprisals(nats, int(correct[0]))

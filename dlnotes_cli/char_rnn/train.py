@@ -13,9 +13,9 @@ import torch.nn.functional as F  # noqa: N812  # PyTorch's own abbreviation
 from torch import Tensor, nn
 
 from dlnotes_cli.char_rnn.initial_model import start_from_language_model
-from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, surprisals_of
 from dlnotes_cli.char_rnn.options import CharRnnTrainConfig
 from dlnotes_cli.char_rnn.sample import TokenSampler, default_prime
+from dlnotes_cli.char_rnn.score import Score, surprisals_of
 from dlnotes_cli.char_rnn.training_text import read_training_text
 from dlnotes_cli.networks.char_rnn import CharRnnConfig, RecurrentState, bf16_pays
 from dlnotes_cli.seeding import derived_seed
@@ -210,8 +210,11 @@ class CharRnnTask(Task[CharRnnResult]):
         """Loss, bits per character, perplexity and accuracy on the whole validation text."""
         text = self.texts.validation
         nats, correct = surprisals_of(self.network, text, self.runtime, poll, self.processes)
-        metrics, predicted = LanguageMetrics.of(nats, text.predicted), text.predicted
-        return ValidationMetrics(accuracy=correct / predicted, samples=predicted, **metrics._asdict())
+        score = Score.of(nats, text.predicted)
+        return ValidationMetrics(
+            loss=score.loss, accuracy=correct / score.predicted, samples=score.predicted,
+            bits_per_char=score.bits_per_char, perplexity=score.perplexity,
+        )  # fmt: skip
 
     def report(self, entry: HistoryEntry, poll: Poll) -> None:
         """Print a validation and a sample on standard error, unless another was printed a short time ago."""

@@ -18,9 +18,6 @@ from dlnotes_cli.shell.show import show
 )
 def train_mlp(config: TrainMlpConfig) -> None:
     """Train a multi-layer perceptron (MLP) on images or a CSV table."""
-    from dlnotes_cli.classify.train_mlp import train_mlp as task
-
-    show(task(config), config)
 
 
 @command(
@@ -34,18 +31,10 @@ def train_mlp(config: TrainMlpConfig) -> None:
 )
 def train_cnn(config: TrainCnnConfig) -> None:
     """Train a convolutional network (CNN) on images."""
-    if config.print:
-        _print_network(config)
-        return
+    from dlnotes_cli.classify.train_cnn import report_network
     from dlnotes_cli.classify.train_cnn import train_cnn as task
 
-    show(task(config), config)
-
-
-def _print_network(config: TrainCnnConfig) -> None:
-    from dlnotes_cli.classify.train_cnn import report_network
-
-    show(report_network(config), config)
+    show(report_network(config) if config.print else task(config), config)
 
 
 @command(
@@ -59,14 +48,10 @@ def _print_network(config: TrainCnnConfig) -> None:
 )
 def evaluate(config: EvaluateConfig) -> None:
     """Evaluate a trained classifier on labeled data: accuracy, loss, and precision, recall and F1 per class."""
-    if config.shift_test is not None:
-        from dlnotes_cli.classify.shift_test import shift_test
-
-        show(shift_test(config), config)
-        return
     from dlnotes_cli.classify.evaluate import evaluate_model
+    from dlnotes_cli.classify.shift_test import shift_test
 
-    show(evaluate_model(config), config)
+    show(evaluate_model(config) if config.shift_test is None else shift_test(config), config)
 
 
 @command(

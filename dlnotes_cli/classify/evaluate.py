@@ -18,14 +18,14 @@ from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.inference.classifier import AnyClassifier, Classifier
 from dlnotes_cli.inference.opening import open_any_classifier
 from dlnotes_cli.shell import files, output
-from dlnotes_cli.shell.codec import HIDDEN, INLINE, in_json, in_json_as, inlined, named
+from dlnotes_cli.shell.codec import INLINE, named
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table, csv_file, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
-from dlnotes_cli.training.metrics import ClassScores, Evaluation, Metrics
+from dlnotes_cli.training.metrics import ClassScores, Metrics
 from dlnotes_cli.training.model_metadata import (
     ChosenSplit,
     choose_split,
@@ -47,49 +47,17 @@ class EvaluateResult:
     model: str = field(metadata=named("model_file"))
     data: str
     split: str
-    classes: tuple[str, ...] = field(metadata=HIDDEN)
-    evaluation: Evaluation = field(metadata=HIDDEN)
+    metrics: Metrics = field(metadata=INLINE)
+    majority: float  # the accuracy of always answering the most frequent class
+    top_accuracies: dict[int, float] = field(metadata=named("top"))  # by k: the class is among the k most probable
+    macro: dict[str, float]  # unweighted means of precision, recall and F1
+    scores: list[ClassScores] = field(metadata=named("classes"))
+    confusion: list[list[int]]  # samples by true class (row) and predicted class (column)
     runtime: RuntimeInfo = field(metadata=INLINE)
     bad_files: tuple[str, ...] = field(metadata=named("skipped"))
     plots: tuple[Path, ...]
-    tta: bool = False
-    coefficients: Coefficients | None = None  # of a linear classifier of a table
-
-    @property
-    @inlined
-    def metrics(self) -> Metrics:
-        """Loss, accuracy and number of samples."""
-        return self.evaluation.metrics
-
-    @property
-    @in_json
-    def majority(self) -> float:
-        """The accuracy of always answering the most frequent class."""
-        return self.evaluation.majority
-
-    @property
-    @in_json_as("top")
-    def top_accuracies(self) -> dict[int, float]:
-        """Top-k accuracy by k: the fraction of the samples whose class is among the k most probable."""
-        return {k: count / self.evaluation.samples for k, count in self.evaluation.within_top.items()}
-
-    @property
-    @in_json
-    def macro(self) -> dict[str, float]:
-        """Unweighted means of precision, recall and F1."""
-        return self.evaluation.macro_average()
-
-    @property
-    @in_json_as("classes")
-    def scores(self) -> list[ClassScores]:
-        """Precision, recall, F1 and support of each class."""
-        return self.evaluation.per_class(self.classes)
-
-    @property
-    @in_json
-    def confusion(self) -> list[list[int]]:
-        """The number of samples by true class (row) and predicted class (column)."""
-        return [list(row) for row in self.evaluation.confusion.tolist()]
+    tta: bool
+    coefficients: Coefficients | None  # of a linear classifier of a table
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -113,7 +81,7 @@ class EvaluateResult:
 
     def check(self, config: EvaluateConfig) -> None:
         """Check `--min-accuracy`. Raises GateError."""
-        check_accuracy(self.evaluation.accuracy, config.min_accuracy)
+        check_accuracy(self.metrics.accuracy, config.min_accuracy)
 
     def csv(self) -> str:
         """A CSV table with one row per class."""
@@ -141,8 +109,12 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
         named = (dataset.name, split.name)
         plots = tuple(draw_evaluation(config.out, evaluation, classifier.classes, images, named))
     return EvaluateResult(
-        str(classifier.path), data, split.name, classifier.classes, evaluation, classifier.runtime,
-        getattr(dataset, "bad_files", ()), plots, config.tta, coefficients_of(classifier),
+        model=str(classifier.path), data=data, split=split.name, metrics=evaluation.metrics,
+        majority=evaluation.majority, macro=evaluation.macro_average(), scores=evaluation.per_class(classifier.classes),
+        top_accuracies={k: count / evaluation.samples for k, count in evaluation.within_top.items()},
+        confusion=evaluation.confusion.tolist(), runtime=classifier.runtime,
+        bad_files=getattr(dataset, "bad_files", ()), plots=plots, tta=config.tta,
+        coefficients=coefficients_of(classifier),
     )  # fmt: skip
 
 

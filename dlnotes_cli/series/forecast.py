@@ -16,7 +16,7 @@ from dlnotes_cli.device import Runtime, RuntimeInfo
 from dlnotes_cli.plots.forecasts import ForecastLine, ForecastPanel, draw_forecasts
 from dlnotes_cli.series.forecaster import NETWORK, Forecaster, calibration_errors
 from dlnotes_cli.series.frames import FrameGroup, Frames, Values, newer_frames, stored_frames
-from dlnotes_cli.series.options import SeriesBacktestConfig, SeriesForecastConfig
+from dlnotes_cli.series.options import ForecastConfig, SeriesForecastConfig
 from dlnotes_cli.series.results import digits, interval_offsets
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import INLINE, named
@@ -26,7 +26,6 @@ from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.model_file import SeriesModel, check_finite, load_series_model, runtime_for_model
 
 _LEAST_HORIZONS, _MOST_HORIZONS = 4, 8  # of history that is drawn in front of a forecast
-AnyConfig = SeriesForecastConfig | SeriesBacktestConfig
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Origin:
         return max(self.model.network.config.window, self.model.preprocessing.season)
 
 
-def open_origin(config: AnyConfig) -> Origin:
+def open_origin(config: ForecastConfig) -> Origin:
     """Load the model, and read the rows of `--data` if it is given.
 
     Raises InputError for an output that exists, an invalid model file or data, and a horizon that the network cannot

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from dlnotes_cli.data.options import SERIES_SETS, Fill, Scaling
 from dlnotes_cli.networks.choices import CellType
 from dlnotes_cli.shell import option_groups as common
+from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import count_or_auto, items
 from dlnotes_cli.training import options as training
@@ -139,57 +140,94 @@ class SeriesTrainConfig(training.TrainingConfig):
         return resolve(self, NOTES if self.recipe == "notes" else BEST)
 
 
-NEWER_DATA = option(
-    None, "CSV file with the columns of the training, or - for standard input.", panel="Data", metavar="FILE",
-    shown_default="the end of the training data",
-)  # fmt: skip
-NEWER_FILL = replace(FILL, default=None, shown_default="that of the training")
-HORIZON = option(None, "Rows to forecast.", panel="Model", within="[1, 1e5]", shown_default="that of the training")
-SMALLEST = option(
-    None, "Smallest possible value, such as 0 for counts: forecasts and intervals are clipped to it.", panel="Output",
-    within="[-1e30, 1e30]", name="--min", metavar="X",
-)  # fmt: skip
-PLOT = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png", ends_in=".png")
+@dataclass(frozen=True, kw_only=True)
+class ForecastConfig(common.OnDevice):
+    """The options of commands that forecast with a trained network."""
+
+    model: Path = training.MODEL
+    # Data
+    data: str | None = option(
+        None, "CSV file with the columns of the training, or - for standard input.", panel="Data", metavar="FILE",
+        shown_default="the end of the training data",
+    )  # fmt: skip
+    fill: Fill | None = replace(FILL, default=None, shown_default="that of the training")
+    sort: bool = SORT
+    # Model
+    horizon: int | None = option(
+        None, "Rows to forecast.", panel="Model", within="[1, 1e5]", shown_default="that of the training"
+    )
+    # Output
+    smallest: float | None = option(
+        None, "Smallest possible value, such as 0 for counts: forecasts and intervals are clipped to it.",
+        panel="Output", within="[-1e30, 1e30]", name="--min", metavar="X",
+    )  # fmt: skip
+    plot: Path | None = option(
+        None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png", ends_in=".png"
+    )
+    csv: str | None = common.CSV
+    overwrite: bool = common.OVERWRITE
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesForecastConfig(common.OnDevice):
+class SeriesForecastConfig(ForecastConfig):
     """Every option of `series forecast`."""
 
     command: ClassVar[str] = "series forecast"
 
-    model: Path = training.MODEL
-    # Data
-    data: str | None = NEWER_DATA
-    fill: Fill | None = NEWER_FILL
-    sort: bool = SORT
-    # Model
-    horizon: int | None = HORIZON
-    # Output
     interval: float = INTERVAL
-    smallest: float | None = SMALLEST
-    plot: Path | None = PLOT
-    csv: str | None = common.CSV
-    overwrite: bool = common.OVERWRITE
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesBacktestConfig(common.OnDevice):
+class SeriesBacktestConfig(ForecastConfig):
     """Every option of `series backtest`."""
 
     command: ClassVar[str] = "series backtest"
 
-    model: Path = training.MODEL
-    # Data
-    data: str | None = NEWER_DATA
-    fill: Fill | None = NEWER_FILL
-    sort: bool = SORT
-    # Model
-    horizon: int | None = HORIZON
-    # Training
     folds: int = option(5, "Forecasts, from origins that are one horizon apart.", panel="Training", within="[1, 1e5]")
-    # Output
-    smallest: float | None = SMALLEST
-    plot: Path | None = PLOT
-    csv: str | None = common.CSV
-    overwrite: bool = common.OVERWRITE
+
+
+@command(
+    panel="Train",
+    task="series.train:train_series -> SeriesTrainResult",
+    also=("series.results:Coverage", "series.results:ForecastAccuracy"),
+    examples=(
+        "dlnotes series train --recipe notes --out runs/sine",
+        "dlnotes series train --data trend-season --hidden 16 --max-steps 40 --json",
+    ),
+)
+def train(config: SeriesTrainConfig) -> None:
+    """Train a recurrent network (GRU, LSTM or plain RNN) to forecast a column of a CSV file.
+
+    The end of each series is held out; the network is compared with naive baselines and a linear autoregression on it.
+    """
+
+
+@command(
+    panel="Use",
+    task="series.forecast:forecast_series -> ForecastResult",
+    also=("series.forecast:ForecastValue",),
+    examples=(
+        "dlnotes series forecast runs/sine --horizon 5",
+        "dlnotes series forecast runs/sine --interval 0.9 --plot next.png --json",
+    ),
+)
+def forecast(config: SeriesForecastConfig) -> None:
+    """Forecast the next rows of time series with a trained network, with prediction intervals.
+
+    Without --data, it continues the training data, whose last rows the model file has.
+    """
+
+
+@command(
+    panel="Use",
+    task="series.backtest:backtest_series -> BacktestResult",
+    examples=(
+        "dlnotes series backtest runs/sine --folds 3",
+        "dlnotes series backtest runs/sine --horizon 9 --plot backtest.png --json",
+    ),
+)
+def backtest(config: SeriesBacktestConfig) -> None:
+    """Measure forecasts from a rolling origin on rows that the network was not trained on.
+
+    Each fold is one horizon long; the network is not trained again.
+    """

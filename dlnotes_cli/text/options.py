@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.data.options import EMBEDDED_TEXTS
 from dlnotes_cli.networks.choices import GatedCell, TokenPooling
+from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import Range, option
 from dlnotes_cli.training import options as training
@@ -152,3 +153,16 @@ class TrainTextConfig(training.TrainingConfig):
     def held_out(self) -> float:
         """The fraction of the texts that is held out for testing."""
         return self.test_split or (0.1 if self.recipe == "notes" else 0.2)
+
+
+@command(
+    panel="Train",
+    task="text.train_text:train_text -> TextResult",
+    also=("text.description:TextModelScores",),
+    examples=(
+        "dlnotes train-text --max-steps 40 --out runs/remarks",
+        "dlnotes train-text --model linear --json",
+    ),
+)
+def train_text(config: TrainTextConfig) -> None:
+    """Train a text classifier (sentiment, topic): a recurrent network, and a linear baseline on the same texts."""

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dlnotes_cli.char_rnn import likelihood as module
-from dlnotes_cli.char_rnn.likelihood import LanguageMetrics, surprisals_of
+from dlnotes_cli.char_rnn import score as module
+from dlnotes_cli.char_rnn.score import Score, surprisals_of
 from dlnotes_cli.data.texts.characters import Text
 from dlnotes_cli.device import choose_runtime
 from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig
@@ -42,7 +42,7 @@ def test_parallel_rows_give_the_same_surprisals_as_one_row(
 
 
 def test_metrics_are_means_over_the_predicted_characters() -> None:
-    metrics = LanguageMetrics.of(np.array([0, 1, 2], np.float32), 2)
-    assert metrics == pytest.approx((1.5, 1.5 / math.log(2), math.exp(1.5)))
-    assert math.isnan(LanguageMetrics.of(np.zeros(1, np.float32), 0).loss)
-    assert LanguageMetrics.of(np.full(2, 1e4, np.float32), 1).perplexity < math.inf
+    score = Score.of(np.array([0, 1, 2], np.float32), 2)
+    assert (score.loss, score.bits_per_char, score.perplexity) == pytest.approx((1.5, 1.5 / math.log(2), math.exp(1.5)))
+    assert math.isnan(Score.of(np.zeros(1, np.float32), 0).loss)
+    assert Score.of(np.full(2, 1e4, np.float32), 1).perplexity < math.inf
