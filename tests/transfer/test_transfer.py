@@ -192,7 +192,7 @@ def test_features_are_exported_and_drawn_and_folds_choose_the_weight_decay(
     assert 1 - embedded.is_wrong.sum() / result["test"]["samples"] == pytest.approx(accuracy)
     assert not (embedded.is_wrong & ~embedded.is_evaluated).any()
     drawn = pixels_of(tmp_path / "map.png").astype(int)
-    for color in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):  # of the first three classes
+    for color in ((63, 144, 218), (255, 169, 14), (189, 31, 1)):  # of the first three classes
         assert (np.abs(drawn - color).sum(2) < 70).sum() > 20
 
 
