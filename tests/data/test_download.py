@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPMessage
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from builders import serving
@@ -116,15 +116,20 @@ def test_after_a_failure_the_next_address_is_used_or_the_reason_named(
     assert names_in_folder_of(file) == ["images.gz"]
 
 
-def test_with_an_approximate_size_the_beginning_of_the_checksum_decides(site: str, file: Path) -> None:
-    for page, size, reason in (
+@pytest.mark.parametrize(
+    ("page", "size", "reason"),
+    [
         ("cut", len(CONTENT), "ended after 100,000 of 256,000 bytes"),
         ("wrong", len(CONTENT), "its SHA-256 is not the published one"),
         ("good", len(CONTENT) // 3, "more than the published"),
-    ):
-        with pytest.raises(InputError, match=reason):
-            fetch([f"{site}/{page}"], file, sha256=CHECKSUM[:8], size=None, approximate_size=size)
-        assert names_in_folder_of(file) == []
+    ],
+)
+def test_with_an_approximate_size_the_beginning_of_the_checksum_decides(
+    page: str, size: int, reason: str, site: str, file: Path
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        fetch([f"{site}/{page}"], file, sha256=CHECKSUM[:8], size=None, approximate_size=size)
+    assert names_in_folder_of(file) == []
     fetch([f"{site}/good"], file, sha256=CHECKSUM[:8], size=None, approximate_size=len(CONTENT) - 1000)
     assert file.read_bytes() == CONTENT
 
@@ -144,24 +149,25 @@ def test_nothing_is_requested_offline_without_space_or_into_an_impossible_folder
     assert Handler.requested == []
 
 
-def test_an_interruption_or_a_full_disk_leaves_no_file(site: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("place", "name", "error", "message"),
+    [
+        (Progress, "update", KeyboardInterrupt(), ""),
+        (os, "fsync", OSError(errno.ENOSPC, "No space left on device"), r"images\.gz: disk full: 256,000 bytes needed"),
+    ],
+)
+def test_an_interruption_or_a_full_disk_leaves_no_file(
+    place: Any, name: str, error: BaseException, message: str, site: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_: object) -> None:
         assert [name for name in names_in_folder_of(file) if not name.endswith(".partial")] == []
-        raise KeyboardInterrupt
+        raise error
 
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "update", stop)
-        with pytest.raises(KeyboardInterrupt):
-            fetch([f"{site}/good"], file, sha256=CHECKSUM, size=len(CONTENT))
-    assert names_in_folder_of(file) == []
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UnfinishedError, match=r"images\.gz: disk full: 256,000 bytes needed"):
+    monkeypatch.setattr(place, name, stop)
+    with pytest.raises(UnfinishedError if message else KeyboardInterrupt, match=message or None):
         fetch([f"{site}/good", f"{site}/good"], file, sha256=CHECKSUM, size=len(CONTENT))
     assert names_in_folder_of(file) == []
-    assert Handler.requested == ["/good"] * 2
+    assert Handler.requested == ["/good"]
 
 
 def test_files_of_killed_downloads_are_removed(site: str, file: Path) -> None:
@@ -180,7 +186,7 @@ def test_https_never_redirects_to_another_scheme() -> None:
         handler = download._SafeRedirects()
         return handler.redirect_request(request, io.BytesIO(), 302, "Found", HTTPMessage(), f"{to}://example.org/y")
 
-    assert all(redirected(start, "https") is not None for start in ("http", "https"))
+    assert redirected("http", "https") is not None
     for scheme in ("http", "ftp"):
         with pytest.raises(urllib.error.HTTPError, match="redirects from https to") as caught:
             redirected("https", scheme)

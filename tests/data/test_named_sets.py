@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import tarfile
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -288,23 +287,16 @@ def test_arrays_round_trip(
         (ZIPPED[:-9], "is truncated"),
         (ZIPPED[:-8] + bytes(8), r"is damaged \(CRC check failed"),
         (ZIPPED[:10] + b"\xff" * 30, "is damaged"),
+        (gzip.compress(idx(IMAGES) + bytes(2_000_000), 1), "has more than 1,048,576 bytes uncompressed"),
     ],
 )
-def test_the_error_names_the_damage_of_an_idx_file(content: bytes, reason: str, tmp_path: Path) -> None:
+def test_the_error_names_the_damage_of_an_idx_file(
+    content: bytes, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(named_sets, "_LARGEST", 1 << 20)
     (tmp_path / "images").write_bytes(content)
     with pytest.raises(InputError, match=f"images: {reason}.*; {REPLACE}"):
         read_idx(tmp_path / "images")
-
-
-def test_a_decompression_bomb_is_not_read_beyond_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "images").write_bytes(gzip.compress(idx(IMAGES) + bytes(20_000_000), 1))
-    monkeypatch.setattr(named_sets, "_LARGEST", 1 << 20)
-    tracemalloc.start()
-    with pytest.raises(InputError, match="images: has more than 1,048,576 bytes uncompressed"):
-        read_idx(tmp_path / "images")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 5_000_000
 
 
 # --- CIFAR -------------------------------------------------------------------------------------------------------
