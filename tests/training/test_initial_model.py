@@ -21,7 +21,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def test_the_rows_of_classes_are_matched_by_name(tmp_path: Path, dlnotes: Command) -> None:
     make_images(tmp_path / "old", count=6)
     make_images(tmp_path / "new", count=6)
-    (tmp_path / "new" / "blue").rename(tmp_path / "new" / "amber")  # now the classes are amber, green, red
+    (tmp_path / "new" / "blue").rename(tmp_path / "new" / "violet")  # now the classes are green, red, violet
     for command, more in (
         ("train-mlp", ("--hidden", 5)),
         ("train-cnn", ("--layers", "Conv2d(3, 4, 3); ReLU(); Flatten(); Linear(144, 3)")),
@@ -32,13 +32,13 @@ def test_the_rows_of_classes_are_matched_by_name(tmp_path: Path, dlnotes: Comman
         for data, out, start in (("old", old, ()), ("new", fresh, ()), ("new", new, ("--init-from", old))):
             outcome = dlnotes(*words, "--data", tmp_path / data, *still, *start, "--out", out)
             assert outcome.code == 0, outcome.err
-        assert "2 of 3 classes known; new: amber; left out: blue" in outcome.err
+        assert "2 of 3 classes known; new: violet; left out: blue" in outcome.err
         before, after, own = weights(old), weights(new), weights(fresh)
         heads = {"output.weight", "output.bias"} if command == "train-mlp" else {"3.weight", "3.bias"}
         for name in after:
             if name in heads:
-                assert after[name][1:].allclose(before[name][1:], rtol=0, atol=1e-20)
-                assert after[name][0].allclose(own[name][0], rtol=0, atol=1e-20)
+                assert after[name][:2].allclose(before[name][1:], rtol=0, atol=1e-20)
+                assert after[name][2].allclose(own[name][2], rtol=0, atol=1e-20)
             else:
                 assert after[name].allclose(before[name], rtol=0, atol=1e-20), name
 
