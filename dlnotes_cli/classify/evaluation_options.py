@@ -14,7 +14,7 @@ from dlnotes_cli.training.options import complete_models_and_onnx
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(inference_options.OpensClassifier, common.ReadsImages):
+class EvaluateConfig(inference_options.OpensClassifier, data_options.ReadOptions):
     """Every option of `evaluate`."""
 
     command: ClassVar[str] = "evaluate"
@@ -43,7 +43,6 @@ class EvaluateConfig(inference_options.OpensClassifier, common.ReadsImages):
         None, "Measure the accuracy on images changed by shift:N, rotate:DEG, scale:A-B, noise:X or blur:X.",
         panel="Data", metavar="CHANGE,…", conflicts=("min_accuracy",),
     )  # fmt: skip
-    data_root: Path | None = data_options.DATA_ROOT
     text_column: str | None = data_options.TEXT_COLUMN
     # Output
     top: tuple[int, ...] = option(

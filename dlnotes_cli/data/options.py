@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import option
+from dlnotes_cli.shell.option_groups import ReadsImages
 from dlnotes_cli.shell.parse import items
 
 Normalization = Literal["standard", "unit", "symmetric"]
@@ -112,64 +113,35 @@ class LabelColumns:
     root: str | None = None  # None: that of the table
 
 
-class ReadOptions(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions(ReadsImages):
     """The options of a command that reads a data set: where it is looked for, and how files are read."""
 
-    @property
-    def data_root(self) -> Path | None:
-        """Where named sets are looked for first."""
-
-    @property
-    def offline(self) -> bool:
-        """Whether downloads are forbidden."""
-
-    @property
-    def skip_bad(self) -> bool:
-        """Whether unreadable files are skipped."""
-
-    @property
-    def max_pixels(self) -> int:
-        """The most pixels of an image."""
+    data_root: Path | None = DATA_ROOT
 
 
-class DatasetOptions(ReadOptions, Protocol):
-    """The options of a command that trains on a data set; None is a choice that depends on the data."""
+@dataclass(frozen=True, kw_only=True)
+class DatasetOptions(ReadOptions):
+    """The options of a command that trains on a data set of images or rows; None is a choice that depends on it."""
 
-    @property
-    def data(self) -> str:
-        """The name of a set, or the path of a folder or table."""
-
-    @property
-    def target(self) -> str | None:
-        """The column of the classes of a table."""
+    data: str = IMAGES
+    target: str | None = LIST_TARGET
+    image_column: str | None = IMAGE_COLUMN
+    image_root: str | None = IMAGE_ROOT
+    split_column: str | None = SPLIT_COLUMN
+    categorical: tuple[str, ...] = ()
+    missing: Missing = "indicator"
+    size: int | None = SIZE
+    resize: Resize = RESIZE
+    color: Literal["gray", "rgb"] | None = COLOR
+    class_names: Path | None = CLASS_NAMES
 
     @property
     def labels(self) -> LabelColumns | None:
         """The columns of a table that lists images; None for other data."""
-
-    @property
-    def categorical(self) -> tuple[str, ...]:
-        """The numeric columns of a table that are categories."""
-
-    @property
-    def missing(self) -> Missing:
-        """What is done with missing numbers of a table."""
-
-    @property
-    def size(self) -> int | None:
-        """Pixels per side of the images of a folder."""
-
-    @property
-    def resize(self) -> Resize:
-        """How the images of a folder become square."""
-
-    @property
-    def color(self) -> Literal["gray", "rgb"] | None:
-        """The color channels of the images of a folder."""
-
-    @property
-    def class_names(self) -> Path | None:
-        """A file of names for class folders."""
+        if self.image_column is None:
+            return None
+        return LabelColumns(self.image_column, self.target, self.split_column, self.image_root)
 
 
 def check_data_options(data: str, values: Mapping[str, Any], *, resizes_all: bool = False) -> None:

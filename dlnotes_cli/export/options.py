@@ -37,7 +37,7 @@ _OF_WEIGHTS = "format=state-dict|dlnotes"  # formats without a graph
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(common.ReadsImages):
+class ExportConfig(data_options.ReadOptions):
     """Every option of `export`."""
 
     command: ClassVar[str] = "export"
@@ -57,7 +57,6 @@ class ExportConfig(common.ReadsImages):
         None, "Largest difference of a probability that passes the check.", panel="Data", within="(0, 1]",
         shown_default=f"{TOLERANCES['float32']:g}, for float16 {TOLERANCES['float16']:g}",
     )  # fmt: skip
-    data_root: Path | None = data_options.DATA_ROOT
     # Model
     arch: CourseArch | None = training_options.ARCH
     # Output

@@ -32,20 +32,18 @@ class DataListConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataInfoConfig(common.ReadsImages):
+class DataInfoConfig(data_options.ReadOptions):
     """Every option of `data info`."""
 
     command: ClassVar[str] = "data info"
 
     data: str = replace(data_options.DATA, is_argument=True)
 
-    data_root: Path | None = data_options.DATA_ROOT
-
     threads: int | None = common.THREADS
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataPreviewConfig(common.ReadsImages):
+class DataPreviewConfig(data_options.ReadOptions):
     """Every option of `data preview`."""
 
     command: ClassVar[str] = "data preview"
@@ -66,7 +64,6 @@ class DataPreviewConfig(common.ReadsImages):
     tokens: Literal["chars", "words"] = option(
         "chars", "Text: a token is a character (chars), or what stands between spaces (words).", panel="Data"
     )
-    data_root: Path | None = data_options.DATA_ROOT
     resize: data_options.Resize = data_options.RESIZE
     color: Literal["gray", "rgb"] | None = data_options.COLOR
 

@@ -11,7 +11,7 @@ from dlnotes_cli.data import options as data_options
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import REQUIRED, option
-from dlnotes_cli.shell.option_groups import OVERWRITE, SEED, OnDevice, ReadsImages
+from dlnotes_cli.shell.option_groups import OVERWRITE, SEED, OnDevice
 from dlnotes_cli.shell.parse import count_or_auto, duration
 from dlnotes_cli.training.recipes import (
     MOMENTUM_OPTIMIZERS,
@@ -205,23 +205,11 @@ class TrainingConfig(OnDevice):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierConfig(TrainingConfig, ReadsImages):
+class ClassifierConfig(TrainingConfig, data_options.DatasetOptions):
     """The options of every command that trains a classifier of images or tables."""
 
     resizes_all: ClassVar[bool] = False  # whether also the images of named sets are resized
 
-    data: str = data_options.IMAGES
-    target: str | None = data_options.LIST_TARGET
-    image_column: str | None = data_options.IMAGE_COLUMN
-    image_root: str | None = data_options.IMAGE_ROOT
-    split_column: str | None = data_options.SPLIT_COLUMN
-    categorical: tuple[str, ...] = ()
-    missing: data_options.Missing = "indicator"
-    size: int | None = data_options.SIZE
-    resize: Literal["crop", "squash", "letterbox"] = data_options.RESIZE
-    color: Literal["gray", "rgb"] | None = data_options.COLOR
-    class_names: Path | None = data_options.CLASS_NAMES
-    data_root: Path | None = data_options.DATA_ROOT
     normalize: data_options.Normalization | None = data_options.NORMALIZE
     val_split: float | None = data_options.VAL_SPLIT
     test_split: float = data_options.TEST_SPLIT
@@ -248,13 +236,6 @@ class ClassifierConfig(TrainingConfig, ReadsImages):
     def check_given(self, values: Mapping[str, Any]) -> None:
         """Refuse options of a command line, `values`, that have no effect on this kind of data. Raises InputError."""
         data_options.check_data_options(self.data, values, resizes_all=self.resizes_all)
-
-    @property
-    def labels(self) -> data_options.LabelColumns | None:
-        """The columns of a table that lists images; None for other data."""
-        if self.image_column is None:
-            return None
-        return data_options.LabelColumns(self.image_column, self.target, self.split_column, self.image_root)
 
 
 def run_length(

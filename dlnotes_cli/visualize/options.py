@@ -125,13 +125,12 @@ class DreamConfig(inspection.NetworkConfig, common.ReadsImages):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchesConfig(inspection.NetworkConfig, common.ReadsImages):
+class PatchesConfig(inspection.NetworkConfig, data_options.ReadOptions):
     """Every option of `visualize patches`."""
 
     command: ClassVar[str] = "visualize patches"
 
     data: str = IMAGES_DATA
-    data_root: Path | None = data_options.DATA_ROOT
     layer: str | None = inspection.layer_option("the last one whose units see less than an image")
     unit: tuple[str, ...] = UNIT
     gradient: Literal["guided", "deconvnet", "none"] = option(
@@ -144,14 +143,13 @@ class PatchesConfig(inspection.NetworkConfig, common.ReadsImages):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeighborsConfig(inspection.NetworkConfig, common.ReadsImages):
+class NeighborsConfig(inspection.NetworkConfig, data_options.ReadOptions):
     """Every option of `visualize neighbors`."""
 
     command: ClassVar[str] = "visualize neighbors"
 
     images: tuple[str, ...] = replace(inspection.IMAGES, shown_default="three images of --data")
     data: str = IMAGES_DATA
-    data_root: Path | None = data_options.DATA_ROOT
     layer: str | None = FEATURE_LAYER
     sheet: Path = inspection.sheet_option("neighbors.png")
     count: int = option(8, "Neighbors of each image.", panel="Output", within="[1, 1000]")
@@ -159,13 +157,12 @@ class NeighborsConfig(inspection.NetworkConfig, common.ReadsImages):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingConfig(inspection.NetworkConfig, common.ReadsImages):
+class EmbeddingConfig(inspection.NetworkConfig, data_options.ReadOptions):
     """Every option of `visualize embedding`."""
 
     command: ClassVar[str] = "visualize embedding"
 
     data: str = IMAGES_DATA
-    data_root: Path | None = data_options.DATA_ROOT
     layer: str | None = FEATURE_LAYER
     method: Literal["pca", "tsne", "umap"] = option(
         "tsne", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel="Model"

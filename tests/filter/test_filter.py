@@ -224,9 +224,10 @@ def test_clipping_is_noted_with_its_shares_above_one_percent(home: Path, dlnotes
     Image.fromarray(values).save(home / "one.png")
     values[:, :3] = 200
     Image.fromarray(values).save(home / "gray.png")
+    Image.new("L", (9, 9), 255).save(home / "white.png")
     for words, shares in (
         ("gray.png --kernel 2", "custom 30% above white"), ("gray.png --kernel -1", "custom 100% below 0"),
-        ("gray.png --kernel -1 --relu", ""), ("gray.png --kernel 1", ""), ("one.png --kernel 2", ""),
+        ("gray.png --kernel -1 --relu", ""), ("white.png --kernel 1", ""), ("one.png --kernel 2", ""),
         ("gray.png --kernel 2 --result clip", ""), ("gray.png --kernel 2 --threshold 10", ""),
     ):  # fmt: skip
         outcome = dlnotes("filter", *words.split(), "--out", "x.png", "--overwrite")
