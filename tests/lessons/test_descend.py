@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from builders import Command
+from drawn import pixels
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from dlnotes_cli.api import DescendConfig, descend
 from dlnotes_cli.lessons.descend import evaluate
 from dlnotes_cli.lessons.options import OPTIMIZERS
 from dlnotes_cli.lessons.surfaces import FUNCTIONS, SURFACES, parse_formula
+from dlnotes_cli.plots.figure import COLORS, gif, new_figure
 from dlnotes_cli.shell.errors import InputError
 
 
@@ -144,19 +146,11 @@ def test_some_default_optimizer_reaches_a_minimum(name: str) -> None:
 
 
 def test_an_animation_keeps_the_color_of_every_line() -> None:
-    import io
-
-    from PIL import Image
-
-    from dlnotes_cli.plots.figure import COLORS, gif, new_figure
-
     figure = new_figure(4.0, 3.0)
     axes = figure.add_subplot()
     axes.imshow(np.linspace(0, 1, 256)[None], cmap="Greys", aspect="auto", extent=(0, 1, 0, len(COLORS)))
     for i, color in enumerate(COLORS):
         axes.plot([0, 1], [i + 0.5] * 2, color=color, linewidth=4)
-    with Image.open(io.BytesIO(gif([figure], 0.1))) as image:
-        pixels = np.asarray(image.convert("RGB"), int).reshape(-1, 3)
+    shown = pixels(gif([figure], 0.1)).reshape(-1, 3).astype(int)
     for color in COLORS:
-        wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-        assert np.abs(pixels - wanted).sum(1).min() <= 3, color
+        assert np.abs(shown - list(bytes.fromhex(color[1:]))).sum(1).min() <= 3, color

@@ -205,15 +205,10 @@ class _OnDevice(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if function in _MOVES:
-            return _with_dtype(args[0], (*args[1:], *kwargs.values()))
+            kinds = [one.dtype if isinstance(one, Tensor) else one for one in (*args[1:], *kwargs.values())]
+            return next((args[0].type(kind) for kind in kinds if isinstance(kind, torch.dtype)), args[0])
         if function in _FACTORIES:
             kwargs = {**kwargs, "device": "meta"}
         elif kwargs.get("device") is not None:
             kwargs = {**kwargs, "device": self._device}
         return function(*args, **kwargs)
-
-
-def _with_dtype(tensor: Tensor, values: Sequence[Any]) -> Tensor:
-    """What `Tensor.to` returns, on the same device."""
-    kinds = [value.dtype if isinstance(value, Tensor) else value for value in values]
-    return next((tensor.type(kind) for kind in kinds if isinstance(kind, torch.dtype)), tensor)

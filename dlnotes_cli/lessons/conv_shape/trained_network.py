@@ -41,7 +41,8 @@ def trained_network(path: Path) -> "tuple[LayerList | nn.Module, Shape]":
 def _network(metadata: dict[str, Any], configuration: dict[str, Any]) -> "tuple[LayerList | nn.Module, Shape]":
     name = metadata["model"]
     if name == "mlp":
-        return parse_list(_perceptron(configuration)), _sample_shape(metadata, configuration)
+        image = [metadata["format"].get(size) for size in ("channels", "height", "width")]  # a row of a table has none
+        return parse_list(_perceptron(configuration)), tuple(image) if image[0] else (configuration["inputs"],)
     if name == "cnn":
         return parse_list(configuration["layers"]), tuple(configuration["shape"])
     if name == "char_rnn":
@@ -50,14 +51,6 @@ def _network(metadata: dict[str, Any], configuration: dict[str, Any]) -> "tuple[
         size = configuration["size"]
         return _transfer_model(configuration), (3, size, size)
     raise ValueError(f"unknown network {name!r}")
-
-
-def _sample_shape(metadata: dict[str, Any], configuration: dict[str, Any]) -> Shape:
-    """The shape of an image, or the number of inputs that a row of a table becomes."""
-    stored = metadata["format"]
-    if "channels" in stored:
-        return stored["channels"], stored["height"], stored["width"]
-    return (configuration["inputs"],)
 
 
 def _perceptron(configuration: dict[str, Any]) -> str:
