@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, get_args
 
 from dlnotes_cli.cli import COMMANDS, load_command
 from dlnotes_cli.shell import output
@@ -27,10 +27,9 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", Path: "path"}  # eve
 
 
 @dataclass(frozen=True, kw_only=True)
-class SchemaConfig(Config):
+class SchemaConfig(Config, command="schema"):
     """Options of `dlnotes schema`."""
 
-    command: ClassVar[str] = "schema"
     name: tuple[str, ...] = option(
         (), "Command or group, such as train-mlp or series; without it, all.", panel="Output", metavar="COMMAND",
         is_argument=True, complete=lambda: sorted({name.split()[0] for name in COMMANDS}),

@@ -62,10 +62,9 @@ ON_UNKNOWN = option("error", "What to do with characters that the model does not
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnTrainConfig(training.TrainingConfig):
+class CharRnnTrainConfig(training.TrainingConfig, command="char-rnn train"):
     """Every option of `char-rnn train`."""
 
-    command: ClassVar[str] = "char-rnn train"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, LONG_BUDGET: BEST_LONG, "notes": NOTES}
 
     texts: tuple[str, ...] = replace(TEXTS, default=(), shown_default="Python's own help texts")
@@ -145,10 +144,8 @@ class CharRnnTrainConfig(training.TrainingConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnSampleConfig(common.OnDevice):
+class CharRnnSampleConfig(common.OnDevice, command="char-rnn sample"):
     """Every option of `char-rnn sample`."""
-
-    command: ClassVar[str] = "char-rnn sample"
 
     model: Path = training.MODEL
     # Data
@@ -177,10 +174,8 @@ class CharRnnSampleConfig(common.OnDevice):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CharRnnScoreConfig(common.OnDevice):
+class CharRnnScoreConfig(common.OnDevice, command="char-rnn score"):
     """Every option of `char-rnn score`."""
-
-    command: ClassVar[str] = "char-rnn score"
 
     model: Path = training.MODEL
     texts: tuple[str, ...] = TEXTS

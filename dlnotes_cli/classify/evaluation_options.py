@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.inference import options as inference_options
@@ -14,10 +14,8 @@ from dlnotes_cli.training.options import complete_models_and_onnx
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(inference_options.OpensClassifier, data_options.ReadOptions):
+class EvaluateConfig(inference_options.OpensClassifier, data_options.ReadOptions, command="evaluate"):
     """Every option of `evaluate`."""
-
-    command: ClassVar[str] = "evaluate"
 
     others: tuple[Path, ...] = option(
         (), "With --shift-test: more models to compare with.", panel="Data", is_argument=True, metavar="MODEL...",
@@ -58,10 +56,8 @@ class EvaluateConfig(inference_options.OpensClassifier, data_options.ReadOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(inference_options.OpensClassifier):
+class PredictConfig(inference_options.OpensClassifier, command="predict"):
     """Every option of `predict`."""
-
-    command: ClassVar[str] = "predict"
 
     paths: tuple[str, ...] = option(
         (), "Images, folders, patterns, CSV files or - (an image); for a text model texts, .txt or CSV files, or -.",

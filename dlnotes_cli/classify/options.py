@@ -52,10 +52,9 @@ INIT_SEED = option(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainMlpConfig(training.ClassifierConfig):
+class TrainMlpConfig(training.ClassifierConfig, command="train-mlp"):
     """Every option of `train-mlp`."""
 
-    command: ClassVar[str] = "train-mlp"
     recipes: ClassVar[Mapping[str, object]] = {
         "": MLP_BEST,
         "tables": MLP_BEST_ON_TABLES,
@@ -102,10 +101,9 @@ class TrainMlpConfig(training.ClassifierConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCnnConfig(training.ClassifierConfig):
+class TrainCnnConfig(training.ClassifierConfig, command="train-cnn"):
     """Every option of `train-cnn`."""
 
-    command: ClassVar[str] = "train-cnn"
     recipes: ClassVar[Mapping[str, object]] = {
         "": with_arch(CNN_BEST, "fast"),
         "large": with_arch(CNN_LARGE, "large"),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from dlnotes_cli.inference import inspection_options as inspection
 from dlnotes_cli.shell import option_groups as common
@@ -17,10 +17,8 @@ DEFAULT_SHEET = "explained.png"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainConfig(inspection.NetworkConfig, common.ReadsImages):
+class ExplainConfig(inspection.NetworkConfig, common.ReadsImages, command="explain"):
     """Every option of `explain`."""
-
-    command: ClassVar[str] = "explain"
 
     images: tuple[str, ...] = inspection.IMAGES
     layer: str | None = inspection.layer_option(

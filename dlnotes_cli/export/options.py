@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.shell import option_groups as common
@@ -37,10 +37,8 @@ _OF_WEIGHTS = "format=state-dict|dlnotes"  # formats without a graph
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig(data_options.ReadOptions):
+class ExportConfig(data_options.ReadOptions, command="export"):
     """Every option of `export`."""
-
-    command: ClassVar[str] = "export"
 
     model: Path = training_options.MODEL
     # Data

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import JSON, Config, option
@@ -30,10 +30,8 @@ def _operation_names() -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilterConfig(Config):
+class FilterConfig(Config, command="filter"):
     """Every option of `filter`."""
-
-    command: ClassVar[str] = "filter"
 
     paths: tuple[str, ...] = option(
         (), "Images, folders, patterns such as 'in/*.jpg', or - for standard input.", panel="Data", is_argument=True,

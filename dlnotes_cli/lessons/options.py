@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import require, unknown_choice
@@ -54,10 +54,8 @@ ANIMATE = option(None, "Animate the training as a GIF.", panel="Output", metavar
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossConfig(Config):
+class LossConfig(Config, command="loss"):
     """Every option of `loss`."""
-
-    command: ClassVar[str] = "loss"
 
     scores: str | None = option(
         None, 'Scores (logits) or predictions, a row for each sample: "2 1 0; 0 3 1", a CSV file, or -.',
@@ -103,10 +101,8 @@ class LossConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceConfig(Config):
+class TraceConfig(Config, command="trace"):
     """Every option of `trace`."""
-
-    command: ClassVar[str] = "trace"
 
     layers: tuple[str, ...] = option(
         (), "Layers in the notation of conv-shape, a file of them, or a char-rnn run folder (with --text).",
@@ -186,10 +182,8 @@ class TraceConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerceptronConfig(Config):
+class PerceptronConfig(Config, command="perceptron"):
     """Every option of `perceptron`."""
-
-    command: ClassVar[str] = "perceptron"
 
     csv: str | None = option(
         None, "CSV file of numeric columns and two classes, or - for standard input.", panel="Data", is_argument=True,
@@ -264,10 +258,8 @@ class PerceptronConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescendConfig(Config):
+class DescendConfig(Config, command="descend"):
     """Every option of `descend`."""
-
-    command: ClassVar[str] = "descend"
 
     surface: str = option(
         "himmelblau", "bowl, ravine, saddle, hills, rosenbrock, beale, himmelblau, or a formula of x, or of x and y.",

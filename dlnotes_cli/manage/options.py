@@ -23,19 +23,15 @@ _IMAGE_OPTIONS = ("samples", "size", "resize", "color", "augment", "variants", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataListConfig(Config):
+class DataListConfig(Config, command="data list"):
     """Every option of `data list`."""
-
-    command: ClassVar[str] = "data list"
 
     data_root: Path | None = data_options.DATA_ROOT
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataInfoConfig(data_options.ReadOptions):
+class DataInfoConfig(data_options.ReadOptions, command="data info"):
     """Every option of `data info`."""
-
-    command: ClassVar[str] = "data info"
 
     data: str = replace(data_options.DATA, is_argument=True)
 
@@ -43,10 +39,8 @@ class DataInfoConfig(data_options.ReadOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataPreviewConfig(data_options.ReadOptions):
+class DataPreviewConfig(data_options.ReadOptions, command="data preview"):
     """Every option of `data preview`."""
-
-    command: ClassVar[str] = "data preview"
 
     data: str = replace(
         data_options.DATA,
@@ -125,17 +119,13 @@ class DataPreviewConfig(data_options.ReadOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheListConfig(Config):
+class CacheListConfig(Config, command="data cache list"):
     """Every option of `data cache list`."""
-
-    command: ClassVar[str] = "data cache list"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CacheClearConfig(Config):
+class CacheClearConfig(Config, command="data cache clear"):
     """Every option of `data cache clear`."""
-
-    command: ClassVar[str] = "data cache clear"
 
     folder: Path | None = option(
         None, "Clear only the cache of this folder.", panel="Data", is_argument=True, metavar="FOLDER"
@@ -143,10 +133,8 @@ class CacheClearConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlyStoppingConfig(Config):
+class EarlyStoppingConfig(Config, command="runs early-stopping"):
     """Every option of `runs early-stopping`."""
-
-    command: ClassVar[str] = "runs early-stopping"
 
     runs: tuple[Path, ...] = option(
         REQUIRED, "Run folders, or metrics.jsonl files.", panel="Data", is_argument=True, metavar="RUN...",
@@ -175,10 +163,9 @@ class EarlyStoppingConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoctorConfig(Config):
+class DoctorConfig(Config, command="doctor"):
     """Every option of `doctor`."""
 
-    command: ClassVar[str] = "doctor"
     default_size: ClassVar[int] = 224
     default_time_budget: ClassVar[float] = 30.0
 

@@ -59,10 +59,9 @@ INTERVAL = option(0.8, "Probability of the prediction interval.", panel="Output"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesTrainConfig(training.TrainingConfig):
+class SeriesTrainConfig(training.TrainingConfig, command="series train"):
     """Every option of `series train`."""
 
-    command: ClassVar[str] = "series train"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, "notes": NOTES}
 
     # Data
@@ -169,19 +168,15 @@ class ForecastConfig(common.OnDevice):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesForecastConfig(ForecastConfig):
+class SeriesForecastConfig(ForecastConfig, command="series forecast"):
     """Every option of `series forecast`."""
-
-    command: ClassVar[str] = "series forecast"
 
     interval: float = INTERVAL
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesBacktestConfig(ForecastConfig):
+class SeriesBacktestConfig(ForecastConfig, command="series backtest"):
     """Every option of `series backtest`."""
-
-    command: ClassVar[str] = "series backtest"
 
     folds: int = option(5, "Forecasts, from origins that are one horizon apart.", panel="Training", within="[1, 1e5]")
 

@@ -1,7 +1,7 @@
 """The options of `dlnotes serve`."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from dlnotes_cli.inference import options as inference_options
 from dlnotes_cli.shell import option_groups as common
@@ -9,10 +9,8 @@ from dlnotes_cli.shell.option import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeConfig(inference_options.OpensClassifier):
+class ServeConfig(inference_options.OpensClassifier, command="serve"):
     """Every option of `serve`."""
-
-    command: ClassVar[str] = "serve"
 
     # Data
     max_upload: int = option(

@@ -157,8 +157,10 @@ class Config:
     quiet: bool = _field(QUIET)
     verbose: bool = _field(VERBOSE)
 
-    def __init_subclass__(cls) -> None:
-        """Make a dataclass field of each option."""
+    def __init_subclass__(cls, command: str = "") -> None:
+        """Make a dataclass field of each option; `command` is the name of the command that has them."""
+        if command:
+            cls.command = command
         for name, value in list(vars(cls).items()):
             if isinstance(value, Option):
                 setattr(cls, name, _field(value))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
@@ -17,10 +17,8 @@ Pooling = Literal["avg", "max"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleTransferConfig(common.OnDevice, common.ReadsImages):
+class StyleTransferConfig(common.OnDevice, common.ReadsImages, command="style-transfer"):
     """Every option of `style-transfer`."""
-
-    command: ClassVar[str] = "style-transfer"
 
     images: tuple[str, ...] = option(
         (), "Content image, then style image: the same as --content and --style.", panel="Data", is_argument=True,

@@ -58,10 +58,9 @@ NOTES = TextRecipe(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainTextConfig(training.TrainingConfig):
+class TrainTextConfig(training.TrainingConfig, command="train-text"):
     """Every option of `train-text`."""
 
-    command: ClassVar[str] = "train-text"
     recipes: ClassVar[Mapping[str, object]] = {"": BEST, "notes": NOTES}
     changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         name: {"unused_with": ("model=linear",)} for name in _OF_NETWORK

@@ -65,10 +65,9 @@ def last_blocks(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferConfig(training.ClassifierConfig):
+class TransferConfig(training.ClassifierConfig, command="transfer"):
     """Every option of `transfer`; some that classifiers share have another default or meaning here, or none."""
 
-    command: ClassVar[str] = "transfer"
     recipes: ClassVar[Mapping[str, object]] = {"": FROZEN, "--fine-tune": FINE_TUNE, "notes": NOTES}
 
     changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {"needs": _TRAINED} for name in _OF_STEPS}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.inference import inspection_options as inspection
@@ -36,17 +36,13 @@ FEATURE_LAYER = option(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayersConfig(inspection.NetworkConfig):
+class LayersConfig(inspection.NetworkConfig, command="visualize layers"):
     """Every option of `visualize layers`."""
-
-    command: ClassVar[str] = "visualize layers"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FiltersConfig(inspection.NetworkConfig):
+class FiltersConfig(inspection.NetworkConfig, command="visualize filters"):
     """Every option of `visualize filters`."""
-
-    command: ClassVar[str] = "visualize filters"
 
     layer: str | None = inspection.layer_option("the first with weights")
     sheet: Path = inspection.sheet_option("filters.png")
@@ -55,10 +51,8 @@ class FiltersConfig(inspection.NetworkConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActivationsConfig(inspection.NetworkConfig, common.ReadsImages):
+class ActivationsConfig(inspection.NetworkConfig, common.ReadsImages, command="visualize activations"):
     """Every option of `visualize activations`."""
-
-    command: ClassVar[str] = "visualize activations"
 
     image: str | None = IMAGE
     layer: str = option(
@@ -78,10 +72,8 @@ class ActivationsConfig(inspection.NetworkConfig, common.ReadsImages):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaximizeConfig(inspection.NetworkConfig):
+class MaximizeConfig(inspection.NetworkConfig, command="visualize maximize"):
     """Every option of `visualize maximize`."""
-
-    command: ClassVar[str] = "visualize maximize"
 
     size: int | None = option(
         None, "Pixels per side of the optimized images.", panel="Data", within="[1, 4096]",
@@ -99,10 +91,8 @@ class MaximizeConfig(inspection.NetworkConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DreamConfig(inspection.NetworkConfig, common.ReadsImages):
+class DreamConfig(inspection.NetworkConfig, common.ReadsImages, command="visualize dream"):
     """Every option of `visualize dream`."""
-
-    command: ClassVar[str] = "visualize dream"
 
     image: str | None = IMAGE
     guide: str | None = option(
@@ -125,10 +115,8 @@ class DreamConfig(inspection.NetworkConfig, common.ReadsImages):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchesConfig(inspection.NetworkConfig, data_options.ReadOptions):
+class PatchesConfig(inspection.NetworkConfig, data_options.ReadOptions, command="visualize patches"):
     """Every option of `visualize patches`."""
-
-    command: ClassVar[str] = "visualize patches"
 
     data: str = IMAGES_DATA
     layer: str | None = inspection.layer_option("the last one whose units see less than an image")
@@ -143,10 +131,8 @@ class PatchesConfig(inspection.NetworkConfig, data_options.ReadOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeighborsConfig(inspection.NetworkConfig, data_options.ReadOptions):
+class NeighborsConfig(inspection.NetworkConfig, data_options.ReadOptions, command="visualize neighbors"):
     """Every option of `visualize neighbors`."""
-
-    command: ClassVar[str] = "visualize neighbors"
 
     images: tuple[str, ...] = replace(inspection.IMAGES, shown_default="three images of --data")
     data: str = IMAGES_DATA
@@ -157,10 +143,8 @@ class NeighborsConfig(inspection.NetworkConfig, data_options.ReadOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingConfig(inspection.NetworkConfig, data_options.ReadOptions):
+class EmbeddingConfig(inspection.NetworkConfig, data_options.ReadOptions, command="visualize embedding"):
     """Every option of `visualize embedding`."""
-
-    command: ClassVar[str] = "visualize embedding"
 
     data: str = IMAGES_DATA
     layer: str | None = FEATURE_LAYER

@@ -5,7 +5,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -49,10 +49,9 @@ def test_an_interval_in_words(notation: str, words: str, in_help: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuledConfig(Config):
+class RuledConfig(Config, command="ruled"):
     """Options of all types, some with rules."""
 
-    command: ClassVar[str] = "ruled"
     undescribed: int = 3
     steps: int = option(1, "Steps.", panel="Training", within="[1, 1e6]")
     rate: float | None = option(None, "Rate.", panel="Training", within="(0, inf)")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -15,8 +15,7 @@ from dlnotes_cli.shell.show import Detail, Table, check_outputs, show
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownConfig(Config):
-    command: ClassVar[str] = "shown"
+class ShownConfig(Config, command="shown"):
     plot: Path | None = option(None, "Plot.", panel="Output", ends_in=".png")
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.shapes.choices import AssumedOptimizer, Dtype, Hyperparameter, NetworkName
@@ -35,10 +35,8 @@ def shape(text: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvShapeConfig(Config):
+class ConvShapeConfig(Config, command="conv-shape"):
     """Every option of `conv-shape`."""
-
-    command: ClassVar[str] = "conv-shape"
 
     layers: tuple[str, ...] = option(
         (), "Layers, a file of them, net.py with a class, net.py:Net(10), or - for standard input.", panel="Model",
