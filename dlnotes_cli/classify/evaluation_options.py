@@ -72,6 +72,10 @@ class PredictConfig(inference_options.OpensClassifier, command="predict"):
     text_column: str | None = data_options.TEXT_COLUMN
     skip_bad: bool = common.SKIP_BAD
     max_pixels: int = common.MAX_PIXELS_OPTION
+    # Model
+    min_similarity: float | None = option(
+        None, "Refuse an image that is less similar to the training images.", panel="Model", within="[-1, 1]"
+    )
     # Output
     jsonl: bool = option(
         False, "Print one line of JSON per prediction, as soon as it is made.", panel="Output",

@@ -35,6 +35,7 @@ from dlnotes_cli.training.run_folder import run_files
 
 _STDIN = "-"
 _STRONGEST = 5  # words that an explanation lists on each side
+_UNUSUAL_SHARE = 0.05  # of images that are less similar than usual, without a note
 _CHUNK = 256  # images or texts that are read and classified together
 
 
@@ -123,7 +124,14 @@ class Predictor:
             files.atomic_write(config.sheet, self.sheet())
         if config.explain_html is not None:
             files.write_text(config.explain_html, explanations_html(predictions))
-        return PredictResult(self.classifier.path, predictions, config.sheet, config, len(self.classifier.classes))
+        return PredictResult(
+            self.classifier.path,
+            predictions,
+            config.sheet,
+            config,
+            len(self.classifier.classes),
+            self.classifier.usual_similarity,
+        )
 
     def _listed_paths(self, named: list[str]) -> list[Any]:
         """The images or tables to classify; an image on standard input in its place between files."""
@@ -200,10 +208,21 @@ class Predictor:
             self._shown += [_class_bars(self.classifier.classes, *pair) for pair in bars]
         if config.explain or config.explain_html:
             predicted = [self._explained(*pair) for pair in zip(predicted, samples, strict=True)]
-        predictions = (replace(prediction, top=prediction.top[: config.top]) for prediction in predicted)
+        predictions = (self._similar(replace(each, top=each.top[: config.top])) for each in predicted)
         for position, item in enumerate(batch.items):
             error = batch.errors.get(position)
             yield next(predictions) if error is None else Prediction(item, error=error.fault)
+
+    def _similar(self, prediction: Prediction) -> Prediction:
+        """The prediction, or with `skip_bad` an error for an image below `--min-similarity`. Raises InputError."""
+        least, similarity = self._config.min_similarity, prediction.similarity
+        if least is None or similarity is None or similarity >= least:
+            return prediction
+        what, fix = f"its similarity to the training images is {similarity:.3f}", "lower --min-similarity"
+        error = InputError(prediction.item, what, f"{fix}, or pass --skip-bad")
+        if not self._config.skip_bad:
+            raise error
+        return Prediction(prediction.item, error=error.fault)
 
     def _explained(self, prediction: Prediction, text: Any) -> Prediction:
         """The prediction for a text, with what its words contributed."""
@@ -221,6 +240,9 @@ def _check_options(config: PredictConfig, classifier: AnyClassifier) -> None:
         raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
     if config.image_column is not None and not isinstance(classifier.preprocessing, ImagePreprocessing):
         raise InputError("--image-column", f"{classifier.path} reads no images", "drop --image-column")
+    if config.min_similarity is not None and classifier.usual_similarity is None:
+        what = f"{classifier.path} has no features of training images"
+        raise InputError("--min-similarity", what, "drop it, or train the model again, on images")
     for option, value, fix in (
         ("--explain", config.explain, "use dlnotes explain for images"),
         ("--explain-html", config.explain_html, "use dlnotes explain for images"),
@@ -253,6 +275,7 @@ class PredictResult:
     sheet: Path | None
     config: PredictConfig = field(metadata=HIDDEN)
     classes: int = field(metadata=HIDDEN)  # of the model
+    usual_similarity: float | None = field(default=None, metadata=HIDDEN)  # to the training images
 
     @property
     @in_json
@@ -267,10 +290,11 @@ class PredictResult:
 
     @property
     def notes(self) -> list[str]:
-        """What the sheet leaves out."""
+        """What the sheet leaves out, and which images are unlike those of the training."""
         count = len(self.predictions) - self.skipped
+        notes = _unusual([p for p in self.predictions if p.error is None], self.usual_similarity)
         is_cut = self.sheet is not None and count > MOST_SHEET_IMAGES
-        return [f"{self.sheet} has the first {MOST_SHEET_IMAGES} of {count:,} images"] if is_cut else []
+        return [*notes, *([f"{self.sheet} has the first {MOST_SHEET_IMAGES} of {count:,} images"] if is_cut else [])]
 
     def table(self) -> Iterator[Table | str]:
         """The predictions, with `--explain` also what the words contributed."""
@@ -289,6 +313,17 @@ class PredictResult:
     def csv(self) -> str:
         """A CSV table with a row for each prediction."""
         return predictions_csv(self.predictions, min(self.config.top, self.classes))
+
+
+def _unusual(predictions: Sequence[Prediction], usual: float | None) -> list[str]:
+    """A note where more images than chance explains are less similar to the training images than usual."""
+    unlike = [p for p in predictions if p.similarity is not None and usual is not None and p.similarity < usual]
+    if len(unlike) <= _UNUSUAL_SHARE * len(predictions):
+        return []
+    subject, similar = f"{len(unlike):,} of {len(predictions):,} images are", "the similarity of each is less than"
+    if len(predictions) == 1:
+        subject, similar = "the image is", f"its similarity is {unlike[0].similarity:.2f}, less than"
+    return [f"{subject} unlike the training images: {similar} {usual:.2f}, which 99% of the validation images have"]
 
 
 def _word_lines(words: WordContributions) -> Iterator[str]:

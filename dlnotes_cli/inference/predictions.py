@@ -63,6 +63,7 @@ class Prediction:
     item: str  # a path, for a row path:line, or the text itself
     top: tuple[tuple[str, float], ...] = field(default=(), metadata=HIDDEN)  # (class, probability), most probable first
     error: str | None = field(default=None, metadata=OPTIONAL)
+    similarity: float | None = field(default=None, metadata=OPTIONAL)  # of an image to the training images
     explanation: WordContributions | None = field(default=None, metadata=OPTIONAL)  # of a text, if asked for
 
     @property
@@ -91,10 +92,11 @@ def predict_samples(
 
     Raises InputError where the outputs are not finite.
     """
-    probabilities = classifier.probabilities(samples)
+    probabilities, similarities = classifier.probabilities_and_similarities(samples)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     best = np.take_along_axis(probabilities, order, axis=1)
+    similar = [None] * len(items) if similarities is None else [round(value, 4) for value in similarities.tolist()]
     return [
-        Prediction(item, tuple((classifier.classes[i], p) for i, p in zip(indices, values, strict=True)))
-        for item, indices, values in zip(items, order.tolist(), best.tolist(), strict=True)
+        Prediction(item, tuple((classifier.classes[i], p) for i, p in zip(*pairs, strict=True)), similarity=similarity)
+        for item, *pairs, similarity in zip(items, order.tolist(), best.tolist(), similar, strict=True)
     ]

@@ -13,6 +13,7 @@ from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.options import OpensClassifier
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.model_file import TrainedModel, runtime_for_model
+from dlnotes_cli.training.similarity import Similarity, output_layer, with_features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,23 @@ class TorchClassifier(Classifier):
     """A classifier from a model file."""
 
     network: nn.Module  # on its device
+    similarity: Similarity | None
     torch_runtime: Runtime
+
+    @property
+    def usual_similarity(self) -> float | None:
+        """The similarity to the training samples that 99% of the validation samples reach; None: not known."""
+        return None if self.similarity is None else self.similarity.usual
+
+    def probabilities_and_similarities(
+        self, samples: NDArray[np.generic]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+        """Probabilities (N, classes) and, where the file has features of training samples, similarities (N,)."""
+        layer = output_layer(self.network)
+        if self.similarity is None or layer is None:
+            return super().probabilities_and_similarities(samples)
+        probabilities, features = with_features(layer, lambda: self.probabilities(samples))
+        return probabilities, self.similarity.of(features).cpu().numpy()
 
     @torch.no_grad()
     def compute(self, samples: NDArray[np.generic]) -> NDArray[np.floating]:
@@ -35,5 +52,6 @@ def open_torch_classifier(options: OpensClassifier, model: TrainedModel) -> Torc
     runtime = runtime_for_model(model.metadata, options)
     return TorchClassifier(
         path=model.path, classes=model.classes, preprocessing=model.preprocessing, metadata=model.metadata,
-        runtime=runtime.info, network=model.network.to(runtime.device), torch_runtime=runtime, tta=options.tta,
+        runtime=runtime.info, network=model.network.to(runtime.device), similarity=model.similarity,
+        torch_runtime=runtime, tta=options.tta,
     )  # fmt: skip

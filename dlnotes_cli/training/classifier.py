@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dlnotes_cli.data.batches import (
     Augmenter,
@@ -19,6 +19,7 @@ from dlnotes_cli.data.batches import (
 )
 from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.images.augment_parser import is_flippable, parse_augment
+from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.networks.registry import build, build_on_meta
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import to_json
@@ -39,7 +40,8 @@ from dlnotes_cli.training.objective import (
 )
 from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.results import ClassifierData, Result, RunProgress, require_test_split
-from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.run_folder import MODEL, RunFolder
+from dlnotes_cli.training.similarity import store_similarity
 from dlnotes_cli.training.task import (
     Batch,
     Evaluated,
@@ -217,6 +219,10 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
         logits = predict_logits(model, self._normalizer(part.batch.samples), self.runtime)
         return self._objective(logits, part)
 
+    def _answer(self, samples: Tensor) -> Tensor:
+        """The logits of samples on the CPU."""
+        return predict_logits(self.network, self._normalizer(samples.to(self.runtime.device)), self.runtime)
+
     def validate(self, poll: Poll) -> Metrics:
         """Metrics on the validation split, nan without samples."""
         if not self.validation_samples:
@@ -238,6 +244,8 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
         """Evaluate the network on the test split, or on the validation split, and draw curves and evaluation."""
         split = "test" if "test" in self.splits else "val"
         evaluation = self.evaluate(split, poll, keep_predictions=True)
+        if isinstance(self.dataset.preprocessing, ImagePreprocessing):
+            store_similarity(folder.file(MODEL), self.network, self.dataset, self._answer)
         dataset, plots = self.dataset, [self.draw_curves(folder, progress)]
         images = image_reader(dataset.samples, dataset.splits[split])
         plots += draw_evaluation(folder.path, evaluation, dataset.classes, images, (dataset.name, split))

@@ -34,6 +34,7 @@ from dlnotes_cli.shell import files
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option_groups import OnDevice
 from dlnotes_cli.training.model_metadata import MOST_SHOWN, Metadata, check_data, class_names, metadata_errors
+from dlnotes_cli.training.similarity import Similarity, take_similarity
 from dlnotes_cli.training.tensor_file import fix_for, read_tensors
 
 EMBEDDED_MODEL = Path(__file__).parent.parent / "weights" / "small.safetensors"  # trained by tools/train_small.py
@@ -51,6 +52,7 @@ class StoredModel:
     classes: tuple[str, ...]  # empty unless it is a classifier
     preprocessing: Any
     metadata: Metadata
+    similarity: Similarity | None = None  # None: the file has no features of training samples
 
 
 class TrainedModel(StoredModel):
@@ -145,8 +147,9 @@ def _load(path: str | Path, *accepted: type[StoredModel]) -> Any:
         preprocessing = preprocessing_from_json(metadata["format"], *kinds)
         network = build_on_meta(name, config).eval()
         _check_input(name, network, config, preprocessing)
+        similarity = take_similarity(tensors)
     load_weights(path, network, tensors)
-    return model_type(path, network, name, classes, preprocessing, metadata)
+    return model_type(path, network, name, classes, preprocessing, metadata, similarity)
 
 
 _KINDS: dict[Purpose, tuple[type[StoredModel], tuple[Any, ...]]] = {  # and the classes of preprocessing

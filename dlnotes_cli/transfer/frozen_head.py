@@ -23,7 +23,8 @@ from dlnotes_cli.training.metrics import Monitor
 from dlnotes_cli.training.objective import class_weights_of, weights_in_order
 from dlnotes_cli.training.recipes import with_recipe
 from dlnotes_cli.training.results import RunProgress
-from dlnotes_cli.training.run_folder import RunFolder
+from dlnotes_cli.training.run_folder import MODEL, RunFolder
+from dlnotes_cli.training.similarity import store_similarity
 from dlnotes_cli.training.task import Evaluated, Poll
 from dlnotes_cli.transfer.features import draw_map, export_features, feature_extraction
 from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_head
@@ -100,6 +101,8 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         split = "test" if "test" in dataset.splits else "val"
         indices = dataset.splits[split]
         evaluation = evaluate_head(self.fitted.head, dataset, indices, self.runtime.device)
+        head = self.fitted.head
+        store_similarity(folder.file(MODEL), head, dataset, lambda features: head(features.to(self.runtime.device)))
         plots = [self.draw_curves(folder, progress, over="weight_decay")]
         images, named = (lambda shown: self._pixels(indices[shown])), (dataset.name, split)
         plots += draw_evaluation(folder.path, evaluation, dataset.classes, images, named)

@@ -12,6 +12,7 @@ import pytest
 from builders import COLORS, Command, make_images, make_table, write_model
 from matplotlib.figure import Figure
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from dlnotes_cli.classify import predict
 from dlnotes_cli.classify.evaluation_options import PredictConfig
@@ -76,6 +77,28 @@ def test_an_unreadable_file_is_an_error_after_the_batches_before_it(
     assert [row["item"] for row in rows if row["error"]] == [str(damaged)]
     assert "not an image" in json.loads(skipped.pop(7))["error"]
     assert [json.loads(line)["class"] for line in skipped] == [json.loads(line)["class"] for line in whole]
+
+
+def test_an_image_unlike_the_training_images_has_a_note_and_may_be_refused(
+    digits_run: Path, photos: Path, tmp_path: Path, dlnotes: Command
+) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for i, digit in enumerate(load_digits().images[:200]):
+        Image.fromarray((digit * 15).astype(np.uint8)).save(folder / f"{i:03d}.png")
+    strange, first = photos / "red" / "0.png", folder / "000.png"
+    usual = dlnotes("predict", digits_run, folder, "--json")
+    assert "unlike" not in usual.err
+    similar = [entry["similarity"] for entry in json.loads(usual.out)["predictions"]]
+    for paths, expected in (((strange,), "the image is"), ((strange, first), "1 of 2 images are")):
+        outcome = dlnotes("predict", digits_run, *paths, "--json")
+        assert f"note: {expected} unlike the training images" in outcome.err
+        assert json.loads(outcome.out)["predictions"][0]["similarity"] < np.quantile(similar, 0.01)
+    refused = ("predict", digits_run, first, strange, "--min-similarity", min(similar))
+    outcome = dlnotes(*refused)
+    assert (outcome.code, f"{strange}: its similarity to the training images is" in outcome.err) == (2, True)
+    document = json.loads(dlnotes(*refused, "--skip-bad", "--json").out)
+    assert (document["skipped"], document["predictions"][0]["item"]) == (1, str(first))
 
 
 def test_nothing_readable_is_an_error(images_run: Path, tmp_path: Path, dlnotes: Command) -> None:
