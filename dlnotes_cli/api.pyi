@@ -140,9 +140,9 @@ from dlnotes_cli.training.model_file import load_series_model as load_series_mod
 from dlnotes_cli.training.model_file import load_text_model as load_text_model
 from dlnotes_cli.training.results import ClassifierResult as ClassifierResult
 from dlnotes_cli.training.resumed_options import resumed_config as resumed_config
+from dlnotes_cli.transfer.frozen_head import FrozenResult as FrozenResult
 from dlnotes_cli.transfer.options import TransferConfig as TransferConfig
-from dlnotes_cli.transfer.results import FrozenResult as FrozenResult
-from dlnotes_cli.transfer.results import TransferResult as TransferResult
+from dlnotes_cli.transfer.plan import TransferResult as TransferResult
 from dlnotes_cli.transfer.transfer import BackboneInfo as BackboneInfo
 from dlnotes_cli.transfer.transfer import BackboneList as BackboneList
 from dlnotes_cli.transfer.transfer import list_backbones as list_backbones

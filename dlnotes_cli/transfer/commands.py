@@ -12,7 +12,7 @@ from dlnotes_cli.transfer.options import TransferConfig
         "transfer.transfer:list_backbones -> BackboneList",
         "transfer.transfer:BackboneInfo",
         "transfer.transfer:BackboneList",
-        "transfer.results:FrozenResult",
+        "transfer.frozen_head:FrozenResult",
     ),
     examples=(
         "dlnotes transfer --backbone small --limit 100",

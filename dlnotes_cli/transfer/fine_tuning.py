@@ -18,8 +18,7 @@ from dlnotes_cli.training.run_folder import has_checkpoint
 from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
 from dlnotes_cli.transfer.head_search import FittedHead
 from dlnotes_cli.transfer.options import FROZEN, FineTuneRecipe, TransferConfig
-from dlnotes_cli.transfer.plan import TransferPlan
-from dlnotes_cli.transfer.results import TransferResult
+from dlnotes_cli.transfer.plan import TransferPlan, TransferResult
 
 
 def fine_tune(plan: TransferPlan, recipe: FineTuneRecipe, processes: Processes) -> TransferResult:

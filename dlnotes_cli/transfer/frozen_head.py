@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,24 @@ from dlnotes_cli.training.run_folder import MODEL, RunFolder
 from dlnotes_cli.training.similarity import store_similarity
 from dlnotes_cli.training.task import Evaluated, Poll
 from dlnotes_cli.transfer.features import draw_map, export_features, feature_extraction
-from dlnotes_cli.transfer.head_search import FittedHead, HeadSearch, evaluate_head
+from dlnotes_cli.transfer.head_search import FittedHead, FoldSummary, HeadSearch, evaluate_head
 from dlnotes_cli.transfer.options import FrozenRecipe, TransferConfig
-from dlnotes_cli.transfer.plan import TransferPlan
-from dlnotes_cli.transfer.results import FrozenResult
+from dlnotes_cli.transfer.plan import TransferPlan, TransferResult
+
+
+@dataclass(frozen=True)
+class FrozenResult(TransferResult):
+    """The result of fitting a head to a frozen backbone."""
+
+    weight_decay: float  # chosen by validation
+    folds: FoldSummary | None
+    features: str | None  # the file of `--export-features`
+
+    @property
+    def selection(self) -> str:
+        """What validation selected, as text."""
+        by_folds = f" by {self.folds.count} folds" if self.folds else ""
+        return f"weight decay {self.weight_decay:.3g} chosen{by_folds}, {self.steps:,} passes over the features"
 
 
 class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResult]):

@@ -15,9 +15,18 @@ from dlnotes_cli.training.head_fit import HeadFit, HeadOptions, fit_heads
 from dlnotes_cli.training.metrics import Evaluation, inference_batch_size
 from dlnotes_cli.training.results import HistoryEntry
 from dlnotes_cli.training.task import Poll
-from dlnotes_cli.transfer.results import FoldSummary
 
 ScoredFit = tuple[HeadFit, Evaluation, Evaluation]  # on the samples of the fit, and on those held out
+
+
+@dataclass(frozen=True)
+class FoldSummary:
+    """The accuracy on each fold of a cross-validation, with mean and sample standard deviation."""
+
+    count: int
+    accuracies: list[float]
+    mean: float
+    std: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The plan of a transfer: pretrained weights, their preprocessing, and the layers that are trained."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,9 @@ from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
+from dlnotes_cli.shell.show import Table
 from dlnotes_cli.training.pretrained import PretrainedWeights, find_weights
+from dlnotes_cli.training.results import ClassifierResult
 from dlnotes_cli.training.task import Poll
 from dlnotes_cli.transfer.options import FineTuneRecipe, FrozenRecipe, TransferConfig
 
@@ -35,6 +38,26 @@ class LayerSummary:
     parameters: int
     trains: bool
     lr_factor: float | None  # None: frozen
+
+
+@dataclass(frozen=True)
+class TransferResult(ClassifierResult):
+    """The result of fine-tuning a pretrained network."""
+
+    backbone: str
+    weights: str
+    pretrained: bool
+    fine_tune: str | None  # the value of `--fine-tune`
+    layers: tuple[LayerSummary, ...]
+
+    def table(self) -> Iterator[Table | str]:
+        """A row for all frozen blocks, one for each layer that is trained, and what every classifier has."""
+        how = "L-BFGS" if self.fine_tune is None else "{:g} x --lr"
+        frozen = [layer.parameters for layer in self.layers if not layer.trains]
+        rows = [(f"{len(frozen)} blocks, frozen", f"{sum(frozen):,}", "-")] if frozen else []
+        rows += [(one.name, f"{one.parameters:,}", how.format(one.lr_factor)) for one in self.layers if one.trains]
+        yield Table(("layer", "parameters", "learning rate"), rows, ("parameters", "learning rate"), is_result=True)
+        yield from super().table()
 
 
 @dataclass(frozen=True)

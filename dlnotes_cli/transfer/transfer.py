@@ -20,8 +20,7 @@ from dlnotes_cli.training.run_folder import RunFolder, check_outside_data, data_
 from dlnotes_cli.transfer.fine_tuning import fine_tune
 from dlnotes_cli.transfer.frozen_head import FrozenHeadTask
 from dlnotes_cli.transfer.options import FrozenRecipe, TransferConfig
-from dlnotes_cli.transfer.plan import make_plan
-from dlnotes_cli.transfer.results import TransferResult
+from dlnotes_cli.transfer.plan import TransferResult, make_plan
 
 _TYPICAL_SIZE = 224  # pixels per side, of most backbones
 
