@@ -14,6 +14,7 @@ from dlnotes_cli.data.series.read import SeriesColumns
 from dlnotes_cli.data.series.series_set import Series, SeriesSet, sine
 from dlnotes_cli.data.series.time_axis import TimeAxis
 from dlnotes_cli.series.fit import TrainingSeries, fit_series
+from dlnotes_cli.series.forecaster import DRIFT, naive_forecasts
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.train import SeriesTask
 from dlnotes_cli.training.distributed import ALONE, Processes
@@ -89,6 +90,12 @@ def test_the_shares_of_all_processes_add_up_to_the_batch(
     alone = task_of(NOISE, 4, season=1, **options)
     tasks = [task_of(NOISE, 4, Processes(rank, 3), season=1, **options) for rank in range(3)]
     assert_shares_add_up(alone, tasks, alone.steps_per_epoch)
+
+
+def test_drift_continues_a_line() -> None:
+    training = prepared(series_of(np.arange(40.0)), normalize="none", season=1, window=2, horizon=3)
+    forecasts = naive_forecasts(training.frames, np.array([20]), 3, 1)
+    np.testing.assert_allclose(forecasts[DRIFT], [[20, 21, 22]])
 
 
 def test_the_steps_are_those_of_the_notebook(task_of: Callable[..., SeriesTask]) -> None:
