@@ -274,7 +274,7 @@ def test_a_missing_package_is_named_first(dlnotes: Command, monkeypatch: pytest.
 def test_the_metadata_says_how_pillow_makes_the_input_from_a_photo(resize: Any, tmp_path: Path) -> None:
     """From a JPEG that Pillow decodes at a fraction of its size."""
     path, crop_pct = tmp_path / "photo.jpg", 0.6 if resize == "crop" else 1.0
-    preprocessing = ImagePreprocessing(3, 9, 23, resize, (0.4,) * 3, (0.2,) * 3, crop_pct, "bicubic")
+    preprocessing = ImagePreprocessing(3, 41, 60, resize, (0.4,) * 3, (0.2,) * 3, crop_pct, "bicubic")
     noise = np.random.default_rng(1).integers(0, 256, (500, 333, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
