@@ -96,7 +96,8 @@ def expand_paths(arguments: Sequence[str], *, tables: bool) -> list[Path]:
     for path in paths:
         if (path.suffix.lower() in TABLE_SUFFIXES) != tables:
             have, need = ("a CSV table", "images") if not tables else ("not a CSV table", "rows of a CSV table")
-            raise InputError(path, f"is {have}; the model was trained on {need}", "give matching input")
+            fix = "give a CSV table" if tables else "give images, or pass --image-column if the table lists them"
+            raise InputError(path, f"is {have}; the model was trained on {need}", fix)
     return paths
 
 

@@ -203,7 +203,7 @@ class ClassifierResult(TrainingResult):
     @property
     def next_command(self) -> str:
         """A command that uses the model."""
-        is_table = self.data.name.lower().endswith(tuple(TABLE_SUFFIXES))
+        is_table = self.command == "train-mlp" and self.data.name.lower().endswith(tuple(TABLE_SUFFIXES))
         return shlex.join(["dlnotes", "predict", self.out, self.data.name if is_table else "photo.jpg"])
 
 
