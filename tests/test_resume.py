@@ -205,6 +205,22 @@ def test_a_finished_run_is_told_restored_from_its_checkpoint_or_trained_on(tmp_p
     assert json.loads((folder / "config.json").read_text())["epochs"] == 5
 
 
+@pytest.mark.parametrize("command", ["train-mlp", "train-cnn"])
+def test_a_run_beside_a_busy_process_has_the_same_threads_and_weights(command: str, tmp_path: Path) -> None:
+    words = [command, "--max-steps", 8, "--threads", 2, "-q", "--out"]
+    assert run(*words, tmp_path / "alone") == 0
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        assert run(*words, tmp_path / "beside") == 0
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert_same_run(tmp_path / "alone", tmp_path / "beside")
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("alone", "beside")]
+    assert [result["threads"] for result in results] == [2, 2]
+
+
 def clock(seconds: Iterator[float]) -> SimpleNamespace:
     """A replacement of `time` in the loop, so that a busy machine cannot change how many steps fit a time budget."""
     return SimpleNamespace(monotonic=lambda: next(seconds))
