@@ -9,13 +9,7 @@ from dlnotes_cli.networks.choices import CellType
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import REQUIRED, Range, flag, option, options_of
 from dlnotes_cli.training import options as training
-from dlnotes_cli.training.recipes import (
-    LONG_BUDGET,
-    LONG_BUDGET_S,
-    LengthDefaults,
-    Recipe,
-    resolve,
-)
+from dlnotes_cli.training.recipes import LONG_BUDGET, LONG_BUDGET_S, LengthDefaults, Recipe, resolve
 
 
 @dataclass(frozen=True, kw_only=True)

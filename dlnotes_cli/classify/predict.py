@@ -124,14 +124,8 @@ class Predictor:
             files.atomic_write(config.sheet, self.sheet())
         if config.explain_html is not None:
             files.write_text(config.explain_html, explanations_html(predictions))
-        return PredictResult(
-            self.classifier.path,
-            predictions,
-            config.sheet,
-            config,
-            len(self.classifier.classes),
-            self.classifier.usual_similarity,
-        )
+        count, similarity = len(self.classifier.classes), self.classifier.similarity
+        return PredictResult(self.classifier.path, predictions, config.sheet, config, count, similarity)
 
     def _listed_paths(self, named: list[str]) -> list[Any]:
         """The images or tables to classify; an image on standard input in its place between files."""
@@ -240,7 +234,7 @@ def _check_options(config: PredictConfig, classifier: AnyClassifier) -> None:
         raise InputError("--sheet", f"the model reads {kind}, which have no images", "drop --sheet")
     if config.image_column is not None and not isinstance(classifier.preprocessing, ImagePreprocessing):
         raise InputError("--image-column", f"{classifier.path} reads no images", "drop --image-column")
-    if config.min_similarity is not None and classifier.usual_similarity is None:
+    if config.min_similarity is not None and classifier.similarity is None:
         what = f"{classifier.path} has no features of training images"
         raise InputError("--min-similarity", what, "drop it, or train the model again, on images")
     for option, value, fix in (
@@ -275,7 +269,7 @@ class PredictResult:
     sheet: Path | None
     config: PredictConfig = field(metadata=HIDDEN)
     classes: int = field(metadata=HIDDEN)  # of the model
-    usual_similarity: float | None = field(default=None, metadata=HIDDEN)  # to the training images
+    similarity: Any = field(default=None, metadata=HIDDEN)  # a Similarity to the training images, if it is known
 
     @property
     @in_json
@@ -291,10 +285,11 @@ class PredictResult:
     @property
     def notes(self) -> list[str]:
         """What the sheet leaves out, and which images are unlike those of the training."""
-        count = len(self.predictions) - self.skipped
-        notes = _unusual([p for p in self.predictions if p.error is None], self.usual_similarity)
-        is_cut = self.sheet is not None and count > MOST_SHEET_IMAGES
-        return [*notes, *([f"{self.sheet} has the first {MOST_SHEET_IMAGES} of {count:,} images"] if is_cut else [])]
+        read = [prediction for prediction in self.predictions if prediction.error is None]
+        notes = [] if self.similarity is None else _unlike(read, self.similarity.usual)
+        if self.sheet is not None and len(read) > MOST_SHEET_IMAGES:
+            notes.append(f"{self.sheet} has the first {MOST_SHEET_IMAGES} of {len(read):,} images")
+        return notes
 
     def table(self) -> Iterator[Table | str]:
         """The predictions, with `--explain` also what the words contributed."""
@@ -315,14 +310,14 @@ class PredictResult:
         return predictions_csv(self.predictions, min(self.config.top, self.classes))
 
 
-def _unusual(predictions: Sequence[Prediction], usual: float | None) -> list[str]:
+def _unlike(predictions: Sequence[Prediction], usual: float) -> list[str]:
     """A note where more images than chance explains are less similar to the training images than usual."""
-    unlike = [p for p in predictions if p.similarity is not None and usual is not None and p.similarity < usual]
+    unlike = [similarity for one in predictions if (similarity := one.similarity) is not None and similarity < usual]
     if len(unlike) <= _UNUSUAL_SHARE * len(predictions):
         return []
     subject, similar = f"{len(unlike):,} of {len(predictions):,} images are", "the similarity of each is less than"
     if len(predictions) == 1:
-        subject, similar = "the image is", f"its similarity is {unlike[0].similarity:.2f}, less than"
+        subject, similar = "the image is", f"its similarity is {unlike[0]:.2f}, less than"
     return [f"{subject} unlike the training images: {similar} {usual:.2f}, which 99% of the validation images have"]
 
 

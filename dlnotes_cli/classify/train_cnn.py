@@ -8,15 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlnotes_cli.classify.affordable import (
-    EARLY_SIZE,
-    MEASURING,
-    USABLE,
-    Affordable,
-    choose,
-    measure_step_s,
-    resized,
-)
+from dlnotes_cli.classify.affordable import EARLY_SIZE, MEASURING, USABLE, Affordable, choose, measure_step_s, resized
 from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.recipes import FILTER_LR, NORM_BIAS_LR, SCORE_LR, CnnRecipe, ScratchRecipe

@@ -3,15 +3,7 @@
 import os
 from pathlib import Path
 
-from dlnotes_cli.data.listing import (
-    SPLITS,
-    FileStamp,
-    FolderListing,
-    class_order,
-    list_folder,
-    stamp_of,
-    walk_order,
-)
+from dlnotes_cli.data.listing import SPLITS, FileStamp, FolderListing, class_order, list_folder, stamp_of, walk_order
 from dlnotes_cli.data.options import DatasetOptions, LabelColumns
 from dlnotes_cli.data.table import Table, read_table
 from dlnotes_cli.shell import output

@@ -30,15 +30,11 @@ class AnyClassifier(ABC):
     preprocessing: Any
     metadata: Metadata  # of the file; empty for a file of another program
     runtime: RuntimeInfo
+    similarity: Any = None  # a Similarity to the training samples, where the file has their features
 
     def probabilities_and_similarities(self, samples: Any) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
         """The probabilities of N samples, and how similar each is to the training samples (N,), where that is known."""
         return self.probabilities(samples), None
-
-    @property
-    def usual_similarity(self) -> float | None:
-        """The similarity to the training samples that 99% of the validation samples reach; None: not known."""
-        return None
 
     @abstractmethod
     def compute(self, samples: Any) -> NDArray[np.floating]:

@@ -13,7 +13,7 @@ from dlnotes_cli.inference.classifier import Classifier
 from dlnotes_cli.inference.options import OpensClassifier
 from dlnotes_cli.training.evaluation import predict_logits
 from dlnotes_cli.training.model_file import TrainedModel, runtime_for_model
-from dlnotes_cli.training.similarity import Similarity, output_layer, with_features
+from dlnotes_cli.training.similarity import output_layer, with_features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +21,7 @@ class TorchClassifier(Classifier):
     """A classifier from a model file."""
 
     network: nn.Module  # on its device
-    similarity: Similarity | None
     torch_runtime: Runtime
-
-    @property
-    def usual_similarity(self) -> float | None:
-        """The similarity to the training samples that 99% of the validation samples reach; None: not known."""
-        return None if self.similarity is None else self.similarity.usual
 
     def probabilities_and_similarities(
         self, samples: NDArray[np.generic]

@@ -14,14 +14,7 @@ from dlnotes_cli.plots.forecasts import ForecastPanel, draw_forecasts
 from dlnotes_cli.seeding import derived_seed
 from dlnotes_cli.series.fit import fit_linear, load_training_series
 from dlnotes_cli.series.forecast import history_panel, shown_history
-from dlnotes_cli.series.forecaster import (
-    NETWORK,
-    Forecaster,
-    ModelComparison,
-    best_baseline,
-    compare,
-    improvement_of,
-)
+from dlnotes_cli.series.forecaster import NETWORK, Forecaster, ModelComparison, best_baseline, compare, improvement_of
 from dlnotes_cli.series.frames import Frames, evenly_spaced, history_of
 from dlnotes_cli.series.options import SeriesTrainConfig
 from dlnotes_cli.series.results import Coverage, SeriesMetrics, SeriesTrainResult, interval_offsets, measure_coverage

@@ -12,17 +12,7 @@ import typer
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import to_json
-from dlnotes_cli.shell.option import (
-    REQUIRED,
-    Config,
-    Option,
-    choices_of,
-    flag,
-    hints_of,
-    is_tuple,
-    options_of,
-    type_of,
-)
+from dlnotes_cli.shell.option import REQUIRED, Config, Option, choices_of, flag, hints_of, is_tuple, options_of, type_of
 from dlnotes_cli.shell.show import check_outputs, show
 from dlnotes_cli.shell.startup import PlainCommand
 

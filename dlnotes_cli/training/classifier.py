@@ -42,16 +42,7 @@ from dlnotes_cli.training.options import ClassifierConfig
 from dlnotes_cli.training.results import ClassifierData, Result, RunProgress, require_test_split
 from dlnotes_cli.training.run_folder import MODEL, RunFolder
 from dlnotes_cli.training.similarity import store_similarity
-from dlnotes_cli.training.task import (
-    Batch,
-    Evaluated,
-    Model,
-    Poll,
-    RunDescription,
-    StepLoss,
-    Task,
-    own_rows,
-)
+from dlnotes_cli.training.task import Batch, Evaluated, Model, Poll, RunDescription, StepLoss, Task, own_rows
 
 _SPLITS = {"val": "validation"}  # as results name them
 

@@ -21,11 +21,7 @@ from dlnotes_cli.data.preprocessing import (
     preprocessing_from_json,
 )
 from dlnotes_cli.data.series.preprocessing import SeriesPreprocessing
-from dlnotes_cli.data.texts.preprocessing import (
-    DocumentPreprocessing,
-    SequencePreprocessing,
-    TfidfPreprocessing,
-)
+from dlnotes_cli.data.texts.preprocessing import DocumentPreprocessing, SequencePreprocessing, TfidfPreprocessing
 from dlnotes_cli.device import Runtime, choose_runtime
 from dlnotes_cli.networks.backbones import load_state
 from dlnotes_cli.networks.registry import REGISTRY, Purpose, build_on_meta, check_input, config_from_json

@@ -13,13 +13,7 @@ from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.option import REQUIRED, option
 from dlnotes_cli.shell.option_groups import OVERWRITE, SEED, OnDevice
 from dlnotes_cli.shell.parse import count_or_auto, duration
-from dlnotes_cli.training.recipes import (
-    MOMENTUM_OPTIMIZERS,
-    LengthDefaults,
-    OptimizerName,
-    RunLength,
-    ScheduleName,
-)
+from dlnotes_cli.training.recipes import MOMENTUM_OPTIMIZERS, LengthDefaults, OptimizerName, RunLength, ScheduleName
 
 Monitor = Literal["auto", "loss", "accuracy", "macro-f1"]
 WEIGHT_FILES = (".csv", ".json")  # of --class-weights

@@ -22,14 +22,7 @@ from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.metrics import Metrics
 from dlnotes_cli.training.options import TrainingConfig
 from dlnotes_cli.training.recipes import RunLength, with_recipe
-from dlnotes_cli.training.results import (
-    HistoryEntry,
-    ModelSummary,
-    Result,
-    RunProgress,
-    Timing,
-    TrainingResult,
-)
+from dlnotes_cli.training.results import HistoryEntry, ModelSummary, Result, RunProgress, Timing, TrainingResult
 from dlnotes_cli.training.run_folder import MODEL, RunFolder
 
 Poll = Callable[[], None]  # called between batches; raises StoppedError after a signal

@@ -4,14 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlnotes_cli.networks.cnn import (
-    CnnConfig,
-    Residual,
-    build_cnn,
-    initialize_as_identity,
-    initialize_cnn,
-    whiten,
-)
+from dlnotes_cli.networks.cnn import CnnConfig, Residual, build_cnn, initialize_as_identity, initialize_cnn, whiten
 from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES, SCORE_SCALE, CnnSpec
 from dlnotes_cli.networks.registry import count_parameters
 from dlnotes_cli.shapes.report import analyze

@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.training.optimizers import (
-    MovingAverage,
-    clear_tiny_averages,
-    make_optimizer,
-    swapped_weights,
-)
+from dlnotes_cli.training.optimizers import MovingAverage, clear_tiny_averages, make_optimizer, swapped_weights
 from dlnotes_cli.training.recipes import OptimizerSettings
 
 

@@ -8,14 +8,7 @@ from numpy.typing import NDArray
 
 from dlnotes_cli.data.options import Fill
 from dlnotes_cli.data.series.series_set import Series, SeriesSet, sine, trend_season
-from dlnotes_cli.data.series.time_axis import (
-    ParsedTimes,
-    TimeAxis,
-    infer_axis,
-    is_on_axis,
-    parse_times,
-    rows_between,
-)
+from dlnotes_cli.data.series.time_axis import ParsedTimes, TimeAxis, infer_axis, is_on_axis, parse_times, rows_between
 from dlnotes_cli.data.table import Table, column_numbers, read_table_argument
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import InputError

@@ -15,14 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dlnotes_cli.data.images.decode import (
-    Geometry,
-    decode_all,
-    decode_chunks,
-    decode_image,
-    decode_placed,
-    read_header,
-)
+from dlnotes_cli.data.images.decode import Geometry, decode_all, decode_chunks, decode_image, decode_placed, read_header
 from dlnotes_cli.data.options import Resize
 from dlnotes_cli.data.preprocessing import ImageShape, Interpolation
 from dlnotes_cli.shell.errors import InputError

@@ -10,10 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.data.preprocessing import preprocessing_from_json, preprocessing_to_json
-from dlnotes_cli.data.texts.preprocessing import (
-    SequencePreprocessing,
-    TfidfPreprocessing,
-)
+from dlnotes_cli.data.texts.preprocessing import SequencePreprocessing, TfidfPreprocessing
 from dlnotes_cli.data.texts.remarks import CLASSES, remarks
 from dlnotes_cli.data.texts.sequences import (
     batches_by_length,
