@@ -13,7 +13,6 @@ from builders import COLORS, Command, make_images
 from PIL import Image
 from torchvision.models import squeezenet1_0
 
-from dlnotes_cli.networks import embedded
 from dlnotes_cli.training.tensor_file import read_tensors
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +75,7 @@ def test_the_tool_writes_a_network_that_commands_read(
     tool.main()
     tensors, metadata = read_tensors(tmp_path / "small.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
-    assert metadata["configuration"]["layers"] == embedded.classifier_layers(len(COLORS))
+    assert metadata["configuration"]["layers"] == tool.classifier_layers(len(COLORS))
     assert metadata["provenance"]["command"].endswith(f"--steps 2 1 --seed 0 --unlabeled {min(COLORS)}")
     run = dlnotes("evaluate", tmp_path / "small.safetensors", "--data", data, "--precision", "fp32", "--json")
     assert run.code == 0, run.err

@@ -37,7 +37,7 @@ from dlnotes_cli.data.dataset import DataSet, SplitRule
 from dlnotes_cli.data.load import load_training_data
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.networks.cnn import CnnConfig, build_cnn, initialize_cnn
-from dlnotes_cli.networks.embedded import IMAGE_SIDE, MEAN, STD, classifier_layers
+from dlnotes_cli.networks.embedded import CHANNELS, FEATURES, MEAN, STD
 from dlnotes_cli.seeding import seed_everything
 from dlnotes_cli.training.model_file import EMBEDDED_MODEL
 from dlnotes_cli.training.tensor_file import write_tensors
@@ -47,6 +47,7 @@ SCENE_SIDES = (96, 128, 160, 192)  # of the batches, in pixels
 SCENE_PIXELS = 3 << 16  # of a batch, of all processes: the smaller the sides, the more images
 SMALLEST_SHARE = 0.5  # of a scene's side that a batch shows
 IMAGES = 256  # of CIFAR-10 in a batch, of all processes
+IMAGE_SIDE = 32  # of them, in pixels; the network reads larger images too
 SHIFT = 4  # of these images at most, in pixels
 ERASED = 10  # side of the square of each that is gray, in pixels
 GRAY = 118  # of 255
@@ -61,6 +62,12 @@ CALIBRATION_BATCHES = 8  # of scenes, from which the scales of channels are comp
 SMALLEST_DEVIATION = 0.5  # that a channel is divided by, relative to its layer's mean: some are hardly ever active
 LARGEST_TARGET = 6.0  # of the teacher's standardized features
 TEACHER_PADDING = 3  # pixels: with it, the features of both networks have the same sizes and nearly the same centers
+
+
+def classifier_layers(classes: int) -> str:
+    """The layer list of the network with a linear layer for a number of classes."""
+    return f"{FEATURES}; Linear({CHANNELS}, {classes})"
+
 
 Position = tuple[int, int]  # row and column
 

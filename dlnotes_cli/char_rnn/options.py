@@ -178,8 +178,5 @@ class CharRnnScoreConfig(common.OnDevice, command="char-rnn score"):
     on_unknown: Literal["error", "skip"] = ON_UNKNOWN
     lines: bool = option(False, "Score each line separately.", panel="Data")
     # Output
-    heat: Path | None = option(
-        None, "Plot the start of the text, with each character colored by its surprisal.", panel="Output",
-        metavar="FILE.png", ends_in=".png",
-    )  # fmt: skip
+    heat: Path | None = common.png_option("Plot the start of the text, with each character colored by its surprisal.")
     overwrite: bool = common.OVERWRITE

@@ -81,10 +81,9 @@ class PredictConfig(inference_options.OpensClassifier, command="predict"):
         False, "Print one line of JSON per prediction, as soon as it is made.", panel="Output",
         conflicts=("json", "csv=-"),
     )  # fmt: skip
-    sheet: Path | None = option(
-        None, "Draw each image next to bars of its classes' probabilities, into this PNG file.", panel="Output",
-        metavar="FILE.png", ends_in=".png",
-    )  # fmt: skip
+    sheet: Path | None = common.png_option(
+        "Draw each image next to bars of its classes' probabilities, into this PNG file."
+    )
     explain: bool = option(False, "Texts: show which words carried each prediction.", panel="Output")
     explain_html: Path | None = option(
         None, "Texts: write each text as HTML, its words colored by what they contributed.", panel="Output",

@@ -110,10 +110,9 @@ class FilterConfig(Config, command="filter"):
         panel="Output", shown_default="standard output: png; files: as the input; --result raw: npy",
         conflicts=("patch",),
     )  # fmt: skip
-    sheet: Path | None = option(
-        None, "Save image, kernel weights and result side by side in this PNG file.", panel="Output",
-        metavar="FILE.png", ends_in=".png", conflicts=("patch",),
-    )  # fmt: skip
+    sheet: Path | None = common.png_option(
+        "Save image, kernel weights and result side by side in this PNG file.", conflicts=("patch",)
+    )
     spectrum: bool = option(
         False, "Add the frequency spectra of image and result to --sheet.", panel="Output", needs=("sheet",)
     )

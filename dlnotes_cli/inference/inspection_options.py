@@ -41,8 +41,7 @@ def layer_option(shown_default: str, **details: Any) -> Any:
 
 def sheet_option(default: str | None, text: str = "Contact sheet to write.", **details: Any) -> Any:
     """The option `--sheet` of a command, with its default."""
-    path = None if default is None else Path(default)
-    return option(path, text, panel="Output", metavar="FILE.png", ends_in=".png", **details)
+    return common.png_option(text, None if default is None else Path(default), **details)
 
 
 @dataclass(frozen=True, kw_only=True)

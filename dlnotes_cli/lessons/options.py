@@ -49,7 +49,7 @@ def weights(text: str) -> tuple[float, ...]:
 
 
 EXPLAIN = option(False, "Print remarks, such as where the course is imprecise.", panel="Output")
-PLOT = option(None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png", ends_in=".png")
+PLOT = common.png_option("Plot the result to this PNG file.")
 ANIMATE = option(None, "Animate the training as a GIF.", panel="Output", metavar="FILE.gif", ends_in=".gif")
 
 
@@ -87,10 +87,7 @@ class LossConfig(Config, command="loss"):
         metavar="X,X,…",
     )  # fmt: skip
     explain: bool = option(False, "Print each formula with its numbers, for the first row.", panel="Output")
-    plot: Path | None = option(
-        None, "Draw scores, probabilities and gradients of the first rows as bars.", panel="Output",
-        metavar="FILE.png", ends_in=".png",
-    )  # fmt: skip
+    plot: Path | None = common.png_option("Draw scores, probabilities and gradients of the first rows as bars.")
     overwrite: bool = common.OVERWRITE
 
     def __post_init__(self) -> None:
@@ -160,10 +157,9 @@ class TraceConfig(Config, command="trace"):
         None, "With --text: units to show.", panel="Output", within="[1, 100]", shown_default="12", needs=("text",)
     )
     explain: bool = EXPLAIN
-    plot: Path | None = option(
-        None, "Draw the network with its numbers, the gates of a cell, and the norm of the gradient at each layer.",
-        panel="Output", metavar="FILE.png", ends_in=".png",
-    )  # fmt: skip
+    plot: Path | None = common.png_option(
+        "Draw the network with its numbers, the gates of a cell, and the norm of the gradient at each layer."
+    )
     overwrite: bool = common.OVERWRITE
     seed: int = common.SEED
 

@@ -77,10 +77,7 @@ class DataPreviewConfig(data_options.ReadOptions, command="data preview"):
         None, "Write each pixel's value into it, without variants: bytes (0 to 255) or unit (0 to 1).",
         panel="Output", implied="bytes", metavar="[bytes|unit]",
     )  # fmt: skip
-    out: Path = option(
-        Path("preview.png"), "PNG file to write. A text is printed.", panel="Output", metavar="FILE.png",
-        ends_in=".png",
-    )  # fmt: skip
+    out: Path = common.png_option("PNG file to write. A text is printed.", Path("preview.png"))
     batches: int = option(2, "Text: batches to print.", panel="Output", within="[1, 1000]")
     overwrite: bool = common.OVERWRITE
 
@@ -149,10 +146,7 @@ class EarlyStoppingConfig(Config, command="runs early-stopping"):
         "loss", "Metric of the validations: loss, accuracy or macro-f1.", panel="Training"
     )
 
-    plot: Path | None = option(
-        None, "Plot the validations, with what each patience keeps and where it stops.", panel="Output",
-        metavar="FILE.png", ends_in=".png",
-    )  # fmt: skip
+    plot: Path | None = common.png_option("Plot the validations, with what each patience keeps and where it stops.")
     overwrite: bool = common.OVERWRITE
 
     def __post_init__(self) -> None:

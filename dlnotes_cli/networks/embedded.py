@@ -18,11 +18,5 @@ AdaptiveAvgPool2d(1); Flatten()
 """.strip().splitlines()
 )  # images (N, 3, H, W) to features (N, CHANNELS)
 CHANNELS = 320
-IMAGE_SIDE = 32  # of CIFAR-10, in pixels; it reads larger images too
 TRANSFER_SIDE = 64  # pixels that `transfer` resizes images to by default
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in 0..1
-
-
-def classifier_layers(classes: int) -> str:
-    """The layer list of the network with a linear layer for a number of classes."""
-    return f"{FEATURES}; Linear({CHANNELS}, {classes})"

@@ -160,9 +160,7 @@ class ForecastConfig(common.OnDevice):
         None, "Smallest possible value, such as 0 for counts: forecasts and intervals are clipped to it.",
         panel="Output", within="[-1e30, 1e30]", name="--min", metavar="X",
     )  # fmt: skip
-    plot: Path | None = option(
-        None, "Plot the result to this PNG file.", panel="Output", metavar="FILE.png", ends_in=".png"
-    )
+    plot: Path | None = common.png_option("Plot the result to this PNG file.")
     csv: str | None = common.CSV
     overwrite: bool = common.OVERWRITE
 

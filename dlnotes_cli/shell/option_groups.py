@@ -1,7 +1,8 @@
 """Options that commands of several capabilities share, each declared once."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.shell.option import Config, option
 
@@ -18,6 +19,11 @@ CSV = option(
     panel="Output",
     metavar="FILE|-",
 )
+
+
+def png_option(text: str, default: Path | None = None, **details: Any) -> Any:
+    """The option of a PNG file that a command writes."""
+    return option(default, text, panel="Output", metavar="FILE.png", ends_in=".png", **details)
 
 
 SKIP_BAD = option(False, "Skip unreadable files and report them; otherwise the first one is an error.", panel="Data")

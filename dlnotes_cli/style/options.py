@@ -102,14 +102,10 @@ class StyleTransferConfig(common.OnDevice, common.ReadsImages, command="style-tr
     out: Path = option(
         Path("stylized.png"), "Result: a .png, .jpg or .webp file, or a folder.", panel="Output", metavar="FILE|FOLDER"
     )
-    sheet: Path | None = option(
-        None, "Save content, style and results side by side in this PNG file.", panel="Output", metavar="FILE.png",
-        ends_in=".png",
-    )  # fmt: skip
-    gram: Path | None = option(
-        None, "Draw the Gram matrices of style, content and results as heat maps to this PNG file.", panel="Output",
-        metavar="FILE.png", ends_in=".png",
-    )  # fmt: skip
+    sheet: Path | None = common.png_option("Save content, style and results side by side in this PNG file.")
+    gram: Path | None = common.png_option(
+        "Draw the Gram matrices of style, content and results as heat maps to this PNG file."
+    )
     animate: Path | None = option(
         None, "Animate the optimization as a GIF; for one result.", panel="Output", metavar="FILE.gif",
         ends_in=".gif",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.networks.embedded import EMBEDDED_NAME
+from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.option import option
 from dlnotes_cli.shell.parse import integers
 from dlnotes_cli.training import options as training
@@ -120,10 +121,11 @@ class TransferConfig(training.ClassifierConfig, command="transfer"):
         None, "Frozen backbone: write features, labels and names to this .npz file.", panel="Output",
         metavar="FILE.npz", ends_in=".npz", unused_with=_TRAINED,
     )  # fmt: skip
-    map_file: Path | None = option(
-        None, "Frozen backbone: plot the features of all images, projected to two dimensions.", panel="Output",
-        metavar="FILE.png", name="--map", ends_in=".png", unused_with=_TRAINED,
-    )  # fmt: skip
+    map_file: Path | None = common.png_option(
+        "Frozen backbone: plot the features of all images, projected to two dimensions.",
+        name="--map",
+        unused_with=_TRAINED,
+    )
     map_method: Literal["pca", "tsne"] = option("pca", "Projection of --map", panel="Output", needs=("map_file",))
     list_backbones: bool = option(
         False, "List the backbones with size and accuracy, and which weights are on this machine.",
