@@ -203,7 +203,8 @@ class ClassifierResult(TrainingResult):
     @property
     def next_command(self) -> str:
         """A command that uses the model."""
-        is_table = self.command == "train-mlp" and self.data.name.lower().endswith(tuple(TABLE_SUFFIXES))
+        has_images = any(plot.endswith("predictions.png") for plot in self.plots)  # those of a list of images, too
+        is_table = self.data.name.lower().endswith(tuple(TABLE_SUFFIXES)) and not has_images
         return shlex.join(["dlnotes", "predict", self.out, self.data.name if is_table else "photo.jpg"])
 
 
