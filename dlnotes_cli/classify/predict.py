@@ -212,8 +212,8 @@ class Predictor:
         least, similarity = self._config.min_similarity, prediction.similarity
         if least is None or similarity is None or similarity >= least:
             return prediction
-        what, fix = f"its similarity to the training images is {similarity:.3f}", "lower --min-similarity"
-        error = InputError(prediction.item, what, f"{fix}, or pass --skip-bad")
+        what = f"its similarity to the training images is {similarity:.3f}"
+        error = InputError(prediction.item, what, "lower --min-similarity, or pass --skip-bad")
         if not self._config.skip_bad:
             raise error
         return Prediction(prediction.item, error=error.fault)

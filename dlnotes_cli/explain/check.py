@@ -1,11 +1,11 @@
 """Is a map to be believed? Deletion and insertion compared with random maps, and the map of random weights."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -112,31 +112,37 @@ def check_map(
     for _ in range(_RANDOM_MAPS):
         places = torch.randperm(values.numel(), generator=generator)
         maps.append(values.cpu().flatten()[places].reshape(values.shape))
-    before = torch.get_num_threads()
-    threads = network.runtime.threads if image.device.type == "cpu" else 1
-    # One thread for each map: none waits for another within a layer, which is slow where other programs use the cores.
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        own, *random = pool.map(partial(curves, network, image, class_index), maps)
-    torch.set_num_threads(before)  # of threads that start later, too
-    correlation = rank_correlation(values.cpu().numpy(), randomized.cpu().numpy())
-    return MapCheck(own, tuple(random), correlation)
+    own, *random = curves(network, image, class_index, maps)
+    return MapCheck(own, tuple(random), rank_correlation(values.cpu().numpy(), randomized.cpu().numpy()))
 
 
 @torch.no_grad()
-def curves(network: InspectedNetwork, image: Tensor, class_index: int, values: Tensor) -> Curves:
-    """Deletion and insertion (Petsiuk et al. 2018, arXiv:1806.07421) in the order of a map (h, w).
+def curves(network: InspectedNetwork, image: Tensor, class_index: int, maps: Sequence[Tensor]) -> list[Curves]:
+    """Deletion and insertion (Petsiuk et al. 2018, arXiv:1806.07421) in the order of each map (h, w).
 
-    Deleted pixels become the mean color of the training images; inserted ones replace those of a blurred image.
+    Deleted pixels become the mean color of the training images; inserted ones replace those of a blurred image. On a
+    CPU each curve has a thread of its own: none waits for another within a layer, which is slow where other programs
+    use the cores.
     """
-    size = (image.shape[1], image.shape[2])
-    order = resized(values, size).flatten().argsort(descending=True, stable=True)
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order))
-    counts = torch.linspace(0, len(order), _STEPS + 1).round()
-    chosen = (rank.view(1, 1, *size) < counts.view(-1, 1, 1, 1)).to(image.device)
-    blurred = F.interpolate(F.adaptive_avg_pool2d(image[None], _BLUR), size, mode="bilinear")
-    deleted, inserted = torch.where(chosen, 0.0, image), torch.where(chosen, image, blurred)
-    return Curves(*(_probabilities(network, images, class_index) for images in (deleted, inserted)))
+    size, mean = (image.shape[1], image.shape[2]), torch.zeros_like(image)
+    blurred = F.interpolate(F.adaptive_avg_pool2d(image[None], _BLUR), size, mode="bilinear")[0]
+    at_mean, whole, at_blurred = _probabilities(network, torch.stack([mean, image, blurred]), class_index)
+    kinds = [(mean, image, whole, at_mean), (image, blurred, at_blurred, whole)]  # chosen and other pixels, and ends
+
+    @torch.no_grad()
+    def curve(values: Tensor, kind: tuple[Tensor, Tensor, float, float]) -> tuple[float, ...]:
+        inside, outside, first, last = kind
+        rank = resized(values, size).flatten().argsort(descending=True, stable=True).argsort()
+        counts = torch.linspace(0, len(rank), _STEPS + 1).round()[1:-1]
+        chosen = (rank.view(1, 1, *size) < counts.view(-1, 1, 1, 1)).to(image.device)
+        return (first, *_probabilities(network, torch.where(chosen, inside, outside), class_index), last)
+
+    before = torch.get_num_threads()
+    threads = network.runtime.threads if image.device.type == "cpu" else 1
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        found = [*pool.map(lambda job: curve(*job), product(maps, kinds))]
+    torch.set_num_threads(before)  # of threads that start later, too
+    return [Curves(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
 
 
 def rank_correlation(one: Floats, other: Floats) -> float:

@@ -214,9 +214,10 @@ class Explainer:
         """Open the network. Raises InputError for a model, method, layer or class that is not valid."""
         self._config = config
         self.network = open_network(config)
-        if config.method in _FORWARD_ONLY:  # scores may be rounded more than gradients
-            runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
-            self.network = replace(self.network, runtime=runtime)
+        runtime = choose_runtime(config.device, config.precision, config.threads, bf16_pays=True)
+        self._forward_only = replace(self.network, runtime=runtime)  # scores may be rounded more than gradients
+        if config.method in _FORWARD_ONLY:
+            self.network = self._forward_only
         layer = chosen_layer(config, self.network)
         self.layer_name = None if layer is None else layer.name
         self._method = method_of(config, self.network, layer)
@@ -252,7 +253,7 @@ class Explainer:
         index = int(found.classes[at])
         values, check, randomized = found.maps[at], None, None
         if random_maps is not None:
-            check = check_map(self.network, x, index, values, random_maps[at], self._config.seed)
+            check = check_map(self._forward_only, x, index, values, random_maps[at], self._config.seed)
             randomized = numpy_of(random_maps[at])
         at_input = numpy_of(resized(values, (x.shape[1], x.shape[2])))
         return ClassMap(

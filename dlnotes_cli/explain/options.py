@@ -47,8 +47,8 @@ class ExplainConfig(inspection.NetworkConfig, common.ReadsImages, command="expla
     check: bool = option(
         False, "Test each map: deletion, insertion, and the map of re-initialized weights.", panel="Output"
     )
-    sheet: Path | None = inspection.sheet_option(
-        None, "Save image, heat map and both together in this PNG file.",
+    sheet: Path | None = common.png_option(
+        "Save image, heat map and both together in this PNG file.",
         shown_default=f"{DEFAULT_SHEET}, if nothing else is written",
     )  # fmt: skip
     out: Path | None = option(

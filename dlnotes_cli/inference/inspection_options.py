@@ -1,7 +1,6 @@
 """The options that `explain` and `visualize` share: the network, the layer, and where results are written."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from dlnotes_cli.networks.choices import BACKBONES
@@ -37,11 +36,6 @@ def layer_option(shown_default: str, **details: Any) -> Any:
     """The option `--layer` of a command, with its default."""
     text = "Layer, by its name in 'dlnotes visualize layers MODEL'."
     return option(None, text, panel="Model", metavar="NAME", shown_default=shown_default, **details)
-
-
-def sheet_option(default: str | None, text: str = "Contact sheet to write.", **details: Any) -> Any:
-    """The option `--sheet` of a command, with its default."""
-    return common.png_option(text, None if default is None else Path(default), **details)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,7 @@ class DataPreviewConfig(data_options.ReadOptions, command="data preview"):
         None, "Write each pixel's value into it, without variants: bytes (0 to 255) or unit (0 to 1).",
         panel="Output", implied="bytes", metavar="[bytes|unit]",
     )  # fmt: skip
-    out: Path = common.png_option("PNG file to write. A text is printed.", Path("preview.png"))
+    out: Path = common.png_option("PNG file to write. A text is printed.", "preview.png")
     batches: int = option(2, "Text: batches to print.", panel="Output", within="[1, 1000]")
     overwrite: bool = common.OVERWRITE
 

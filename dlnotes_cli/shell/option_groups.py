@@ -21,9 +21,10 @@ CSV = option(
 )
 
 
-def png_option(text: str, default: Path | None = None, **details: Any) -> Any:
+def png_option(text: str = "Contact sheet to write.", default: str | None = None, **details: Any) -> Any:
     """The option of a PNG file that a command writes."""
-    return option(default, text, panel="Output", metavar="FILE.png", ends_in=".png", **details)
+    path = None if default is None else Path(default)
+    return option(path, text, panel="Output", metavar="FILE.png", ends_in=".png", **details)
 
 
 SKIP_BAD = option(False, "Skip unreadable files and report them; otherwise the first one is an error.", panel="Data")

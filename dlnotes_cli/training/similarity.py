@@ -66,15 +66,15 @@ def store_similarity(path: Path, network: nn.Module, dataset: DataSet, compute: 
 
     `compute` applies the network to samples (n, ...) of the data set on the CPU.
     """
-    layer, shape = output_layer(network), dataset.samples.shape[1:]
-    most, splits = min(_MOST_SAMPLES, _MOST_VALUES // prod(shape)), (dataset.splits["train"], dataset.splits["val"])
+    layer, size = output_layer(network), inference_batch_size(dataset.samples.shape[1:])
+    most = min(_MOST_SAMPLES, _MOST_VALUES // prod(dataset.samples.shape[1:]))
+    splits = dataset.splits["train"], dataset.splits["val"]
     if layer is None or min(*map(len, splits), most) < _FEWEST:
         return
     network.eval()
     generator, features = np.random.default_rng(0), []
     for indices in splits:
         chosen = generator.permutation(indices)[:most]
-        size = inference_batch_size(shape)
         parts = [torch.from_numpy(dataset.samples[chosen[i : i + size]]) for i in range(0, len(chosen), size)]
         features.append(F.normalize(torch.cat([with_features(layer, partial(compute, part))[1] for part in parts])))
     kept = features[0].half().cpu()

@@ -45,7 +45,7 @@ class FiltersConfig(inspection.NetworkConfig, command="visualize filters"):
     """Every option of `visualize filters`."""
 
     layer: str | None = inspection.layer_option("the first with weights")
-    sheet: Path = inspection.sheet_option("filters.png")
+    sheet: Path = common.png_option(default="filters.png")
     top: int = option(64, "Show the N filters with the largest weights.", panel="Output", within="[1, 4096]")
     overwrite: bool = common.OVERWRITE
 
@@ -59,7 +59,7 @@ class ActivationsConfig(inspection.NetworkConfig, common.ReadsImages, command="v
         ALL_LAYERS, "Layer, by its name in 'dlnotes visualize layers MODEL', or all for one strip per layer.",
         panel="Model", metavar="NAME|all",
     )  # fmt: skip
-    sheet: Path = inspection.sheet_option("activations.png")
+    sheet: Path = common.png_option(default="activations.png")
     top: int | None = option(
         None, "Show the N units with the largest mean magnitude.", panel="Output", within="[1, 1e6]",
         shown_default="all units; 6 with --layer all",
@@ -82,7 +82,7 @@ class MaximizeConfig(inspection.NetworkConfig, command="visualize maximize"):
     layer: str | None = inspection.layer_option("the output layer, whose units are the classes")
     unit: tuple[str, ...] = UNIT
     steps: int = option(128, "Steps of gradient ascent.", panel="Training", within="[1, 1e6]")
-    sheet: Path = inspection.sheet_option("maximize.png")
+    sheet: Path = common.png_option(default="maximize.png")
     top: int | None = replace(
         TOP, shown_default=f"{DEFAULT_TOP}; {LARGE_TOP} where images have more than 64 pixels per side"
     )
@@ -110,7 +110,7 @@ class DreamConfig(inspection.NetworkConfig, common.ReadsImages, command="visuali
     out: Path | None = option(
         None, "Image file to write.", panel="Output", metavar="FILE", shown_default="<name of the image>-dream.png"
     )
-    sheet: Path | None = inspection.sheet_option(None, "Save a contact sheet in this PNG file.")
+    sheet: Path | None = common.png_option("Save a contact sheet in this PNG file.")
     overwrite: bool = common.OVERWRITE
 
 
@@ -125,7 +125,7 @@ class PatchesConfig(inspection.NetworkConfig, data_options.ReadOptions, command=
         "guided", "Show next to each patch the unit's gradient, by guided backpropagation or a deconvnet, or none.",
         panel="Model",
     )  # fmt: skip
-    sheet: Path = inspection.sheet_option("patches.png")
+    sheet: Path = common.png_option(default="patches.png")
     top: int | None = TOP
     overwrite: bool = common.OVERWRITE
 
@@ -137,7 +137,7 @@ class NeighborsConfig(inspection.NetworkConfig, data_options.ReadOptions, comman
     images: tuple[str, ...] = replace(inspection.IMAGES, shown_default="three images of --data")
     data: str = IMAGES_DATA
     layer: str | None = FEATURE_LAYER
-    sheet: Path = inspection.sheet_option("neighbors.png")
+    sheet: Path = common.png_option(default="neighbors.png")
     count: int = option(8, "Neighbors of each image.", panel="Output", within="[1, 1000]")
     overwrite: bool = common.OVERWRITE
 
@@ -151,7 +151,7 @@ class EmbeddingConfig(inspection.NetworkConfig, data_options.ReadOptions, comman
     method: Literal["pca", "tsne", "umap"] = option(
         "tsne", "Projection: pca, tsne, or umap (needs the package umap-learn).", panel="Model"
     )
-    sheet: Path = inspection.sheet_option("embedding.png", "Scatter plot to write.")
+    sheet: Path = common.png_option("Scatter plot to write.", "embedding.png")
     csv: Path | None = option(
         None, "Write file, class and coordinates of each image to this CSV file.", panel="Output", metavar="FILE.csv",
         ends_in=".csv",

@@ -34,7 +34,7 @@ def test_curves_are_a_plain_loop_over_pixels() -> None:
     torch.manual_seed(0)
     network = opened(ReadsPatch())
     image, values = images(network, 1)[0], torch.rand(SIDE, SIDE)
-    found = curves(network, image, 0, values)
+    [found] = curves(network, image, 0, [values])
     means = image[None].unfold(2, 3, 3).unfold(3, 3, 3).mean((4, 5))
     blurred = nn.functional.interpolate(means, (SIDE, SIDE), mode="bilinear")[0]
     order = sorted(range(SIDE * SIDE), key=lambda i: -float(values.flatten()[i]))
