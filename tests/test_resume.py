@@ -205,7 +205,7 @@ def test_a_finished_run_is_told_restored_from_its_checkpoint_or_trained_on(tmp_p
     assert json.loads((folder / "config.json").read_text())["epochs"] == 5
 
 
-@pytest.mark.parametrize("command", ["train-mlp", "train-cnn"])
+@pytest.mark.parametrize("command", ["train-mlp", pytest.param("train-cnn", marks=pytest.mark.slow)])
 def test_a_run_beside_a_busy_process_has_the_same_threads_and_weights(command: str, tmp_path: Path) -> None:
     words = [command, "--max-steps", 8, "--threads", 2, "-q", "--out"]
     assert run(*words, tmp_path / "alone") == 0
