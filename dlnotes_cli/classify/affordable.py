@@ -20,7 +20,7 @@ EARLY_SIZE = 0.625
 USABLE = 0.9  # of the time budget; the rest is for validations
 MEASURING = 0.1  # of the time budget, after which no further network is measured
 _EPOCHS = 10.0  # that a network needs for each unit of its width, less two
-_FEW_EPOCHS = 8.0  # below which smaller images are worth their time
+_FEW_EPOCHS = 10.0  # below which smaller images are worth their time
 _STEPS = 4  # that are measured; the first one is not counted
 
 
