@@ -24,6 +24,7 @@ from dlnotes_cli.classify.shift_test import ShiftTestResult as ShiftTestResult
 from dlnotes_cli.classify.shift_test import shift_test as shift_test
 from dlnotes_cli.classify.train_cnn import report_network as report_network
 from dlnotes_cli.classify.train_cnn import train_cnn as train_cnn
+from dlnotes_cli.classify.train_mlp import MlpResult as MlpResult
 from dlnotes_cli.classify.train_mlp import train_mlp as train_mlp
 from dlnotes_cli.classify.word_html import explanations_html as explanations_html
 from dlnotes_cli.data.named_sets import NamedSetInfo as NamedSetInfo
@@ -126,7 +127,6 @@ from dlnotes_cli.style.network import LayerList as LayerList
 from dlnotes_cli.style.options import StyleTransferConfig as StyleTransferConfig
 from dlnotes_cli.style.results import StyleResult as StyleResult
 from dlnotes_cli.style.style_transfer import style_transfer as style_transfer
-from dlnotes_cli.text.description import TextModelScores as TextModelScores
 from dlnotes_cli.text.description import TextResult as TextResult
 from dlnotes_cli.text.options import TrainTextConfig as TrainTextConfig
 from dlnotes_cli.text.train_text import train_text as train_text
@@ -139,6 +139,7 @@ from dlnotes_cli.training.model_file import load_language_model as load_language
 from dlnotes_cli.training.model_file import load_series_model as load_series_model
 from dlnotes_cli.training.model_file import load_text_model as load_text_model
 from dlnotes_cli.training.results import ClassifierResult as ClassifierResult
+from dlnotes_cli.training.results import ModelScores as ModelScores
 from dlnotes_cli.training.resumed_options import resumed_config as resumed_config
 from dlnotes_cli.transfer.frozen_head import FrozenResult as FrozenResult
 from dlnotes_cli.transfer.options import TransferConfig as TransferConfig

@@ -166,7 +166,7 @@ FAULTS = [
     Fault("short model", _do("evaluate", "@short.safetensors"), r"short\.safetensors: .*[\d,]+ bytes expected, [\d,]+ found"),
     Fault("flipped byte", _do("evaluate", "@flipped.safetensors"), r"flipped\.safetensors: .*checksum differs; use a copy"),
     Fault("flipped byte in a run", _do("evaluate", "@damaged"), r"checksum differs; restore it from last\.safetensors .*--resume"),
-    Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a model of kind char_rnn, but this command needs mlp, cnn, backbone, text_rnn or text_linear; use"),
+    Fault("other kind", _do("evaluate", "@rnn.safetensors"), r"holds a model of kind char_rnn, but this command needs mlp, cnn, backbone, boosted, text_rnn or text_linear; use"),
     Fault("newer format", _do("evaluate", "@newer.safetensors"), r"format version 99; this dlnotes reads version 1; upgrade"),
     Fault("missing tensor", _do("evaluate", "@missing.safetensors"), r"missing\.safetensors: tensor output\.bias is missing; train"),
     Fault("wrong shape", _do("evaluate", "@shape.safetensors"), r"output\.bias: shape \(3,\) in the file, \(10,\) in the network"),
@@ -254,8 +254,8 @@ FAULTS = [
     Fault("bomb", _train("--data", "@bomb"), r"bomb\.png: 30000x30000 = 900,000,000 pixels, over 178,956,970; raise --max-pixels"),
     Fault("gate without test", _train("--data", "@parts", "--min-accuracy", "0.5"), r"--min-accuracy: .* has no test split; add"),
     Fault("pipe in a class", _train("--data", "@piped"), r"red/pipe\.png: is not a regular file; save its content to a file first"),
-    Fault("link to itself", _do("data", "info", "@linked"), r"--data: class folder .*linked/self is a link to its parent folder .*linked"),
-    Fault("link to a parent", _do("data", "info", "@above"), r"--data: class folder .*train/up is a link to its parent folder .*above"),
+    Fault("link to itself", _do("data", "info", "@linked"), r"DATA: class folder .*linked/self is a link to its parent folder .*linked"),
+    Fault("link to a parent", _do("data", "info", "@above"), r"DATA: class folder .*train/up is a link to its parent folder .*above"),
     # tables
     Fault("no target", _train("--data", "@rows.csv"), r"--target: does not name the column of .*; choose from length, width, kind, label"),
     Fault("numbers as target", _train("--data", "@rows.csv", "--target", "length"), r"--target: 'length' has \d+ distinct values in 40 rows; choose a column of classes"),
@@ -349,7 +349,7 @@ FAULTS = [
     Fault("filter: patch and format", _do("filter", "--patch", "1", "--format", "jpg"), r"--format: cannot be combined with --patch; drop"),
     # explain
     Fault("explain a table model", _do("explain", "@table", IMAGE), r"table: the model reads tables, .*; use another model"),
-    Fault("explain a language model", _do("explain", "@rnn.safetensors", IMAGE), r"holds a model of kind char_rnn, but this command needs mlp, cnn or backbone; use"),
+    Fault("explain a language model", _do("explain", "@rnn.safetensors", IMAGE), r"holds a model of kind char_rnn, but this command needs mlp, cnn, backbone or boosted; use"),
     Fault("explain without a model", _do("explain", IMAGE), r"MODEL: .*good\.jpg is an image; name the model first"),
     Fault("feature maps of a perceptron", _do("explain", "@colors", IMAGE), r"--method: layercam weighs feature maps, and this multi-layer perceptron has none; use occlusion"),
     Fault("unknown explained layer", _do("explain", "small", IMAGE, "--layer", "conv9"), r"--layer: unknown layer 'conv9'; did you mean 'conv"),

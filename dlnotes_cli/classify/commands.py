@@ -10,7 +10,7 @@ from dlnotes_cli.shell.show import show
 
 @command(
     panel="Train",
-    task="classify.train_mlp:train_mlp -> ClassifierResult",
+    task="classify.train_mlp:train_mlp -> MlpResult",
     examples=(
         "dlnotes train-mlp",
         "dlnotes train-mlp --recipe notes --epochs 5 --hidden 128,64 --out runs/notes",

@@ -25,7 +25,7 @@ from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table, csv_file, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
-from dlnotes_cli.training.metrics import ClassScores, Metrics
+from dlnotes_cli.training.metrics import Balance, ClassScores, Metrics
 from dlnotes_cli.training.model_metadata import (
     ChosenSplit,
     choose_split,
@@ -51,6 +51,7 @@ class EvaluateResult:
     majority: float  # the accuracy of always answering the most frequent class
     top_accuracies: dict[int, float] = field(metadata=named("top"))  # by k: the class is among the k most probable
     macro: dict[str, float]  # unweighted means of precision, recall and F1
+    balance: Balance = field(metadata=INLINE)
     scores: list[ClassScores] = field(metadata=named("classes"))
     confusion: list[list[int]]  # samples by true class (row) and predicted class (column)
     runtime: RuntimeInfo = field(metadata=INLINE)
@@ -78,6 +79,8 @@ class EvaluateResult:
             f"loss {self.metrics.loss:.4f}"
         )
         yield f"{totals} on {output.counted(self.metrics.samples, 'sample')} of {self.data} ({self.split})"
+        if text := self.balance.text(self.majority, len(self.scores)):
+            yield text
 
     def check(self, config: EvaluateConfig) -> None:
         """Check `--min-accuracy`. Raises GateError."""
@@ -110,7 +113,8 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
         plots = tuple(draw_evaluation(config.out, evaluation, classifier.classes, images, named))
     return EvaluateResult(
         model=str(classifier.path), data=data, split=split.name, metrics=evaluation.metrics,
-        majority=evaluation.majority, macro=evaluation.macro_average(), scores=evaluation.per_class(classifier.classes),
+        majority=evaluation.majority, macro=evaluation.macro_average(), balance=evaluation.balance,
+        scores=evaluation.per_class(classifier.classes),
         top_accuracies={k: count / evaluation.samples for k, count in evaluation.within_top.items()},
         confusion=evaluation.confusion.tolist(), runtime=classifier.runtime,
         bad_files=getattr(dataset, "bad_files", ()), plots=plots, tta=config.tta,

@@ -20,12 +20,12 @@ from dlnotes_cli.training.results import ClassifierResult
 from dlnotes_cli.training.run_folder import has_checkpoint
 
 Options = TypeVar("Options", TrainMlpConfig, TrainCnnConfig)
+ScratchResult = TypeVar("ScratchResult", bound=ClassifierResult)
 
 
-class ScratchTask(ClassifierTask[ClassifierResult], ABC):
+class ScratchTask(ClassifierTask[ScratchResult], ABC):
     """The training of a network without pretrained weights, on data in its own scale."""
 
-    result_type = ClassifierResult
     options: TrainMlpConfig | TrainCnnConfig
 
     def __init__(
@@ -50,7 +50,7 @@ class ScratchTask(ClassifierTask[ClassifierResult], ABC):
             start_from(options.init_from, network, self.model_name, self.dataset, options.seed)
 
 
-def best_restart(options: Options, train: Callable[[Options], ClassifierResult]) -> ClassifierResult:
+def best_restart(options: Options, train: Callable[[Options], ScratchResult]) -> ScratchResult:
     """Train once, or `--restarts` times in subfolders of `--out`; returns the result with the best validation loss.
 
     Data, splits and order are those of `--seed` in every restart; the initial weights have seeds of their own.

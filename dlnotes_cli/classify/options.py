@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlnotes_cli.classify.recipes import (
     CNN_BEST,
@@ -22,6 +22,7 @@ from dlnotes_cli.classify.recipes import (
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.networks.choices import INITIALIZATIONS, Activation, init_text
 from dlnotes_cli.networks.cnn_architectures import ARCHITECTURES
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import defaults_text, option
 from dlnotes_cli.shell.parse import integers, items
 from dlnotes_cli.training import options as training
@@ -51,10 +52,25 @@ INIT_SEED = option(
 )
 
 
+ModelName = Literal["auto", "mlp", "linear", "boosted"]
+_NETWORKS = (  # options that choose a network
+    "hidden", "activation", "dropout", "batch_norm", "init", "init_from", "init_seed", "restarts", "beside", "recipe",
+    "val_split", "l1", "label_smoothing",
+)  # fmt: skip
+_OF_MLP = (  # options without effect on logistic regression and boosted trees
+    "hidden", "activation", "dropout", "batch_norm", "init", "init_from", "init_seed", "restarts", "recipe",
+    "time_budget", "epochs", "max_steps", "lr", "schedule", "optimizer", "momentum", "weight_decay", "patience", "ema",
+    "grad_clip", "batch_size", "accumulate", "l1", "label_smoothing", "augment", "devices", "compile",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainMlpConfig(training.ClassifierConfig, command="train-mlp"):
     """Every option of `train-mlp`."""
 
+    changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        name: {"unused_with": ("model=linear|boosted",)} for name in _OF_MLP
+    }
     recipes: ClassVar[Mapping[str, object]] = {
         "": MLP_BEST,
         "tables": MLP_BEST_ON_TABLES,
@@ -66,6 +82,12 @@ class TrainMlpConfig(training.ClassifierConfig, command="train-mlp"):
     target: str | None = data_options.TARGET
     categorical: tuple[str, ...] = data_options.CATEGORICAL
     missing: data_options.Missing = data_options.MISSING
+    model: ModelName | None = option(
+        None,
+        "Tables: mlp, linear (logistic regression), boosted (gradient-boosted trees) or auto (what validates best).",
+        panel="Model",
+        shown_default="auto; with options of the network, such as --hidden: mlp",
+    )
     hidden: tuple[int, ...] | None = option(
         None,
         "Units of each hidden layer; '' for no hidden layer.",
@@ -85,6 +107,26 @@ class TrainMlpConfig(training.ClassifierConfig, command="train-mlp"):
         (), "Tables of two numeric columns: draw the regions of these runs, too, in boundaries.png.",
         panel="Output", parse=items, metavar="RUN,RUN,…",
     )  # fmt: skip
+
+    @property
+    def table_models(self) -> tuple[str, ...]:
+        """The models of a table that are fitted instead of the network, or with `auto` next to it."""
+        from dlnotes_cli.data.paths import kind_of
+
+        if kind_of(self.data) != "table" or self.labels is not None or self.chosen_model == "mlp":
+            return ()
+        return ("linear", "boosted") if self.chosen_model == "auto" else (self.chosen_model,)
+
+    @property
+    def chosen_model(self) -> ModelName:
+        """The value of `--model`, or what its default stands for."""
+        return self.model or ("mlp" if any(map(self._is_set, _NETWORKS)) else "auto")
+
+    def check_given(self, values: Mapping[str, Any]) -> None:
+        """Refuse options of a command line, `values`, that have no effect on this kind of data. Raises InputError."""
+        super().check_given(values)
+        if self.model in {"linear", "boosted"} and not self.table_models:
+            raise InputError("--model", f"{self.model} is for tables, and {self.data} has images", "drop it")
 
     def resolved(self) -> MlpRecipe:
         """The recipe of the run, for images or for a table, in which options that are set replace values."""

@@ -13,7 +13,7 @@ from dlnotes_cli.classify.from_scratch import ScratchTask, best_restart
 from dlnotes_cli.classify.options import TrainCnnConfig
 from dlnotes_cli.classify.recipes import FILTER_LR, NORM_BIAS_LR, SCORE_LR, CnnRecipe, ScratchRecipe
 from dlnotes_cli.data.batches import Normalizer
-from dlnotes_cli.data.dataset import DataSet, SplitRule
+from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.images.augment_parser import parse_augment
 from dlnotes_cli.data.load import TrainingSize, check_images, training_size
 from dlnotes_cli.device import Runtime
@@ -62,7 +62,7 @@ def report_network(options: TrainCnnConfig) -> NetworkReport:
     """Shapes, parameters and cost of the network that `train_cnn` would train."""
     options = _validated(options)
     recipe = options.resolved()
-    images = training_size(options, SplitRule(recipe.val_split, options.test_split, options.seed, options.limit))
+    images = training_size(options, options.split_rule(recipe.val_split))
     recipe = options.resolved(images)
     config = _network_config(options, recipe, images)
     parse_augment(recipe.augment, images.shape, flippable=True)  # raises InputError as in training
@@ -71,9 +71,10 @@ def report_network(options: TrainCnnConfig) -> NetworkReport:
     return analyze(config.parsed_layers, config.shape)
 
 
-class CnnTask(ScratchTask):
+class CnnTask(ScratchTask[ClassifierResult]):
     """The training of a convolutional network."""
 
+    result_type = ClassifierResult
     model_name = "cnn"
     memory_options = "--arch, --width, --size or --batch-size"
     options: TrainCnnConfig

@@ -32,6 +32,20 @@ def epoch_order(indices: Tensor, seed: int, epoch: int) -> Tensor:
     return indices[torch.randperm(len(indices), generator=generator)]
 
 
+def balanced_order(indices: Tensor, labels: Tensor, seed: int, epoch: int) -> Tensor:
+    """As many of `indices` for one epoch, drawn with replacement so that each class is equally likely.
+
+    `labels` (N,) are those of `indices`.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, epoch))
+    _, class_of, counts = labels.cpu().unique(return_inverse=True, return_counts=True)
+    by_class = class_of.argsort(stable=True)
+    starts = counts.cumsum(0) - counts
+    drawn = torch.randint(len(counts), (len(indices),), generator=generator)
+    within = (torch.rand(len(indices), generator=generator, dtype=torch.float64) * counts[drawn]).long()
+    return indices[by_class[starts[drawn] + within]]
+
+
 def batch_bounds(samples: int, batch_size: int) -> list[tuple[int, int]]:
     """Start and stop of each batch; a last batch of one sample is merged into the previous one.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dlnotes_cli.data.groups import Grouping, check_separate, hold_out_groups
 from dlnotes_cli.data.preprocessing import Preprocessing
 from dlnotes_cli.shell.errors import InputError
 
@@ -82,6 +83,7 @@ class SplitRule:
     test_split: float  # fraction of all samples
     seed: int
     limit: int | None = None  # training samples at most
+    grouping: Grouping | None = None  # of samples that stay in one split
 
 
 def splits_of(names: Sequence[str]) -> dict[str, Indices]:
@@ -89,23 +91,29 @@ def splits_of(names: Sequence[str]) -> dict[str, Indices]:
     return {name: np.flatnonzero(np.array(names) == name) for name in sorted(set(names))}
 
 
-def complete_splits(splits: dict[str, Indices], labels: Indices, rule: SplitRule) -> dict[str, Indices]:
+def complete_splits(
+    splits: dict[str, Indices], labels: Indices, rule: SplitRule, files: Sequence[str] = ()
+) -> dict[str, Indices]:
     """Complete the splits that the data names to train, val and, if there is one, test.
 
     Data without splits is split into all three. With train and test, val is drawn from train. With train and val,
-    there is no test split. With a `val_split` of 0, val is empty. Raises InputError if another split would be empty, or
-    if the data has a validation split although none is wanted.
+    there is no test split. With a `val_split` of 0, val is empty. Samples of a group, which the rule finds by the names
+    of the `files`, stay in one split. Raises InputError if another split would be empty, if the data has a validation
+    split although none is wanted, or a group in several splits.
     """
     named, total = dict(splits), sum(map(len, splits.values()))
+    groups = None if rule.grouping is None else rule.grouping.of(files)
+    if groups is not None and rule.grouping is not None:
+        check_separate(named, groups, files, rule.grouping.data)
     if "all" in named:
         named["train"], named["test"] = _held_out(
-            named["all"], labels, rule.test_split, rule.seed, "--test-split", "test", total
+            named["all"], labels, groups, rule.test_split, rule.seed, "--test-split", "test", total
         )
     if "train" not in named:
         raise InputError("--data", f"has only the splits {' and '.join(named)}", "add a train split")
     if rule.val_split and "val" not in named:
         named["train"], named["val"] = _held_out(
-            named["train"], labels, rule.val_split, rule.seed + 1, "--val-split", "validation", total
+            named["train"], labels, groups, rule.val_split, rule.seed + 1, "--val-split", "validation", total
         )
     if not rule.val_split:
         if "val" in named:
@@ -143,11 +151,20 @@ def hold_out(
     return np.sort(np.concatenate(remaining)), np.sort(np.concatenate(held_out))
 
 
-def stratified_folds(indices: Indices, labels: Indices, count: int, seed: int) -> list[Indices]:
-    """Split `indices` into `count` stratified folds of nearly equal size; all sorted.
+def stratified_folds(
+    indices: Indices, labels: Indices, count: int, seed: int, groups: Indices | None = None
+) -> list[Indices]:
+    """Split `indices` into `count` stratified folds of nearly equal size, with `groups` of whole groups; all sorted.
 
     Raises InputError if a fold would be empty.
     """
+    if groups is not None:
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        if (found := len(np.unique(groups[indices]))) < count:
+            raise InputError("--folds", f"{count} folds of {found} groups", f"give at most {found}")
+        folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed % (1 << 32))
+        return [np.sort(indices[held]) for _, held in folds.split(indices, labels[indices], groups[indices])]
     if count > len(indices):
         raise InputError("--folds", f"{count} folds of {len(indices)} samples", f"give at most {len(indices)}")
     generator = np.random.default_rng(seed)
@@ -164,10 +181,15 @@ def limited(indices: Indices, labels: Indices, limit: int | None, seed: int) -> 
 
 
 def _held_out(
-    indices: Indices, labels: Indices, fraction: float, seed: int, option: str, name: str, total: int
-) -> tuple[Indices, Indices]:
-    """As `hold_out`. Raises InputError where an option leaves no samples of one side."""
-    rest, held = hold_out(indices, labels, fraction, seed, spare_single=True)
+    indices: Indices, labels: Indices, groups: Indices | None, fraction: float, seed: int, option: str, name: str,
+    total: int,
+) -> tuple[Indices, Indices]:  # fmt: skip
+    """As `hold_out`, or with `groups` whole groups. Raises InputError where an option leaves no samples of one side."""
+    if groups is None:
+        rest, held = hold_out(indices, labels, fraction, seed, spare_single=True)
+    else:
+        held = hold_out_groups(indices, labels, groups, fraction, seed)
+        rest = np.setdiff1d(indices, held)
     for split, what, change in ((held, name, "raise"), (rest, "training", "lower")):
         if len(split) == 0:
             raise InputError(option, f"leaves no {what} samples ({total} in all)", f"{change} {option} or add samples")

@@ -117,7 +117,7 @@ def read_folder(
 
 def labeled(listing: FolderListing, read: FolderSamples) -> LabeledSamples:
     """The samples of the readable images of a listing, with their labels and splits."""
-    entries = "".join([f"{record.name}\0{record.digest}\0" for record in read.records])
+    entries = "".join([listing.table_fingerprint, *(f"{record.name}\0{record.digest}\0" for record in read.records)])
     return LabeledSamples(
         name=str(listing.root),
         samples=read.samples,

@@ -29,7 +29,7 @@ def list_labels(path: Path, columns: LabelColumns) -> FolderListing:
     line of an empty cell, of an unknown split and of a repeated file.
     """
     cells = read_table(path)
-    root = _root(path, columns.root)
+    root = root_of(path, columns.root)
     names = image_names(cells, columns.image, root)
     if columns.target is None:
         what = f"does not name the column of {path} that has the classes"
@@ -48,12 +48,13 @@ def list_labels(path: Path, columns: LabelColumns) -> FolderListing:
     return FolderListing(
         root, tuple(stamps), tuple(position[labels[i]] for i in rows), tuple(classes),
         tuple(splits[i] for i in rows), table=path, lines=tuple(cells.lines[i] for i in rows),
+        table_fingerprint=cells.fingerprint,
     )  # fmt: skip
 
 
 def listed_images(path: Path, column: str, root: str | None) -> list[Path]:
     """The files that a table lists, in its order. Raises InputError naming the line of an empty cell."""
-    folder = _root(path, root)
+    folder = root_of(path, root)
     return [folder / name for name in image_names(read_table(path), column, folder)]
 
 
@@ -63,7 +64,7 @@ def image_names(cells: Table, column: str, root: Path) -> list[str]:
     return [os.path.relpath(name, root) if os.path.isabs(name) else os.path.normpath(name) for name in names]  # noqa: PTH117
 
 
-def _root(path: Path, root: str | None) -> Path:
+def root_of(path: Path, root: str | None) -> Path:
     """The folder that the paths of a table are relative to."""
     folder = path.parent if root is None else user_path(root)
     if not folder.is_dir():

@@ -92,6 +92,7 @@ class FolderListing:
     folders: tuple[str, ...] = ()  # the class folders, where `classes` are other names
     table: Path | None = None  # that lists the images, each in one of its `lines`
     lines: tuple[int, ...] = ()
+    table_fingerprint: str = ""  # equal for the same table
 
     @cached_property
     def files(self) -> tuple[Path, ...]:

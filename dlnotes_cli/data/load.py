@@ -203,12 +203,13 @@ def training_size(options: DatasetOptions, rule: SplitRule) -> TrainingSize:
     if _kind(options.data, options.labels) == "folder":
         listing, image_shape = _listed(options)
         shape, classes, labels = image_shape.dimensions, listing.classes, np.array(listing.labels)
-        splits = splits_of(listing.splits)
+        splits, files = splits_of(listing.splits), [listing.path(i) for i in range(len(labels))]
     else:
         source = _named(options.data, options)
         channels, height, width = source.samples.shape[1:]
         shape, classes, labels, splits = (channels, height, width), source.classes, source.labels, source.splits
-    completed = complete_splits(splits, labels, rule)
+        files = []
+    completed = complete_splits(splits, labels, rule, files)
     return TrainingSize(shape, len(classes), min(len(completed["train"]), rule.limit or len(labels)))
 
 
@@ -252,11 +253,13 @@ def _named_listing(options: DatasetOptions) -> FolderListing:
 def _training_table(options: DatasetOptions, rule: SplitRule) -> DataSet:
     cells = table.read_table(user_path(options.data))
     if options.missing == "drop":
-        cells = table_columns.without_missing(cells, options.target, options.categorical)
+        cells = table_columns.without_missing(cells, {options.target, options.group_column}, options.categorical)
     source = _labeled(cells, options.target)
     splits = _split(source, rule)
     target, categorical = str(options.target), options.categorical
-    preprocessing = table_columns.fit_preprocessing(cells, target, categorical, splits["train"], options.missing)
+    preprocessing = table_columns.fit_preprocessing(
+        cells, target, categorical, splits["train"], options.missing, options.group_column
+    )
     source = replace(source, samples=table_columns.encode(cells, preprocessing))
     return _dataset(source, splits, preprocessing, rule)
 
@@ -290,7 +293,7 @@ def _named_for_model(
 
 def _split(source: LabeledSamples, rule: SplitRule) -> Splits:
     check_classes(source.name, source.classes)
-    return complete_splits(source.splits, source.labels, rule)
+    return complete_splits(source.splits, source.labels, rule, source.files)
 
 
 def _dataset(

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.option import option
+from dlnotes_cli.shell.option import Config, option
 from dlnotes_cli.shell.option_groups import ReadsImages
-from dlnotes_cli.shell.parse import items
+from dlnotes_cli.shell.parse import items, regular_expression
 
 Normalization = Literal["standard", "unit", "symmetric"]
 Resize = Literal["crop", "squash", "letterbox"]
@@ -59,6 +59,14 @@ IMAGE_ROOT = option(
 SPLIT_COLUMN = option(
     None, "CSV list of images: column that says train, val or test.", panel="Data", metavar="COLUMN",
     needs=("image_column",),
+)  # fmt: skip
+GROUP_COLUMN = option(
+    None, "CSV: rows with the same value in this column, such as a patient, stay in one split.", panel="Data",
+    metavar="COLUMN", conflicts=("group_pattern",),
+)  # fmt: skip
+GROUP_PATTERN = option(
+    None, "Images: files stay in one split if this finds the same text (its first group) in their names.",
+    panel="Data", metavar="REGEX", parse=regular_expression,
 )  # fmt: skip
 LIST_TARGET = option(
     None, "CSV list of images: column of the classes.", panel="Data", metavar="COLUMN", needs=("image_column",)
@@ -113,6 +121,14 @@ class LabelColumns:
     root: str | None = None  # None: that of the table
 
 
+@dataclass(frozen=True)
+class GroupNames:
+    """Where the name of a sample's group stands: in a column, or in what a pattern finds in a file name."""
+
+    column: str | None
+    pattern: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions(ReadsImages):
     """The options of a command that reads a data set: where it is looked for, and how files are read."""
@@ -121,14 +137,30 @@ class ReadOptions(ReadsImages):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetOptions(ReadOptions):
-    """The options of a command that trains on a data set of images or rows; None is a choice that depends on it."""
+class ListsImages(Config):
+    """The options of a command that reads a list of images, too."""
 
-    data: str = IMAGES
+    is_shared: ClassVar[bool] = True
     target: str | None = LIST_TARGET
     image_column: str | None = IMAGE_COLUMN
     image_root: str | None = IMAGE_ROOT
     split_column: str | None = SPLIT_COLUMN
+
+    @property
+    def labels(self) -> LabelColumns | None:
+        """The columns of a table that lists images; None for other data."""
+        if self.image_column is None:
+            return None
+        return LabelColumns(self.image_column, self.target, self.split_column, self.image_root)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetOptions(ListsImages, ReadOptions):
+    """The options of a command that trains on a data set of images or rows; None is a choice that depends on it."""
+
+    data: str = IMAGES
+    group_column: str | None = GROUP_COLUMN
+    group_pattern: str | None = GROUP_PATTERN
     categorical: tuple[str, ...] = ()
     missing: Missing = "indicator"
     size: int | None = SIZE
@@ -137,11 +169,10 @@ class DatasetOptions(ReadOptions):
     class_names: Path | None = CLASS_NAMES
 
     @property
-    def labels(self) -> LabelColumns | None:
-        """The columns of a table that lists images; None for other data."""
-        if self.image_column is None:
-            return None
-        return LabelColumns(self.image_column, self.target, self.split_column, self.image_root)
+    def groups(self) -> GroupNames | None:
+        """Where the groups of samples stand that stay in one split, if they do."""
+        names = GroupNames(self.group_column, self.group_pattern)
+        return None if names == GroupNames(None, None) else names
 
 
 def check_data_options(data: str, values: Mapping[str, Any], *, resizes_all: bool = False) -> None:
@@ -153,10 +184,13 @@ def check_data_options(data: str, values: Mapping[str, Any], *, resizes_all: boo
     with suppress(OSError):  # of a path that is reported where it is read
         is_folder = not is_named and user_path(data).is_dir()
     is_table = not is_folder and Path(data).suffix.lower() in TABLE_SUFFIXES
-    for name in ("target", "categorical", "missing", "image_column"):
+    for name in ("target", "categorical", "missing", "image_column", "group_column"):
         if name in values and (is_named or is_folder):
-            what = "has no effect on images" if name != "image_column" else f"has no effect on {data}"
+            what = f"has no effect on {data}" if name.endswith("_column") else "has no effect on images"
             raise InputError(f"--{name.replace('_', '-')}", what, "drop it, or give a CSV file")
+    if "group_pattern" in values and (is_named or (is_table and "image_column" not in values)):
+        what, fix = f"has no effect on {data}", "drop it, or use --group-column" if is_table else "drop it"
+        raise InputError("--group-pattern", what, fix)
     for name in ("class_names",) if resizes_all else ("size", "resize", "color", "class_names"):
         if name in values and (is_named or (is_table and "image_column" not in values)):
             what = f"has no effect on {data if is_named else 'a table'}"

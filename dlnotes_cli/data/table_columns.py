@@ -1,6 +1,6 @@
 """Columns of a table: class labels, the choice of numeric and categorical ones, and rows encoded for a network."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,19 +78,19 @@ def read_labels(table: Table, target: str | None) -> tuple[NDArray[np.int64], tu
 
 def fit_preprocessing(
     table: Table, target: str, categorical: Sequence[str], training_rows: NDArray[np.int64],
-    missing: Missing = "indicator",
+    missing: Missing = "indicator", group: str | None = None,
 ) -> TablePreprocessing:  # fmt: skip
     """Choose the encoding of each feature column, with mean and standard deviation of the training rows.
 
     A column is numeric if most of its cells that are not missing are numbers, unless `categorical` names it. With
     "indicator" the median of the training rows stands for its missing cells, and another input says where they are;
-    otherwise they are refused.
+    otherwise they are refused. The column `group` is no feature.
     """
     for name in categorical:
         table.column(name, "--categorical")
     columns = []
     for name in table.header:
-        if name == target:
+        if name in {target, group}:
             continue
         if name in categorical or not _is_numeric(table, name):
             columns.append(Column(name, categories=_categories(table, name)))
@@ -119,9 +119,12 @@ def _numeric(table: Table, name: str, training_rows: NDArray[np.int64], *, fills
     return Column(name, float(training.mean()), deviation if deviation > _SMALLEST else 1.0, median=median)
 
 
-def without_missing(table: Table, target: str | None, categorical: Sequence[str]) -> Table:
-    """The rows of a table without a missing cell in a numeric column of features. Raises InputError if none is left."""
-    numeric = [name for name in table.header if name not in {target, *categorical} and _is_numeric(table, name)]
+def without_missing(table: Table, ignored: Collection[str | None], categorical: Sequence[str]) -> Table:
+    """The rows of a table without a missing cell in a numeric column of features, which are not `ignored`.
+
+    Raises InputError if none is left.
+    """
+    numeric = [name for name in table.header if name not in {*ignored, *categorical} and _is_numeric(table, name)]
     columns = [table.column(name) for name in numeric]
     kept = [row for row in range(len(table.rows)) if not any(is_missing(cells[row]) for cells in columns)]
     if not kept:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from dlnotes_cli.data import table, table_columns
 from dlnotes_cli.data.cache import CacheEntry, list_entries
 from dlnotes_cli.data.folder import DecodeSettings, labeled, read_samples
-from dlnotes_cli.data.listing import list_folder
+from dlnotes_cli.data.labels import list_data
 from dlnotes_cli.data.load import pixel_statistics
 from dlnotes_cli.data.named_sets import NamedSetInfo, list_named, load_named
 from dlnotes_cli.data.paths import kind_of
@@ -152,6 +152,10 @@ def describe_data(config: DataInfoConfig) -> ImagesInfo | TableInfo:
     Raises InputError for unreadable images; with `skip_bad` they are listed instead.
     """
     kind = kind_of(config.data, "NAME|FOLDER|CSV")
+    if kind == "table" and config.labels is not None:
+        kind = "folder"
+    elif config.labels is not None:
+        raise InputError("--image-column", f"has no effect on {config.data}", "drop it, or give a CSV file")
     if kind == "table":
         cells = table.read_table(user_path(config.data))
         return TableInfo(config.data, kind, len(cells.rows), tuple(table_columns.describe_columns(cells)))
@@ -161,7 +165,7 @@ def describe_data(config: DataInfoConfig) -> ImagesInfo | TableInfo:
         channels, height, width = source.samples.shape[1:]
         sizes = Counter({(width, height): len(source.labels)})
     else:
-        listing = list_folder(user_path(config.data))
+        listing = list_data(config.data, config.labels)
         settings = DecodeSettings(config.threads or default_threads(), config.max_pixels, skip_bad=True)
         read = read_samples(listing, _STATISTICS_SHAPE, settings)
         bad = list(read.errors.values())

@@ -30,7 +30,7 @@ class DataListConfig(Config, command="data list"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataInfoConfig(data_options.ReadOptions, command="data info"):
+class DataInfoConfig(data_options.ListsImages, data_options.ReadOptions, command="data info"):
     """Every option of `data info`."""
 
     data: str = replace(data_options.DATA, is_argument=True)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from dlnotes_cli.networks.backbones import BackboneConfig, build_backbone
+from dlnotes_cli.networks.boosted import BoostedConfig, BoostedTrees
 from dlnotes_cli.networks.char_rnn import CharRnn, CharRnnConfig
 from dlnotes_cli.networks.choices import WeightInit
 from dlnotes_cli.networks.cnn import CnnConfig, build_cnn
@@ -37,6 +38,7 @@ REGISTRY: dict[str, RegisteredModel] = {
     "char_rnn": RegisteredModel("language", CharRnnConfig, CharRnn),
     "series_rnn": RegisteredModel("series", SeriesRnnConfig, SeriesRnn),
     "backbone": RegisteredModel("classifier", BackboneConfig, build_backbone, needs_run=True),
+    "boosted": RegisteredModel("classifier", BoostedConfig, BoostedTrees),
     "text_rnn": RegisteredModel("text", TextRnnConfig, TextRnn),
     "text_linear": RegisteredModel("text", TextLinearConfig, TextLinear),
 }

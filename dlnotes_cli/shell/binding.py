@@ -12,6 +12,7 @@ import typer
 
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import to_json
+from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import REQUIRED, Config, Option, choices_of, flag, hints_of, is_tuple, options_of, type_of
 from dlnotes_cli.shell.show import check_outputs, show
 from dlnotes_cli.shell.startup import PlainCommand
@@ -108,7 +109,13 @@ def add_command(app: typer.Typer, name: str, declared: Command, *, is_only_liste
             f"{name} {values[name]}" for name in options_of(config_type) if values[name] not in (None, False, [])
         ]
         output.detail("options", ", ".join(in_force))
-        declared.run(config)
+        try:
+            declared.run(config)
+        except InputError as error:
+            names = {f"--{name}": name.upper() for name, one in options_of(config_type).items() if one.is_argument}
+            if error.where not in names:
+                raise
+            raise InputError(names[error.where], error.what, error.fix) from error
 
     options = {} if is_only_listed else options_of(config_type)
     parameters = [_parameter(config_type, key, described) for key, described in options.items()]

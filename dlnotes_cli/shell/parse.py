@@ -76,6 +76,19 @@ def count_or_auto(text: str) -> int:
         raise ValueError(f"'{text}' is neither an integer nor auto") from None
 
 
+def regular_expression(text: str) -> str:
+    """A regular expression as Python reads it.
+
+    >>> regular_expression("^p[0-9]+")
+    '^p[0-9]+'
+    """
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"'{text}' is not a regular expression ({error})") from None
+    return text
+
+
 def parse_matrix(text: str, where: object) -> Matrix:
     """Rows separated by `;` or line breaks, numbers by spaces or commas; or a JSON list of lists.
 

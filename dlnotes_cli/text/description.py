@@ -18,14 +18,23 @@ from dlnotes_cli.shell import output
 from dlnotes_cli.shell.show import Table
 from dlnotes_cli.text.options import TrainTextConfig
 from dlnotes_cli.training.evaluation_plots import draw_evaluation
-from dlnotes_cli.training.metrics import Evaluation, Metrics
-from dlnotes_cli.training.results import DataSummary, ModelSummary, RunProgress, TrainingResult, require_test_split
+from dlnotes_cli.training.metrics import Evaluation
+from dlnotes_cli.training.results import (
+    DataSummary,
+    ModelScores,
+    ModelSummary,
+    RunProgress,
+    TrainingResult,
+    require_test_split,
+    scores_table,
+)
 from dlnotes_cli.training.run_folder import RunFolder
 from dlnotes_cli.training.task import Evaluated, Poll, RunDescription
 
 TextModelName = Literal["rnn", "linear"]
 DESCRIPTIONS = {"rnn": "the recurrent network", "linear": "the linear model"}
 NAMES = {"rnn": "network", "linear": "linear model"}  # in legends
+_TITLES = {"rnn": "recurrent network", "linear": "TF-IDF + logistic regression"}
 _CHUNK = 1024  # texts that are evaluated together, as by `evaluate`
 
 
@@ -39,31 +48,13 @@ class TextsData(DataSummary):
     cut: int  # texts that were longer than the network reads
 
 
-@dataclass(frozen=True, kw_only=True)
-class TextModelScores:
-    """One of the models of a run on the same splits."""
-
-    name: str  # "rnn" or "linear"
-    parameters: int
-    validation: Metrics
-    test: Metrics | None
-    train_s: float
-
-    @property
-    def row(self) -> tuple[str, ...]:
-        """A row of the printed table."""
-        name = "recurrent network" if self.name == "rnn" else "TF-IDF + logistic regression"
-        metrics = (cell for split in (self.validation, self.test) for cell in _cells(split))
-        return name, f"{self.parameters:,}", *metrics, f"{self.train_s:.1f}"
-
-
 @dataclass(frozen=True)
 class TextResult(TrainingResult):
     """The result of `train-text`; its metrics are those of the model that was kept."""
 
     data: TextsData
     kept: str  # "rnn" or "linear"
-    models: tuple[TextModelScores, ...]
+    models: tuple[ModelScores, ...]
 
     @property
     def verdict(self) -> str:
@@ -82,8 +73,7 @@ class TextResult(TrainingResult):
 
     def table(self) -> Iterator[Table | str]:
         """The metrics of each model, and which one was kept."""
-        numeric = ("parameters", "validation accuracy", "loss", "test accuracy", "test loss", "seconds")
-        yield Table(("model", *numeric), [model.row for model in self.models], numeric, is_result=True)
+        yield scores_table(self.models, _TITLES)
         yield self.verdict
         counts = ", ".join(f"{count:,} {split}" for split, count in self.data.counts.items())
         is_linear = len(self.models) == 1
@@ -97,14 +87,10 @@ class TextResult(TrainingResult):
         return shlex.join(["dlnotes", "predict", self.out, "Write a text here."])
 
 
-def _cells(metrics: Metrics | None) -> tuple[str, str]:
-    return ("-", "-") if metrics is None else (f"{metrics.accuracy:.4f}", f"{metrics.loss:.4f}")
-
-
 class EvaluatedModel(NamedTuple):
     """A trained model with its scores."""
 
-    scores: TextModelScores
+    scores: ModelScores
     summary: ModelSummary
     evaluation: Evaluation  # of the test split, or of the validation split of data without one
 
@@ -156,7 +142,7 @@ class TextDescription(RunDescription[TextResult]):
         """The model of this description with its evaluations, after a training of `train_s` seconds."""
         validation = self.evaluate("val", poll)
         test = self.evaluate("test", poll) if "test" in self.dataset.splits else None
-        scores = TextModelScores(
+        scores = ModelScores(
             name=self.short_name, parameters=self.model.parameters, validation=validation.metrics,
             test=None if test is None else test.metrics, train_s=round(train_s, 3),
         )  # fmt: skip

@@ -157,7 +157,7 @@ class TrainTextConfig(training.TrainingConfig, command="train-text"):
 @command(
     panel="Train",
     task="text.train_text:train_text -> TextResult",
-    also=("text.description:TextModelScores",),
+    also=("training.results:ModelScores",),
     examples=(
         "dlnotes train-text --max-steps 40 --out runs/remarks",
         "dlnotes train-text --model linear --json",

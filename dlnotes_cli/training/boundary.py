@@ -154,6 +154,8 @@ def check_beside(option: str, model: TrainedModel, dataset: DataSet) -> PlaneCla
 
 
 def hidden_layers(configuration: object) -> str:
-    """The name of a network on a sheet: its hidden layers."""
+    """The name of a model on a sheet: the hidden layers of a network."""
+    if isinstance(configuration, dict) and "trees" in configuration:
+        return "boosted trees"
     hidden = configuration.get("hidden") if isinstance(configuration, dict) else None
     return f"hidden units: {', '.join(map(str, hidden))}" if hidden else "no hidden layer"

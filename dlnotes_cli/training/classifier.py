@@ -2,6 +2,8 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from dlnotes_cli.data.batches import (
     Mixer,
     Normalizer,
     TrainingBatch,
+    balanced_order,
     batch_bounds,
     epoch_order,
     splits_on_device,
@@ -25,7 +28,7 @@ from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import to_json
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.training.boundary import PlaneClassifier, draw_plane
-from dlnotes_cli.training.distributed import ALONE
+from dlnotes_cli.training.distributed import ALONE, Processes
 from dlnotes_cli.training.evaluation import evaluate, predict_logits
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.memory import MAX_BATCH_SIZE, largest_fitting_batch_size
@@ -53,6 +56,8 @@ class ClassifierDescription(RunDescription[Result]):
     options: ClassifierConfig
     dataset: DataSet
     monitor: Monitor
+    beside: tuple[PlaneClassifier, ...] = ()  # whose regions are drawn next to those of the run
+    evaluation: Evaluation  # of the finished network, on the test split if there is one
 
     def describe(self, dataset: DataSet) -> None:
         """Set the data set, named as `--data` does. Raises InputError for a gate without a test split."""
@@ -70,6 +75,8 @@ class ClassifierDescription(RunDescription[Result]):
             metadata["data"]["class_folders"] = dict(zip(dataset.folders, dataset.classes, strict=True))
         if self.options.labels is not None:
             metadata["data"]["labels"] = to_json(self.options.labels)
+        if (groups := self.options.groups) is not None:
+            metadata["data"]["groups"] = to_json(groups)
         return metadata
 
     def announce(self) -> None:
@@ -86,6 +93,7 @@ class ClassifierDescription(RunDescription[Result]):
             "validation": Metrics(loss=best.loss, accuracy=best.accuracy, samples=best.samples),
             "monitor": Monitored(self.monitor.name, self.monitor.value(best)) if best.samples else None,
             "majority": self._majority(),
+            "balance": self.evaluation.balance,
         }
 
     def _majority(self) -> dict[str, float]:
@@ -97,11 +105,49 @@ class ClassifierDescription(RunDescription[Result]):
             if len(indices)
         }
 
+    def place(self, device: torch.device) -> None:
+        """Bring the data to a device."""
+        self.splits = splits_on_device(self.dataset, device)
+        self.normalizer = Normalizer(self.dataset.preprocessing, device)
+
+    def evaluate(
+        self, split: str, poll: Poll, *, keep_predictions: bool = False, processes: Processes = ALONE
+    ) -> Evaluation:
+        """The evaluation of the network on one split, which is divided among the processes."""
+        return evaluate(
+            self.network, self.splits[split], self.normalizer, self.runtime, classes=len(self.dataset.classes),
+            keep_predictions=keep_predictions, poll=poll, processes=processes,
+        )  # fmt: skip
+
+    def weights_of_training_classes(self, given: Mapping[str, float] | None) -> Tensor | None:
+        """The weights (K,) of `--class-weights` on the device of the data, of which a file has the `given` ones."""
+        dataset, train = self.dataset, self.splits["train"]
+        return weights_of_classes(
+            train.labels[train.indices], len(dataset.classes), is_balanced=self.options.class_weights == "balanced",
+            given=weights_in_order(given, dataset.classes),
+        )  # fmt: skip
+
+    def _answer(self, samples: Tensor) -> Tensor:
+        """The logits of samples on the CPU."""
+        return predict_logits(self.network, self.normalizer(samples.to(self.runtime.device)), self.runtime)
+
+    def draw(self, folder: RunFolder, poll: Poll, draw_curves: Callable[[], Path] | None = None) -> Evaluated:
+        """Evaluate the network on the test split, or on the validation split, and draw curves, if any, and that."""
+        split = "test" if "test" in self.splits else "val"
+        self.evaluation = evaluation = self.evaluate(split, poll, keep_predictions=True)
+        if isinstance(self.dataset.preprocessing, ImagePreprocessing):
+            store_similarity(folder.file(MODEL), self.network, self.dataset, self._answer)
+        dataset, drawn = self.dataset, [draw_curves()] if draw_curves else []
+        images = image_reader(dataset.samples, dataset.splits[split])
+        drawn += draw_evaluation(folder.path, evaluation, dataset.classes, images, (dataset.name, split))
+        for name, drawing in draw_plane(self.network, dataset, self.beside, self.model.configuration).items():
+            drawn.append(folder.file(name))
+            files.atomic_write(drawn[-1], drawing)
+        return Evaluated(evaluation.metrics if split == "test" else None, drawn)
+
 
 class ClassifierTask(ClassifierDescription[Result], Task[Result]):
     """The training of a classifier with cross-entropy on augmented batches."""
-
-    beside: tuple[PlaneClassifier, ...] = ()  # whose regions are drawn next to those of the run
 
     @abstractmethod
     def load_dataset(self) -> DataSet:
@@ -114,8 +160,7 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
     @property
     def split_rule(self) -> SplitRule:
         """How the data is split."""
-        options = self.options
-        return SplitRule(self.recipe.val_split, options.test_split, options.seed, options.limit)
+        return self.options.split_rule(self.recipe.val_split)
 
     def load(self) -> None:
         """Read the data and the class weights, and configure the network for them."""
@@ -165,25 +210,23 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
     def prepare(self, batch_size: int) -> None:
         """Bring the data to the device, and make its augmentation and objective."""
         dataset, recipe, device = self.dataset, self.recipe, self.runtime.device
-        self.splits = splits_on_device(dataset, device)
-        self._normalizer = Normalizer(dataset.preprocessing, device)
+        self.place(device)
         self._train = self.splits["train"]
         self._bounds = batch_bounds(len(self._train), batch_size)
         self.steps_per_epoch = len(self._bounds)
         operations = parse_augment(recipe.augment, dataset.preprocessing.shape, flippable=is_flippable(dataset.classes))
         self._augment, self._mix = Augmenter(operations, self.options.seed), Mixer(operations, self.options.seed)
-        weights = weights_of_classes(
-            self._train.labels[self._train.indices], len(dataset.classes),
-            is_balanced=self.options.class_weights == "balanced",
-            given=weights_in_order(self._weights_by_class, dataset.classes),
-        )  # fmt: skip
+        self.class_weights = weights = self.weights_of_training_classes(self._weights_by_class)
         self._objective = Objective(
             self.network, label_smoothing=recipe.label_smoothing, class_weights=weights, l1=recipe.l1
         )
 
     def start_epoch(self, epoch: int, epochs: int | None) -> None:  # noqa: ARG002  # subclasses use it
-        """Shuffle the training samples for an epoch."""
-        self._epoch, self._order = epoch, epoch_order(self._train.indices, self.options.seed, epoch)
+        """Shuffle or draw the training samples of an epoch."""
+        indices, seed = self._train.indices, self.options.seed
+        self._epoch, self._order = epoch, epoch_order(indices, seed, epoch)
+        if self.options.sampler == "balanced":
+            self._order = balanced_order(indices, self._train.labels[indices], seed, epoch)
         self._places = self._order.to(self._train.samples.device)  # once, as copying indices waits for a GPU
 
     def batch(self, index: int) -> Batch:
@@ -207,40 +250,19 @@ class ClassifierTask(ClassifierDescription[Result], Task[Result]):
 
     def loss(self, model: Model, part: BatchPart) -> StepLoss:
         """Cross-entropy with label smoothing, class weights and penalties, and the plain loss."""
-        logits = predict_logits(model, self._normalizer(part.batch.samples), self.runtime)
+        logits = predict_logits(model, self.normalizer(part.batch.samples), self.runtime)
         return self._objective(logits, part)
-
-    def _answer(self, samples: Tensor) -> Tensor:
-        """The logits of samples on the CPU."""
-        return predict_logits(self.network, self._normalizer(samples.to(self.runtime.device)), self.runtime)
 
     def validate(self, poll: Poll) -> Metrics:
         """Metrics on the validation split, nan without samples."""
         if not self.validation_samples:
             return Metrics(loss=math.nan, accuracy=math.nan, samples=0)
-        return self.monitor.metrics(self.evaluate("val", poll, shared=True))
+        return self.monitor.metrics(self.evaluate("val", poll, processes=self.processes))
 
     def rank(self, metrics: Metrics) -> tuple[float, ...]:
         """A sort key of the metrics of a validation, as `--monitor` says."""
         return self.monitor.rank(metrics)
 
-    def evaluate(self, split: str, poll: Poll, *, keep_predictions: bool = False, shared: bool = False) -> Evaluation:
-        """The evaluation of the network on one split, which `shared` divides among the processes."""
-        return evaluate(
-            self.network, self.splits[split], self._normalizer, self.runtime, classes=len(self.dataset.classes),
-            keep_predictions=keep_predictions, poll=poll, processes=self.processes if shared else ALONE,
-        )  # fmt: skip
-
     def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:
-        """Evaluate the network on the test split, or on the validation split, and draw curves and evaluation."""
-        split = "test" if "test" in self.splits else "val"
-        evaluation = self.evaluate(split, poll, keep_predictions=True)
-        if isinstance(self.dataset.preprocessing, ImagePreprocessing):
-            store_similarity(folder.file(MODEL), self.network, self.dataset, self._answer)
-        dataset, plots = self.dataset, [self.draw_curves(folder, progress)]
-        images = image_reader(dataset.samples, dataset.splits[split])
-        plots += draw_evaluation(folder.path, evaluation, dataset.classes, images, (dataset.name, split))
-        for name, drawing in draw_plane(self.network, dataset, self.beside, self.model.configuration).items():
-            plots.append(folder.file(name))
-            files.atomic_write(plots[-1], drawing)
-        return Evaluated(evaluation.metrics if split == "test" else None, plots)
+        """Evaluate the network, and draw the curves and that."""
+        return self.draw(folder, poll, lambda: self.draw_curves(folder, progress))

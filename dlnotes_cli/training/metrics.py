@@ -12,6 +12,7 @@ from dlnotes_cli.shell.codec import NAN_IF_NULL
 
 MonitorName = Literal["loss", "accuracy", "macro-f1"]
 LARGE_VALIDATION = 5_000  # samples from which accuracy is a reliable measure
+_IMBALANCE = 1.25  # share of the largest class, relative to that of classes of equal size, from which it is told
 _MAX_BATCH = 1024  # samples of a forward pass without gradients
 _MAX_BATCH_VALUES = 1 << 22  # pixels times channels, or columns, of all samples
 
@@ -36,6 +37,22 @@ class ClassScores:
     recall: float
     f1: float
     support: int
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Measures that a frequent class does not dominate."""
+
+    balanced_accuracy: float = field(metadata=NAN_IF_NULL)  # mean recall of the classes that have samples
+    matthews: float = field(metadata=NAN_IF_NULL)  # correlation of true and predicted classes, -1 to 1; 0 by chance
+    macro_f1: float = field(metadata=NAN_IF_NULL)  # mean F1 of the classes that have samples or were predicted
+
+    def text(self, majority: float, classes: int) -> str:
+        """The measures as text; empty unless the share `majority` of the largest class is much above its fair share."""
+        if not majority * classes > _IMBALANCE:
+            return ""
+        values = f"balanced accuracy {self.balanced_accuracy:.4f}, Matthews' coefficient {self.matthews:.4f}"
+        return f"{values}, macro-F1 {self.macro_f1:.4f}"
 
 
 @dataclass(frozen=True)
@@ -121,6 +138,21 @@ class Evaluation:
             name: float(np.mean([getattr(scores[i], name) for i in present])) if len(present) else 0.0
             for name in ("precision", "recall", "f1")
         }
+
+    @property
+    def balance(self) -> Balance:
+        """Measures that a frequent class does not dominate; nan without samples.
+
+        Matthews' coefficient is that of several classes (Gorodkin 2004), as scikit-learn has it.
+        """
+        true, predicted = (self.confusion.sum(axis=axis).astype(float) for axis in (1, 0))
+        if not self.samples:
+            return Balance(math.nan, math.nan, math.nan)
+        recalls = np.diag(self.confusion)[true > 0] / true[true > 0]
+        covariance = np.trace(self.confusion) * self.samples - true @ predicted
+        scale = math.sqrt((self.samples**2 - true @ true) * (self.samples**2 - predicted @ predicted))
+        macro_f1 = self.macro_average()["f1"]
+        return Balance(float(recalls.mean()), float(covariance / scale) if scale else 0.0, macro_f1)
 
     @property
     def metrics(self) -> Metrics:

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlnotes_cli.data.dataset import DataSet, SplitRule, complete_splits
-from dlnotes_cli.data.options import LabelColumns
+from dlnotes_cli.data.groups import Grouping
+from dlnotes_cli.data.options import GroupNames, LabelColumns
 from dlnotes_cli.data.paths import kind_of
 from dlnotes_cli.data.texts.labeled import TextDataSet
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import build
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
+from dlnotes_cli.shell.parse import regular_expression
 
 Metadata = dict[str, Any]  # JSON values
 MOST_SHOWN = 200  # characters of a file's metadata in an error
@@ -56,7 +58,7 @@ def check_data(metadata: Metadata) -> None:
     folders = data.get("class_folders", {})
     if not isinstance(folders, dict) or not all(isinstance(name, str) for name in folders.values()):
         raise TypeError("class_folders")
-    label_columns(metadata)
+    grouping_of(metadata)
     if "fingerprint" in data:
         for key in ("val_split", "test_split"):
             if type(data[key]) not in {int, float} or not 0 <= data[key] <= 1:
@@ -103,6 +105,16 @@ def label_columns(metadata: Metadata) -> LabelColumns | None:
     return None if stored is None else build(LabelColumns, stored)
 
 
+def grouping_of(metadata: Metadata, data: str = "") -> Grouping | None:
+    """What tells the groups of samples that were kept in one split, if something did; `data` is where to find them."""
+    labels, stored = label_columns(metadata), metadata.get("data", {}).get("groups")
+    if stored is None:
+        return None
+    names = build(GroupNames, stored)
+    regular_expression(names.pattern or "")
+    return Grouping(data=data, labels=labels, **vars(names))
+
+
 def split_as_in_training(data: str, dataset: AnyData, metadata: Metadata) -> AnyData:
     """Split a data set as in training if the model was trained on the same data; otherwise return it unchanged."""
     trained_on = metadata.get("data", {})
@@ -110,9 +122,10 @@ def split_as_in_training(data: str, dataset: AnyData, metadata: Metadata) -> Any
         if trained_on.get("name") == data:
             output.warn(f"{data} has changed since the training: some of these samples may be training samples")
         return dataset
-    rule = SplitRule(float(trained_on["val_split"]), float(trained_on["test_split"]), int(metadata["seed"]))
-    splits = complete_splits(dataset.splits, dataset.labels, rule)
-    return replace(dataset, splits={name: indices for name, indices in splits.items() if len(indices)})
+    splits = float(trained_on["val_split"]), float(trained_on["test_split"])
+    rule = SplitRule(*splits, int(metadata["seed"]), grouping=grouping_of(metadata, data))
+    completed = complete_splits(dataset.splits, dataset.labels, rule, getattr(dataset, "files", ()))
+    return replace(dataset, splits={name: indices for name, indices in completed.items() if len(indices)})
 
 
 def choose_split(dataset: DataSet | TextDataSet, name: str = "auto") -> ChosenSplit:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from glob import escape, glob
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from dlnotes_cli.data import options as data_options
 from dlnotes_cli.shell.errors import InputError
@@ -14,6 +14,9 @@ from dlnotes_cli.shell.option import REQUIRED, option
 from dlnotes_cli.shell.option_groups import OVERWRITE, SEED, OnDevice
 from dlnotes_cli.shell.parse import count_or_auto, duration
 from dlnotes_cli.training.recipes import MOMENTUM_OPTIMIZERS, LengthDefaults, OptimizerName, RunLength, ScheduleName
+
+if TYPE_CHECKING:
+    from dlnotes_cli.data.dataset import SplitRule
 
 Monitor = Literal["auto", "loss", "accuracy", "macro-f1"]
 WEIGHT_FILES = (".csv", ".json")  # of --class-weights
@@ -219,6 +222,10 @@ class ClassifierConfig(TrainingConfig, data_options.DatasetOptions):
         metavar="none|balanced|FILE",
         complete=lambda: list(_CLASS_WEIGHTS),
     )
+    sampler: Literal["all", "balanced"] = option(
+        "all", "Samples of an epoch: all, or balanced: as many, drawn with every class equally likely.",
+        panel="Training", conflicts=("class_weights",),
+    )  # fmt: skip
     monitor: Monitor = option(
         "auto",
         "Validation metric that chooses the best epoch and that --patience watches; auto: by their number.",
@@ -226,6 +233,16 @@ class ClassifierConfig(TrainingConfig, data_options.DatasetOptions):
         conflicts=_WITHOUT_VALIDATION,
     )
     min_accuracy: float | None = MIN_ACCURACY
+
+    def split_rule(self, val_split: float) -> "SplitRule":
+        """How the data is split, with a validation split of this size. Raises InputError for groups of the target."""
+        from dlnotes_cli.data.dataset import SplitRule
+        from dlnotes_cli.data.groups import Grouping
+
+        if self.group_column is not None and self.group_column == self.target:
+            raise InputError("--group-column", f"'{self.target}' is the target, too", "name another column")
+        grouping = None if self.groups is None else Grouping(data=self.data, labels=self.labels, **vars(self.groups))
+        return SplitRule(val_split, self.test_split, self.seed, self.limit, grouping)
 
     def check_given(self, values: Mapping[str, Any]) -> None:
         """Refuse options of a command line, `values`, that have no effect on this kind of data. Raises InputError."""

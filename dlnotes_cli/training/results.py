@@ -3,7 +3,7 @@
 import math
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from dlnotes_cli.data.options import TABLE_SUFFIXES
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.errors import GateError, InputError
 from dlnotes_cli.shell.show import Table
-from dlnotes_cli.training.metrics import Metrics, Monitored
+from dlnotes_cli.training.metrics import Balance, Metrics, Monitored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +90,28 @@ class ModelSummary:
     name: str  # in the registry
     configuration: dict[str, Any]  # JSON values
     parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelScores:
+    """One of several models that were trained on the same splits."""
+
+    name: str
+    parameters: int
+    validation: Metrics
+    test: Metrics | None
+    train_s: float
+
+    def row(self, title: str) -> tuple[str, ...]:
+        """A row of `scores_table`."""
+        values = [getattr(m, name, math.nan) for m in (self.validation, self.test) for name in ("accuracy", "loss")]
+        return title, f"{self.parameters:,}", *map(_decimals, values), f"{self.train_s:.1f}"
+
+
+def scores_table(models: Sequence[ModelScores], titles: Mapping[str, str]) -> Table:
+    """A row for each model, which has the title of its name."""
+    numeric = ("parameters", "validation accuracy", "loss", "test accuracy", "test loss", "seconds")
+    return Table(("model", *numeric), [model.row(titles[model.name]) for model in models], numeric, is_result=True)
 
 
 @dataclass(frozen=True)
@@ -176,6 +198,7 @@ class ClassifierResult(TrainingResult):
     data: ClassifierData
     monitor: Monitored | None = field(default=None, kw_only=True)  # None without validation samples
     majority: dict[str, float] = field(default_factory=dict, kw_only=True)  # the share of the largest class, by split
+    balance: Balance | None = field(default=None, kw_only=True)  # of the test split, else of validation
 
     @property
     def selection(self) -> str:
@@ -195,6 +218,10 @@ class ClassifierResult(TrainingResult):
         ]
         numeric = ("samples", "loss", "accuracy", "majority")
         yield Table(("split", *numeric), rows, numeric, is_result=True)
+        split = "validation" if self.test is None else "test"
+        text = self.balance and self.balance.text(self.majority.get(split, 0.0), len(self.data.classes))
+        if text:
+            yield f"{split}: {text}"
         timing = self.timing
         yield f"{self.selection}; {timing.train_s:.1f} s training, {timing.samples_per_s:,.0f} samples/s"
         if self.test is None:

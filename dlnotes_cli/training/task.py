@@ -64,7 +64,7 @@ class Evaluated(NamedTuple):
 class RunDescription(ABC, Generic[Result]):
     """What a run records: the metadata of its model file and checkpoint, and its result."""
 
-    model_name: ClassVar[str]  # in the registry
+    model_name: str  # in the registry
     result_type: type[Result]
 
     def __init__(self, options: TrainingConfig) -> None:

@@ -79,6 +79,8 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         settings = plan.decode_settings(poll)
         dataset = plan.load(settings, extractor())
         self.describe(dataset)
+        grouping = plan.split_rule.grouping
+        self._groups = None if grouping is None else grouping.of(dataset.files)
         self.monitor = Monitor("loss")
         self.network_config = plan.network_config(len(dataset.classes))
         self._class_weights = weights_in_order(weights, dataset.classes)
@@ -100,7 +102,7 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
             self._class_weights,
         )  # fmt: skip
         decays = WEIGHT_DECAYS if recipe.weight_decay is None else (recipe.weight_decay,)
-        search = HeadSearch(self.dataset, self._views, head, decays, self.runtime.device, poll)
+        search = HeadSearch(self.dataset, self._views, head, decays, self.runtime.device, poll, self._groups)
         self.fitted = fitted = search.run(options.folds, options.seed)
         self.network.head = fitted.head
         samples = len(self.dataset.splits["train"]) + sum(map(len, self._views))
@@ -115,7 +117,7 @@ class FrozenHeadTask(ClassifierDescription[FrozenResult], DirectTask[FrozenResul
         options, dataset = self.options, self.dataset
         split = "test" if "test" in dataset.splits else "val"
         indices = dataset.splits[split]
-        evaluation = evaluate_head(self.fitted.head, dataset, indices, self.runtime.device)
+        self.evaluation = evaluation = evaluate_head(self.fitted.head, dataset, indices, self.runtime.device)
         head = self.fitted.head
         store_similarity(folder.file(MODEL), head, dataset, lambda features: head(features.to(self.runtime.device)))
         plots = [self.draw_curves(folder, progress, over="weight_decay")]

@@ -61,6 +61,7 @@ class HeadSearch:
     decays: tuple[float, ...]
     device: torch.device
     poll: Poll
+    groups: NDArray[np.int64] | None = None  # (N,) of samples that stay in one fold
 
     def run(self, folds: int | None, seed: int) -> FittedHead:
         """Choose the weight decay by the validation split, or by `folds`; then a head is fitted to both splits."""
@@ -70,7 +71,7 @@ class HeadSearch:
             samples = np.sort(np.concatenate([train, val]))
             parts = [
                 (np.setdiff1d(samples, held_out), held_out)
-                for held_out in stratified_folds(samples, self.dataset.labels, folds, seed)
+                for held_out in stratified_folds(samples, self.dataset.labels, folds, seed, self.groups)
             ]
         scored = [self._fit_and_score(*part) for part in parts]
         history = _history(scored, len(samples))

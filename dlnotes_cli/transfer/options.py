@@ -50,7 +50,7 @@ NOTES = FineTuneRecipe(
 _TRAINED = ("fine_tune", "recipe=notes")  # with one of these the network is trained by gradients, step by step
 _OF_STEPS = (  # options without effect on a frozen backbone, whose head is fitted by L-BFGS
     "dropout", "lr", "schedule", "optimizer", "momentum", "patience",
-    "ema", "grad_clip", "batch_size", "l1", "accumulate", "monitor", "devices", "compile",
+    "ema", "grad_clip", "batch_size", "l1", "accumulate", "monitor", "sampler", "devices", "compile",
 )  # fmt: skip
 
 

@@ -170,8 +170,7 @@ def make_plan(options: TransferConfig, recipe: FrozenRecipe | FineTuneRecipe) ->
     weights = find_weights(recipe.backbone, options.weights, offline=options.offline, seed=options.seed)
     size = options.size or weights.expected.size
     preprocessing = weights.preprocessing(size, options.resize)
-    split_rule = SplitRule(recipe.val_split, options.test_split, options.seed, options.limit)
-    plan = TransferPlan(options, recipe.backbone, weights, preprocessing, split_rule)
+    plan = TransferPlan(options, recipe.backbone, weights, preprocessing, options.split_rule(recipe.val_split))
     if size != weights.expected.size:
         _check_size(plan, weights.expected.size)
     return plan

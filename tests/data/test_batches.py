@@ -16,6 +16,7 @@ from dlnotes_cli.data.batches import (
     Mixer,
     Normalizer,
     TrainingBatch,
+    balanced_order,
     batch_bounds,
     cutmix,
     epoch_order,
@@ -54,6 +55,20 @@ def test_an_epoch_order_is_a_permutation_that_depends_on_seed_and_epoch_alone(
     assert original.tolist() == indices
     for others in ((seed, epoch + 1), (seed + 1, epoch)):
         assert not epoch_order(many, seed, epoch).equal(epoch_order(many, *others))
+
+
+@given(st.integers(2, 5), st.integers(0, 2**31), st.integers(1, 50))
+def test_a_balanced_order_draws_classes_equally_often(classes: int, seed: int, epoch: int) -> None:
+    sizes = torch.tensor([4 ** (i + 1) for i in range(classes)])
+    labels = torch.repeat_interleave(torch.arange(classes), sizes)[torch.randperm(int(sizes.sum()))]
+    indices = torch.randperm(10 * len(labels))[: len(labels)]
+    order = balanced_order(indices, labels, seed, epoch)
+    assert order.equal(balanced_order(indices, labels, seed, epoch))
+    assert set(order.tolist()) <= set(indices.tolist())
+    label_of = dict(zip(indices.tolist(), labels.tolist(), strict=True))
+    drawn = np.array([label_of[i] for i in order.tolist()])
+    expected = len(labels) / classes
+    assert np.bincount(drawn, minlength=classes) == pytest.approx(expected, abs=6 * expected**0.5)
 
 
 def test_pixels_are_normalized_per_channel_in_images_of_any_size_and_tables_are_not() -> None:

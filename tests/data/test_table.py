@@ -213,12 +213,12 @@ def test_the_median_of_the_training_rows_stands_for_missing_numbers(
     newer = table_of(tmp_path, "x,y\nnan,1\n7,2\n")
     assert encode_raw(newer, preprocessing).tolist() == [[3, 1, 1], [7, 0, 2]]
     np.testing.assert_allclose(encode(newer, preprocessing)[:, 1], [1, 0])
-    assert without_missing(table, "t", ()).lines == (2, 4, 5, 7)
+    assert without_missing(table, {"t"}, ()).lines == (2, 4, 5, 7)
     for refused in (lambda: fitted(table, missing="refuse"), lambda: encode(table, PREPROCESSING)):
         with pytest.raises(InputError, match="line 3: column 'x' is empty; fill the cell or drop the row"):
             refused()
     with pytest.raises(InputError, match="every row has a missing cell; drop a column, or use --missing indicator"):
-        without_missing(table_of(tmp_path, "x,y,t\n1,,a\n,2,b\n"), "t", ())
+        without_missing(table_of(tmp_path, "x,y,t\n1,,a\n,2,b\n"), {"t"}, ())
 
 
 @pytest.mark.parametrize("value", ["5", "0.1", "-1e20", "1e-310"])

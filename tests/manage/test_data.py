@@ -47,6 +47,19 @@ def test_info_of_a_folder(tmp_path: Path, dlnotes: Command) -> None:
     )
 
 
+def test_info_of_a_list_of_images(tmp_path: Path, dlnotes: Command) -> None:
+    make_images(tmp_path, count=3)
+    rows = [f"{file},{file.parent.name},train" for file in tmp_path.glob("*/*.png")]
+    (tmp_path / "list.csv").write_text("\n".join(["file,color,part", *rows]))
+    columns = ("--image-column", "file", "--target", "color", "--split-column", "part")
+    fields = json.loads(dlnotes("data", "info", tmp_path / "list.csv", *columns, "--json").out)
+    assert fields["counts"] == {"train": dict.fromkeys(COLORS, 3)}
+    outcome = dlnotes("data", "info", tmp_path, *columns)
+    assert (outcome.code, "--image-column: has no effect on" in outcome.err) == (2, True)
+    outcome = dlnotes("data", "info", tmp_path / "red")
+    assert (outcome.code, outcome.err.startswith("dlnotes: error: DATA: ")) == (2, True)
+
+
 def test_unreadable_files_are_named(tmp_path: Path, dlnotes: Command) -> None:
     make_images(tmp_path / "p", count=2)
     (tmp_path / "p" / "red" / "x.png").write_bytes(b"")

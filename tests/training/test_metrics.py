@@ -1,6 +1,7 @@
 """Metrics of a classifier against scikit-learn, what chooses the best epoch, and the images of predictions.png."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,13 @@ def test_scores_agree_with_scikit_learn(pair: tuple[NDArray[np.int64], NDArray[n
     macro = evaluation.macro_average()
     averages = oracle.precision_recall_fscore_support(true, predicted, average="macro", zero_division=0)[:3]
     assert list(macro.values()) == pytest.approx(averages)
+    balance = evaluation.balance
+    recalls = [score.recall for score in scores if score.support]
+    assert balance.balanced_accuracy == pytest.approx(np.mean(recalls))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a single class
+        assert balance.matthews == pytest.approx(oracle.matthews_corrcoef(true, predicted))
+    assert balance.macro_f1 == pytest.approx(averages[2])
     by_macro_f1 = Monitor("macro-f1")
     assert by_macro_f1.rank(by_macro_f1.metrics(evaluation)) == pytest.approx((averages[2], 0))
     assert evaluation.accuracy == pytest.approx(oracle.accuracy_score(true, predicted))
