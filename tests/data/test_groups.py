@@ -28,7 +28,7 @@ def draw(groups: int, largest: int, classes: int, seed: int) -> tuple[np.ndarray
     return group, np.where(generator.random(len(group)) < 0.8, usual, generator.integers(0, classes, len(group)))
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=200)
 @given(drawn_groups, st.floats(0.1, 0.4))
 def test_no_group_is_in_two_splits_and_shares_are_within_the_largest_groups(
     drawn: tuple[int, int, int, int], fraction: float
