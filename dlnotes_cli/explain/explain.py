@@ -20,11 +20,12 @@ from dlnotes_cli.explain.heat import heat_on, numpy_of, overlay, resized, top_re
 from dlnotes_cli.explain.options import PREDICTED, TRUE, ExplainConfig
 from dlnotes_cli.explain.sheet import ClassMap, Row, draw_sheet
 from dlnotes_cli.inference.inspection import ImageBatch, PlacedImage, open_network, read_batches, upright_pixels
+from dlnotes_cli.networks.embedded import EMBEDDED_NAME
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import HIDDEN, INLINE, OPTIONAL, named
 from dlnotes_cli.shell.cores import default_threads
 from dlnotes_cli.shell.errors import InputError
-from dlnotes_cli.shell.output import progress
+from dlnotes_cli.shell.output import note, progress
 from dlnotes_cli.shell.show import Detail, Table
 from dlnotes_cli.training.model_file import check_finite
 
@@ -104,7 +105,10 @@ def explain_images(config: ExplainConfig) -> ExplainResult:
     results: list[Explanation] = []
     rows: list[list[Row]] = []  # of each image on the sheet
     unread = dict.fromkeys(map(str, inputs))
+    if not config.images and network.name == EMBEDDED_NAME:
+        note(f"{EMBEDDED_NAME} knows ten classes, and a flower is none of them: the map shows what made it answer so")
     with progress("explain") as bar:
+        bar.update(0.0)
         for batch in read_batches(list(unread), network, settings, explainer.batch_size):
             for image, maps in explainer.explain(batch):
                 for one in maps:

@@ -98,6 +98,7 @@ def test_without_arguments_the_network_in_the_package_is_explained_and_tested(
     assert outcome.out.startswith("layercam of small, layer relu5\n")
     assert outcome.out.endswith("\na.png\n")
     assert "  bird: credible" in outcome.out
+    assert "small knows ten classes, and a flower is none of them" in outcome.err
     first = (tmp_path / "a.png").read_bytes(), (tmp_path / "maps" / "flower.npy").read_bytes()
     quiet = dlnotes(*words, "-q")  # the answer is the same
     assert outcome.out.partition("\n")[2].strip() == quiet.out.strip()
