@@ -69,6 +69,10 @@ class PredictConfig(inference_options.OpensClassifier, command="predict"):
     )
     image_column: str | None = data_options.IMAGE_COLUMN
     image_root: str | None = data_options.IMAGE_ROOT
+    text: tuple[str, ...] = option(
+        (), "Text model: classify this text, even if it is the name of a file; may be repeated.", panel="Data",
+        metavar="TEXT",
+    )  # fmt: skip
     text_column: str | None = data_options.TEXT_COLUMN
     skip_bad: bool = common.SKIP_BAD
     max_pixels: int = common.MAX_PIXELS_OPTION

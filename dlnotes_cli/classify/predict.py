@@ -67,7 +67,8 @@ class Predictor:
         if isinstance(self.classifier, Classifier):
             self._sources = self._listed_paths([*config.paths, *listed])
         else:
-            self._sources = [*text_paths(config.paths), *(path for name in listed for path in text_files(name))]
+            files_of_list = (path for name in listed for path in text_files(name))
+            self._sources = [*text_paths(config.paths), *files_of_list, *config.text]
         self.paths = [source for source in self._sources if isinstance(source, Path)]
         inputs = [*run_files(self.classifier.path), *self.paths]
         inputs += [files.user_path(config.files_from)] if config.files_from else []
@@ -241,6 +242,7 @@ def _check_options(config: PredictConfig, classifier: AnyClassifier) -> None:
         ("--explain", config.explain, "use dlnotes explain for images"),
         ("--explain-html", config.explain_html, "use dlnotes explain for images"),
         ("--text-column", config.text_column, "drop it"),
+        ("--text", config.text, "drop it, or name images or tables"),
     ):
         if value and isinstance(classifier, Classifier):
             raise InputError(option, f"{classifier.path} reads no texts", fix)

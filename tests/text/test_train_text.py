@@ -287,6 +287,9 @@ def test_texts_from_files_folders_tables_and_standard_input(
     lines = dlnotes("predict", rnn_run, *words, "--jsonl").out.splitlines()
     file = str(tmp_path / "texts" / "one.txt")
     assert [json.loads(line)["item"] for line in lines] == [*texts, "review", file, *rows, "stdin:1", "stdin:3", file]
+    named = ("--text", "review", "--text", "rows.csv")  # which are files, too
+    predictions = json.loads(dlnotes("predict", rnn_run, *named, "--json").out)["predictions"]
+    assert [one["item"] for one in predictions] == ["review", "rows.csv"]
     (answer,) = json.loads(dlnotes("predict", rnn_run, "a good film with two lines", "--json").out)["predictions"]
     assert json.loads(lines[3])["probability"] == pytest.approx(answer["probability"], abs=1e-6)  # one text
 
@@ -312,6 +315,7 @@ def test_a_text_may_be_skipped(rnn_run: Path, tmp_path: Path, dlnotes: Command) 
         (("predict", "{rnn}", "a b", "--tta"), "--tta: the model reads texts"),
         (("predict", "{rnn}", "a b", "--sheet", "x.png"), "--sheet: the model reads texts"),
         (("predict", "{digits}", "{digits}/curves.png", "--explain"), "--explain: .* reads no texts"),
+        (("predict", "{digits}", "--text", "a"), "--text: .* reads no texts; drop it"),
         (("evaluate", "{rnn}", "--data", "{topics}"), "--target: unknown column 'label'; choose from id, body, topic"),
         (
             ("evaluate", "{rnn}", "--data", "{topics}", "--target", "topic", "--text-column", "body"),
