@@ -45,12 +45,19 @@ class MlpResult(ClassifierResult):
     kept: str = field(default="mlp", kw_only=True)  # mlp, linear or boosted
     models: tuple[ModelScores, ...] = field(default=(), kw_only=True)  # empty unless there are several
 
+    @property
+    def selection(self) -> str:
+        """What validation selected, as text; of the network, also where another model was kept."""
+        is_alone = self.kept == "mlp" or not self.models
+        return super().selection if is_alone else f"network: {super().selection}"
+
     def table(self) -> Iterator[Table | str]:
         """The metrics of each split, how the run went, and the metrics of each model."""
         yield from super().table()
         if self.models:
             yield scores_table(self.models, NAMES)
-            yield f"{NAMES[self.kept]} kept: the best on the validation split; --model chooses another"
+            why = "the most accurate on the validation split, of equal ones the simplest"
+            yield f"{NAMES[self.kept]} kept: {why}; --model chooses another"
 
 
 def train_mlp(options: TrainMlpConfig) -> MlpResult:

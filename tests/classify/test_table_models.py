@@ -35,7 +35,10 @@ def test_all_models_are_compared_and_the_best_one_is_kept(tmp_path: Path, dlnote
     assert best["validation"]["accuracy"] == max(one["validation"]["accuracy"] for one in scores.values())
     assert (result["validation"], result["test"]) == (best["validation"], best["test"])
     assert result["train"]["accuracy"] > 0.99
-    assert "boosted trees kept: the best on the validation split; --model chooses another" in outcome.out
+    assert (
+        "boosted trees kept: the most accurate on the validation split, of equal ones the simplest; --model"
+        in outcome.out
+    )
     assert (load_classifier(run).name, load_classifier(run / "network.safetensors").name) == ("boosted", "mlp")
     assert {"boundary.png", "curves.png", "confusion.png"} <= {path.name for path in run.iterdir()}
     evaluated = json.loads(dlnotes("evaluate", run, "--json").out)
