@@ -139,6 +139,7 @@ def help_examples() -> list[str]:
 
 
 @pytest.mark.usefixtures("blank_figures")
+@pytest.mark.slow
 def test_the_examples_in_every_help_text_run(tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Server, "run", lambda _: None)  # which does not end

@@ -35,6 +35,7 @@ from dlnotes_cli.training.run_folder import MODEL, NETWORK, RunFolder
 from dlnotes_cli.training.task import Evaluated, Poll
 from dlnotes_cli.training.tensor_file import write_tensors
 
+_MOST_CELLS = 10**8  # rows times inputs times classes that boosted trees are fitted to beside a network
 _SIMPLEST = ("linear", "mlp", "boosted")  # first
 
 
@@ -118,7 +119,11 @@ class MlpTask(ScratchTask[MlpResult]):
         """Fit the models that a network competes with on a table, in the main process."""
         names = self.options.table_models
         if names and self.validation_samples and self.processes.is_main:
-            output.status("baselines", "logistic regression and boosted trees")
+            cost = self.training_samples * math.prod(self.dataset.preprocessing.shape) * len(self.dataset.classes)
+            if cost > _MOST_CELLS:
+                names = ("linear",)
+                output.note("boosted trees take long for so large a table and are left out; --model boosted fits them")
+            output.status("baselines", " and ".join(NAMES[name] for name in names))
             self._others = tuple(fit_table_models(self.dataset, self.class_weights, names, self.options.seed, poll))
 
     def finish(self, folder: RunFolder, progress: RunProgress, poll: Poll) -> Evaluated:

@@ -99,3 +99,16 @@ def test_options_of_the_network_train_it_alone(tmp_path: Path) -> None:
     for options in ({"hidden": "8"}, {"model": "mlp"}, {"recipe": "notes"}, {"dropout": "0.1"}):
         assert TrainMlpConfig(data=table, target="label", **options).table_models == ()  # type: ignore[arg-type]
     assert TrainMlpConfig().table_models == ()
+
+
+def test_boosted_trees_are_left_out_of_the_comparison_on_a_large_table(
+    tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlnotes_cli.classify.train_mlp._MOST_CELLS", 1000)
+    table = make_table(tmp_path / "t.csv")
+    outcome = dlnotes("train-mlp", "--data", table, "--target", "label", "--max-steps", 3, "--out", tmp_path / "run")
+    assert "boosted trees take long for so large a table" in outcome.err
+    assert [one["name"] for one in json.loads((tmp_path / "run/result.json").read_text())["models"]] == [
+        "mlp",
+        "linear",
+    ]
