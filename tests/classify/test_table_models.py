@@ -104,7 +104,7 @@ def test_options_of_the_network_train_it_alone(tmp_path: Path) -> None:
 def test_boosted_trees_are_left_out_of_the_comparison_on_a_large_table(
     tmp_path: Path, dlnotes: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlnotes_cli.classify.train_mlp._MOST_CELLS", 1000)
+    monkeypatch.setattr("dlnotes_cli.classify.train_mlp._MOST_CELLS", 500)
     table = make_table(tmp_path / "t.csv")
     outcome = dlnotes("train-mlp", "--data", table, "--target", "label", "--max-steps", 3, "--out", tmp_path / "run")
     assert "boosted trees take long for so large a table" in outcome.err
