@@ -53,14 +53,13 @@ INIT_SEED = option(
 
 
 ModelName = Literal["auto", "mlp", "linear", "boosted"]
-_NETWORKS = (  # options that choose a network
+_OF_NETWORK = (  # options of what network is trained, which is then trained alone
     "hidden", "activation", "dropout", "batch_norm", "init", "init_from", "init_seed", "restarts", "beside", "recipe",
-    "val_split", "l1", "label_smoothing",
+    "l1", "label_smoothing", "sampler",
 )  # fmt: skip
-_OF_MLP = (  # options without effect on logistic regression and boosted trees
-    "hidden", "activation", "dropout", "batch_norm", "init", "init_from", "init_seed", "restarts", "recipe",
+_OF_STEPS = (  # options of how long and in what steps, which have no effect on the other models of a table
     "time_budget", "epochs", "max_steps", "lr", "schedule", "optimizer", "momentum", "weight_decay", "patience", "ema",
-    "grad_clip", "batch_size", "accumulate", "l1", "label_smoothing", "augment", "devices", "compile",
+    "grad_clip", "batch_size", "accumulate", "augment", "devices", "compile",
 )  # fmt: skip
 
 
@@ -69,7 +68,7 @@ class TrainMlpConfig(training.ClassifierConfig, command="train-mlp"):
     """Every option of `train-mlp`."""
 
     changes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        name: {"unused_with": ("model=linear|boosted",)} for name in _OF_MLP
+        name: {"unused_with": ("model=linear|boosted",)} for name in _OF_NETWORK + _OF_STEPS
     }
     recipes: ClassVar[Mapping[str, object]] = {
         "": MLP_BEST,
@@ -120,7 +119,7 @@ class TrainMlpConfig(training.ClassifierConfig, command="train-mlp"):
     @property
     def chosen_model(self) -> ModelName:
         """The value of `--model`, or what its default stands for."""
-        return self.model or ("mlp" if any(map(self._is_set, _NETWORKS)) else "auto")
+        return self.model or ("mlp" if any(map(self._is_set, _OF_NETWORK)) else "auto")
 
     def check_given(self, values: Mapping[str, Any]) -> None:
         """Refuse options of a command line, `values`, that have no effect on this kind of data. Raises InputError."""

@@ -1,6 +1,5 @@
 """What a network competes with on a table: logistic regression, and gradient-boosted trees of scikit-learn."""
 
-import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -57,20 +56,16 @@ def _fit_linear(
 ) -> tuple[nn.Module, str, MlpConfig, int]:
     """Logistic regression: a network without hidden layers."""
     x, labels = map(torch.from_numpy, _rows(dataset, "train"))
-    classes, validation = len(dataset.classes), _rows(dataset, "val")
+    x_val, labels_val = _rows(dataset, "val")
     weights = None if class_weights is None else tuple(class_weights.tolist())
-    options = HeadOptions(classes, seed=seed, class_weights=weights)
-    passes, lowest, best = 0, math.inf, None
-    for fit in fit_heads(x, labels, options, tuple(decay / len(x) for decay in _DECAYS), poll):
-        passes += fit.passes
-        loss = 0.0 if not len(validation[1]) else _loss(fit.head(torch.from_numpy(validation[0])), validation[1])
-        if best is None or loss < lowest:
-            lowest, best = loss, first_linear(fit.head)
-    configuration = MlpConfig(inputs=x.shape[1], classes=classes, hidden=())
+    options = HeadOptions(len(dataset.classes), seed=seed, class_weights=weights)
+    decays = _DECAYS if len(labels_val) else (1.0,)
+    fits = [*fit_heads(x, labels, options, tuple(decay / len(x) for decay in decays), poll)]
+    best = min(fits, key=lambda fit: _loss(fit.head(torch.from_numpy(x_val)), labels_val)) if len(fits) > 1 else fits[0]
+    configuration = MlpConfig(inputs=x.shape[1], classes=len(dataset.classes), hidden=())
     network = build_mlp(configuration)
-    if best is not None:
-        network.load_state_dict({f"output.{name}": tensor for name, tensor in best.state_dict().items()})
-    return network, "mlp", configuration, passes
+    network.load_state_dict({f"output.{name}": tensor for name, tensor in first_linear(best.head).state_dict().items()})
+    return network, "mlp", configuration, sum(fit.passes for fit in fits)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -73,6 +73,15 @@ def train_mlp(options: TrainMlpConfig) -> MlpResult:
         return best_restart(options, lambda restart: fit(MlpTask(restart, restart.resolved(), processes)))
 
 
+class Comparison(NamedTuple):
+    """Several models of a table, and the one that was kept."""
+
+    kept: TableModel
+    train: Metrics
+    validation: Metrics
+    scores: tuple[ModelScores, ...]
+
+
 class MlpTask(ScratchTask[MlpResult]):
     """The training of a multi-layer perceptron."""
 
@@ -81,11 +90,7 @@ class MlpTask(ScratchTask[MlpResult]):
     memory_options = "--hidden or --batch-size"
     options: TrainMlpConfig
     _others: tuple[TableModel, ...] = ()  # that the network competes with
-    _kept: TableModel | None = None  # of several models
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._scores: list[ModelScores] = []
+    _compared: Comparison | None = None
 
     def load_dataset(self) -> DataSet:
         """The data, after a check that the runs of `--beside` have the same columns and classes."""
@@ -134,7 +139,7 @@ class MlpTask(ScratchTask[MlpResult]):
         is_small_table = dataset.samples.ndim == 2 and len(dataset.samples) < SMALL_TABLE_LINES  # noqa: PLR2004
         if is_small_table and not self._others and self.recipe.hidden and evaluated.test is not None:
             (linear,) = fit_table_models(dataset, self.class_weights, ("linear",), self.options.seed, poll)
-            self.network, network = linear.network, self.network
+            self.network, network = linear.network.to(self.runtime.device), self.network
             loss, found = self.evaluate("test", poll).loss, evaluated.test.loss
             self.network = network
             if loss < found:
@@ -147,33 +152,29 @@ class MlpTask(ScratchTask[MlpResult]):
         elapsed_s = progress.elapsed_s
         own = TableModel("mlp", self.network, self.model_name, self.network_config, progress.step, elapsed_s)
         models = (own, *self._others)
-        validations: list[Metrics] = []
+        validations, scores = list[Metrics](), list[ModelScores]()
         for model in models:
             self._take(model)
             validation = self.evaluate("val", poll)
             validations.append(self.monitor.metrics(validation))
             test = self.evaluate("test", poll).metrics if "test" in self.splits else None
-            self._scores.append(
-                ModelScores(
-                    name=model.name,
-                    parameters=count_parameters(model.network),
-                    validation=validation.metrics,
-                    test=test,
-                    train_s=round(model.train_s, 3),
-                )
-            )
+            one = ModelScores(
+                name=model.name, parameters=count_parameters(model.network), validation=validation.metrics, test=test,
+                train_s=round(model.train_s, 3),
+            )  # fmt: skip
+            scores.append(one)
         best = min(
             range(len(models)), key=lambda i: (-self._choice.rank(validations[i])[0], _SIMPLEST.index(models[i].name))
         )
-        self._kept, self._validation = models[best], validations[best]
-        if best:
-            self._take(own)
+        kept, train = models[best], progress.best.train
+        self._take(own)
+        if kept is not own:
             write_tensors(folder.file(NETWORK), self.network.state_dict(), self.model_metadata(progress.best))
-            self._take(self._kept)
-            entry = replace(progress.best, validation=self._validation)
+            self._take(kept)
+            train = self.evaluate("train", poll).metrics
+            entry = replace(progress.best, validation=validations[best])
             write_tensors(folder.file(MODEL), self.network.state_dict(), self.model_metadata(entry))
-        self._take(self._kept)
-        self._train_metrics = self.evaluate("train", poll).metrics
+        self._compared = Comparison(kept, train, validations[best], tuple(scores))
 
     @property
     def _choice(self) -> Monitor:
@@ -187,22 +188,22 @@ class MlpTask(ScratchTask[MlpResult]):
 
     def draw_curves(self, folder: RunFolder, progress: RunProgress, more: str = "", **settings: Any) -> Path:
         """Draw the history; the title says where another model is kept."""
-        if self._kept is not None and self._kept.name != "mlp":
-            more = f": {NAMES[self._kept.name]} kept"
+        if self._compared is not None and self._compared.kept.name != "mlp":
+            more = f": {NAMES[self._compared.kept.name]} kept"
         return super().draw_curves(folder, progress, more, **settings)
 
     def extra_fields(self, progress: RunProgress) -> dict[str, Any]:
         """The fields of a classifier; where several models were compared, of the one that was kept."""
         fields = super().extra_fields(progress)
-        if self._kept is None:
+        if self._compared is None:
             return fields
-        metrics = self._validation
+        kept, train, metrics, scores = self._compared
         return fields | {
-            "train": self._train_metrics,
+            "train": train,
             "validation": Metrics(loss=metrics.loss, accuracy=metrics.accuracy, samples=metrics.samples),
             "monitor": Monitored(self.monitor.name, self.monitor.value(metrics)),
-            "kept": self._kept.name,
-            "models": tuple(self._scores),
+            "kept": kept.name,
+            "models": scores,
         }
 
     def bf16_pays(self, batch_size: int) -> bool:

@@ -18,7 +18,7 @@ from dlnotes_cli.manage.options import CacheClearConfig, CacheListConfig, DataIn
 from dlnotes_cli.shell import output
 from dlnotes_cli.shell.codec import HIDDEN, in_json
 from dlnotes_cli.shell.cores import default_threads
-from dlnotes_cli.shell.errors import DlnotesError, InputError
+from dlnotes_cli.shell.errors import DlnotesError, InputError, require
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table
 
@@ -152,10 +152,9 @@ def describe_data(config: DataInfoConfig) -> ImagesInfo | TableInfo:
     Raises InputError for unreadable images; with `skip_bad` they are listed instead.
     """
     kind = kind_of(config.data, "NAME|FOLDER|CSV")
-    if kind == "table" and config.labels is not None:
+    if config.labels is not None:
+        require(kind == "table", "--image-column", f"has no effect on {config.data}", "drop it, or give a CSV file")
         kind = "folder"
-    elif config.labels is not None:
-        raise InputError("--image-column", f"has no effect on {config.data}", "drop it, or give a CSV file")
     if kind == "table":
         cells = table.read_table(user_path(config.data))
         return TableInfo(config.data, kind, len(cells.rows), tuple(table_columns.describe_columns(cells)))

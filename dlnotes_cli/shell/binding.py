@@ -112,7 +112,7 @@ def add_command(app: typer.Typer, name: str, declared: Command, *, is_only_liste
         try:
             declared.run(config)
         except InputError as error:
-            names = {f"--{name}": name.upper() for name, one in options_of(config_type).items() if one.is_argument}
+            names = {f"--{name}": flag(name, one) for name, one in options_of(config_type).items() if one.is_argument}
             if error.where not in names:
                 raise
             raise InputError(names[error.where], error.what, error.fix) from error

@@ -83,6 +83,8 @@ def test_one_model_alone_is_trained_used_and_exported(model: str, tmp_path: Path
     [
         ("--model boosted", "--model: boosted is for tables, and digits has images; drop it"),
         ("--model linear --data {table} --target label --hidden 5", "--hidden: has no effect with --model linear"),
+        ("--model boosted --data {table} --target label --beside x", "--beside: has no effect with --model boosted"),
+        ("--model boosted --data {table} --target label --sampler balanced", "--sampler: has no effect with --model"),
         ("--model trees --data {table} --target label", "--model: unknown value 'trees'"),
     ],
 )
@@ -96,9 +98,16 @@ def test_options_without_effect_are_refused(options: str, message: str, tmp_path
 def test_options_of_the_network_train_it_alone(tmp_path: Path) -> None:
     table = str(make_table(tmp_path / "t.csv"))
     assert TrainMlpConfig(data=table, target="label").table_models == ("linear", "boosted")
-    for options in ({"hidden": "8"}, {"model": "mlp"}, {"recipe": "notes"}, {"dropout": "0.1"}):
+    for options in (
+        {"hidden": "8"},
+        {"model": "mlp"},
+        {"recipe": "notes"},
+        {"dropout": "0.1"},
+        {"sampler": "balanced"},
+    ):
         assert TrainMlpConfig(data=table, target="label", **options).table_models == ()  # type: ignore[arg-type]
     assert TrainMlpConfig().table_models == ()
+    assert TrainMlpConfig(data=table, target="label", val_split=0.3).table_models == ("linear", "boosted")
 
 
 def test_boosted_trees_are_left_out_of_the_comparison_on_a_large_table(
