@@ -159,7 +159,7 @@ def test_the_state_is_carried_between_chunks_and_reset_at_the_start_of_each_text
     [
         "--cell gru --num-layers 1 --dropout 0.3 --lower", "--cell rnn --embed 0 --newline keep --val-split 0.3",
         "--tied --optimizer adam --schedule cosine --grad-clip 0", "--recipe notes --hidden-size 8 --patience 1",
-        "--vocab bytes --reset-state 0.5 --eval-every 4", "--time-budget 0.3s --precision bf16 --ema 0.9",
+        "--vocab bytes --reset-state 0.5 --eval-every 4", "--time-budget 30.0s --precision bf16 --ema 0.9",
     ],
 )  # fmt: skip
 def test_every_option_trains_and_is_stored(home: Path, tmp_path: Path, dlnotes: Command, options: str) -> None:
