@@ -60,7 +60,12 @@ COMMANDS = {  # in the order of the help, each with its module and function
     "data preview": "manage.commands:data_preview",
     "data cache list": "manage.commands:cache_list",
     "data cache clear": "manage.commands:cache_clear",
-    "runs early-stopping": "manage.commands:early_stopping",
+    "runs list": "runs.commands:list_runs",
+    "runs show": "runs.commands:show_run",
+    "runs best": "runs.commands:best_run",
+    "runs diff": "runs.commands:diff_runs",
+    "runs compare": "runs.commands:compare_runs",
+    "runs early-stopping": "runs.commands:early_stopping",
     "doctor": "manage.commands:doctor",
     "schema": "schema:schema",
 }
@@ -69,7 +74,7 @@ GROUPS = {  # names in front of commands, each with its panel and help
     "series": ("Train", "Forecast time series with a recurrent network, next to baselines."),
     "visualize": ("Understand", "See what a network has learned: filters, activations, top patches, DeepDream."),
     "data": ("Manage", "List, describe and preview data sets."),
-    "runs": ("Manage", "Replay what training runs have stored."),
+    "runs": ("Manage", "List and compare training runs, and replay early stopping on them."),
     "data cache": ("Manage", "List or clear the cache of decoded images and features."),
 }
 _STDOUT_FAILURES = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # where no file is named

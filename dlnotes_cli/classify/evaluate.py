@@ -1,39 +1,26 @@
 """The evaluation of a trained classifier on labeled data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dlnotes_cli.classify.coefficients import Coefficients, coefficients_of
 from dlnotes_cli.classify.evaluation_options import EvaluateConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.labels import list_data
 from dlnotes_cli.data.listing import list_folder
-from dlnotes_cli.data.load import load_for_model
-from dlnotes_cli.data.options import LabelColumns
-from dlnotes_cli.data.paths import check_not_input, kind_of
-from dlnotes_cli.data.texts.labeled import TextColumns, load_texts_for_model, texts_kind
+from dlnotes_cli.data.paths import check_not_input
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.inference.classifier import AnyClassifier, Classifier
+from dlnotes_cli.inference.labeled_data import label_columns_of, labeled_data_of, load_split
 from dlnotes_cli.inference.opening import open_any_classifier
 from dlnotes_cli.shell import files, output
 from dlnotes_cli.shell.codec import INLINE, named
-from dlnotes_cli.shell.cores import default_threads
-from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.files import user_path
 from dlnotes_cli.shell.show import Table, csv_file, csv_text
 from dlnotes_cli.shell.stopping import StopRequest
 from dlnotes_cli.training.evaluation_plots import draw_evaluation, image_reader
 from dlnotes_cli.training.metrics import Balance, ClassScores, Metrics
-from dlnotes_cli.training.model_metadata import (
-    ChosenSplit,
-    choose_split,
-    class_folders,
-    label_columns,
-    split_as_in_training,
-    training_data,
-)
 from dlnotes_cli.training.results import check_accuracy
 from dlnotes_cli.training.run_folder import check_outside_data, run_files
 
@@ -122,44 +109,6 @@ def evaluate_model(config: EvaluateConfig) -> EvaluateResult:
     )  # fmt: skip
 
 
-def load_split(config: EvaluateConfig, classifier: AnyClassifier, data: str) -> tuple[Any, ChosenSplit]:
-    """The data, preprocessed for a classifier, a DataSet or for texts a TextDataSet; and its split that is evaluated.
-
-    Raises InputError for options that have no effect.
-    """
-    dataset: Any
-    if isinstance(classifier, Classifier):
-        labels = _label_columns(config, classifier, data)
-        given = {"--text-column": config.text_column, "--target": None if labels else config.target}
-        for name, value in given.items():
-            if value is not None:
-                raise InputError(name, f"{classifier.path} reads no texts", f"drop {name}")
-        dataset = load_for_model(
-            data, config, classifier.preprocessing, classifier.classes, threads=config.threads or default_threads(),
-            raw=classifier.reads_raw_rows, folders=class_folders(classifier.metadata), labels=labels,
-        )  # fmt: skip
-    elif config.image_column is not None:
-        raise InputError("--image-column", f"{classifier.path} reads no images", "drop --image-column")
-    else:
-        columns = TextColumns(config.text_column, config.target)
-        dataset = load_texts_for_model(data, columns, classifier.preprocessing, classifier.classes)
-    dataset = split_as_in_training(data, dataset, classifier.metadata)
-    return dataset, choose_split(dataset, config.split)
-
-
-def _label_columns(config: EvaluateConfig, classifier: AnyClassifier, data: str) -> LabelColumns | None:
-    """The columns of data that lists images: those that the options name, or those of the training data."""
-    trained = label_columns(classifier.metadata)
-    if config.image_column is not None:
-        if kind_of(data) != "table":
-            raise InputError("--image-column", f"has no effect on {data}", "drop it, or give a CSV file")
-        target = config.target or (trained.target if trained else None)
-        return LabelColumns(config.image_column, target, config.split_column, config.image_root)
-    if trained is None or kind_of(data) != "table":
-        return None
-    return replace(trained, target=config.target or trained.target)
-
-
 def check_outputs(config: EvaluateConfig) -> None:
     """Validate `--csv` and `--out` without writing. Raises InputError."""
     if (path := csv_file(config)) is not None:
@@ -171,15 +120,13 @@ def check_outputs(config: EvaluateConfig) -> None:
 def _checked_data(config: EvaluateConfig, classifier: AnyClassifier) -> str:
     """What `--data` names, or the training data. Raises InputError for an output among its files."""
     reads_texts = not isinstance(classifier, Classifier)
-    kind_of_data = texts_kind if reads_texts else kind_of
-    data = config.data or training_data(classifier.metadata, kind_of_data)
-    kind = kind_of_data(data)
+    data, kind = labeled_data_of(config, classifier)
     root = None if kind == "named" else user_path(data)
     if config.out is not None:
         check_outside_data("--out", config.out, root)
     if (path := csv_file(config)) is not None:
         inputs = [*run_files(classifier.path), *([] if root is None else [root])]
-        labels = None if reads_texts else _label_columns(config, classifier, data)
+        labels = None if reads_texts else label_columns_of(config, classifier, data)
         if root is not None and (kind == "folder" or labels is not None):
             inputs += list_folder(root, "texts").files if reads_texts else list_data(data, labels).files
         check_not_input("--csv", path, inputs)

@@ -1,6 +1,6 @@
 """The options of `dlnotes evaluate` and `predict`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from dlnotes_cli.training.options import complete_models_and_onnx
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(inference_options.OpensClassifier, data_options.ReadOptions, command="evaluate"):
+class EvaluateConfig(inference_options.LabeledDataOptions, command="evaluate"):
     """Every option of `evaluate`."""
 
     others: tuple[Path, ...] = option(
@@ -22,26 +22,10 @@ class EvaluateConfig(inference_options.OpensClassifier, data_options.ReadOptions
         complete=complete_models_and_onnx, needs=("shift_test",),
     )  # fmt: skip
     # Data
-    data: str | None = option(
-        None, data_options.DATA.help, panel="Data", metavar=data_options.DATA.metavar,
-        complete=data_options.DATA.complete, shown_default="the data that the model was trained on",
-    )  # fmt: skip
-    split: Literal["auto", "train", "val", "test", "all"] = option(
-        "auto", "Split of the data: train, val, test, all, or auto (test if there is one, else val, else all).",
-        panel="Data",
-    )  # fmt: skip
-    target: str | None = option(
-        None, "CSV of texts or list of images: column of the classes.", panel="Data", metavar="COLUMN",
-        shown_default="that of the training data",
-    )  # fmt: skip
-    image_column: str | None = replace(data_options.IMAGE_COLUMN, shown_default="that of the training data")
-    image_root: str | None = data_options.IMAGE_ROOT
-    split_column: str | None = data_options.SPLIT_COLUMN
     shift_test: str | None = option(
         None, "Measure the accuracy on images changed by shift:N, rotate:DEG, scale:A-B, noise:X or blur:X.",
         panel="Data", metavar="CHANGE,…", conflicts=("min_accuracy",),
     )  # fmt: skip
-    text_column: str | None = data_options.TEXT_COLUMN
     # Output
     top: tuple[int, ...] = option(
         (5,), "Report top-k accuracy for these k, as far as there are more than k classes.", panel="Output",

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dlnotes_cli.classify.evaluate import check_outputs, load_split
+from dlnotes_cli.classify.evaluate import check_outputs
 from dlnotes_cli.classify.evaluation_options import EvaluateConfig
 from dlnotes_cli.data.dataset import DataSet
 from dlnotes_cli.data.options import NAMED_SETS
 from dlnotes_cli.data.preprocessing import ImagePreprocessing
 from dlnotes_cli.device import RuntimeInfo
 from dlnotes_cli.inference.classifier import Classifier, evaluate_probabilities
+from dlnotes_cli.inference.labeled_data import load_split
 from dlnotes_cli.inference.opening import open_classifier
 from dlnotes_cli.plots.curves import AccuracyCurve, draw_robustness
 from dlnotes_cli.shell import files, output

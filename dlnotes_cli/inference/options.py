@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dlnotes_cli.data import options as data_options
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError
 from dlnotes_cli.shell.option import REQUIRED, option
@@ -36,6 +37,17 @@ PRECISION = replace(common.PRECISION, help="fp32, bf16 or fp16 (mixed precision;
 TOP = option(3, "Number of classes to report per prediction.", panel="Output", within="[1, 1e6]")
 
 
+SplitName = Literal["auto", "train", "val", "test", "all"]
+DATA = option(
+    None, data_options.DATA.help, panel="Data", metavar=data_options.DATA.metavar,
+    complete=data_options.DATA.complete, shown_default="the data that the model was trained on",
+)  # fmt: skip
+SPLIT = option(
+    "auto", "Split of the data: train, val, test, all, or auto (test if there is one, else val, else all).",
+    panel="Data",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class OpensClassifier(common.OnDevice):
     """The options of a command that opens a trained classifier."""
@@ -47,6 +59,22 @@ class OpensClassifier(common.OnDevice):
     classes: Path | None = CLASSES
     arch: CourseArch | None = ARCH
     tta: bool = TTA
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabeledDataOptions(OpensClassifier, data_options.ReadOptions):
+    """The options of a command that evaluates a classifier on labeled data."""
+
+    data: str | None = DATA
+    split: SplitName = SPLIT
+    target: str | None = option(
+        None, "CSV of texts or list of images: column of the classes.", panel="Data", metavar="COLUMN",
+        shown_default="that of the training data",
+    )  # fmt: skip
+    image_column: str | None = replace(data_options.IMAGE_COLUMN, shown_default="that of the training data")
+    image_root: str | None = data_options.IMAGE_ROOT
+    split_column: str | None = data_options.SPLIT_COLUMN
+    text_column: str | None = data_options.TEXT_COLUMN
 
 
 def check_no_foreign_options(options: OpensClassifier, what: str = "a model file") -> None:

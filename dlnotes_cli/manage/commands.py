@@ -1,4 +1,4 @@
-"""`dlnotes data list`, `info`, `preview`, `cache list`, `cache clear`, `dlnotes runs ...` and `dlnotes doctor`."""
+"""`dlnotes data list`, `info`, `preview`, `cache list`, `cache clear` and `dlnotes doctor`."""
 
 from dlnotes_cli.manage.options import (
     CacheClearConfig,
@@ -7,7 +7,6 @@ from dlnotes_cli.manage.options import (
     DataListConfig,
     DataPreviewConfig,
     DoctorConfig,
-    EarlyStoppingConfig,
 )
 from dlnotes_cli.shell.binding import command
 from dlnotes_cli.shell.show import show
@@ -70,22 +69,6 @@ def cache_list(config: CacheListConfig) -> None:
 )
 def cache_clear(config: CacheClearConfig) -> None:
     """Delete cached images and features of one folder or all, and print the space freed. The image files stay."""
-
-
-@command(
-    panel="Manage",
-    task="manage.early_stopping:replay_early_stopping -> EarlyStoppingResult",
-    also=("manage.early_stopping:ReplayedRun",),
-    examples=(
-        "dlnotes runs early-stopping runs/digits",
-        "dlnotes runs early-stopping runs/digits --patience 1,3 --plot stops.png",
-    ),
-)
-def early_stopping(config: EarlyStoppingConfig) -> None:
-    """Replay early stopping on the validations of finished runs: where each patience stops, and which epoch it keeps.
-
-    Train the runs without --patience; a schedule that depends on the length of the run stays that of the whole run.
-    """
 
 
 @command(

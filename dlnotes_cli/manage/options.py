@@ -1,4 +1,4 @@
-"""The options of `dlnotes data ...`, `dlnotes runs ...` and `dlnotes doctor`."""
+"""The options of `dlnotes data ...` and `dlnotes doctor`."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,10 +13,9 @@ from dlnotes_cli.networks.choices import BACKBONES
 from dlnotes_cli.shell import option_groups as common
 from dlnotes_cli.shell.errors import InputError, unknown_choice
 from dlnotes_cli.shell.files import user_path
-from dlnotes_cli.shell.option import REQUIRED, Config, flag, option, options_of
-from dlnotes_cli.shell.parse import duration, integers
+from dlnotes_cli.shell.option import Config, flag, option, options_of
+from dlnotes_cli.shell.parse import duration
 from dlnotes_cli.training import options as training_options
-from dlnotes_cli.training.options import complete_models
 
 _TEXT_OPTIONS = ("tokens", "batch_size", "seq_len", "batches")
 _IMAGE_OPTIONS = ("samples", "size", "resize", "color", "augment", "variants", "numbers", "out")
@@ -127,33 +126,6 @@ class CacheClearConfig(Config, command="data cache clear"):
     folder: Path | None = option(
         None, "Clear only the cache of this folder.", panel="Data", is_argument=True, metavar="FOLDER"
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EarlyStoppingConfig(Config, command="runs early-stopping"):
-    """Every option of `runs early-stopping`."""
-
-    runs: tuple[Path, ...] = option(
-        REQUIRED, "Run folders, or metrics.jsonl files.", panel="Data", is_argument=True, metavar="RUN...",
-        complete=complete_models,
-    )  # fmt: skip
-
-    patience: tuple[int, ...] = option(
-        (1, 2, 3, 5, 8), "Validations in a row without improvement after which training stops, as in the training.",
-        panel="Training", parse=integers, within="[1, 1e6]", metavar="N,…",
-    )  # fmt: skip
-    monitor: Literal["loss", "accuracy", "macro-f1"] = option(
-        "loss", "Metric of the validations: loss, accuracy or macro-f1.", panel="Training"
-    )
-
-    plot: Path | None = common.png_option("Plot the validations, with what each patience keeps and where it stops.")
-    overwrite: bool = common.OVERWRITE
-
-    def __post_init__(self) -> None:
-        """Validate each option, then that there is a patience."""
-        super().__post_init__()
-        if not self.patience:
-            raise InputError("--patience", "is empty", "give one or more, such as 1,2,3,5,8")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,7 @@ class Predictions:
     labels: NDArray[np.int64]  # (N,)
     predicted: NDArray[np.int64]  # (N,)
     probabilities: NDArray[np.float32]  # (N,), of the predicted classes
+    losses: NDArray[np.float64]  # (N,), cross-entropy in nats
 
     @property
     def is_correct(self) -> NDArray[np.bool_]:
@@ -93,12 +94,13 @@ class Evaluation:
         kept: list[tuple[NDArray[Any], ...]] = []
         for labels, logarithms in batches:
             predicted = logarithms.argmax(1)
-            losses.append(-logarithms[np.arange(len(labels)), labels].sum(dtype=np.float64))
+            of_samples = -logarithms[np.arange(len(labels)), labels]
+            losses.append(of_samples.sum(dtype=np.float64))
             np.add.at(confusion, (labels, predicted), 1)
             for k in top:
                 within_top[k] += int((np.argpartition(logarithms, -k, axis=1)[:, -k:] == labels[:, None]).sum())
             if keep_predictions:
-                kept.append((labels, predicted, np.exp(logarithms.max(1)).astype(np.float32)))
+                kept.append((labels, predicted, np.exp(logarithms.max(1)).astype(np.float32), of_samples))
         loss = math.fsum(losses) / int(confusion.sum()) if losses else math.nan
         predictions = Predictions(*map(np.concatenate, zip(*kept, strict=True))) if kept else None
         return cls(loss, confusion, within_top, predictions)

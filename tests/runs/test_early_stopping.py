@@ -9,7 +9,7 @@ from builders import Command, small_training
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlnotes_cli.manage.early_stopping import stopped_at
+from dlnotes_cli.runs.early_stopping import stopped_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

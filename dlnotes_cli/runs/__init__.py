@@ -1,0 +1,1 @@
+"""`dlnotes runs`: training runs listed, compared and replayed."""
