@@ -1,13 +1,6 @@
 """`dlnotes runs list`, `show`, `best`, `diff`, `compare` and `early-stopping`."""
 
-from dlnotes_cli.runs.options import (
-    BestConfig,
-    CompareConfig,
-    DiffConfig,
-    EarlyStoppingConfig,
-    ListConfig,
-    ShowConfig,
-)
+from dlnotes_cli.runs.options import BestConfig, CompareConfig, DiffConfig, EarlyStoppingConfig, ListConfig, ShowConfig
 from dlnotes_cli.shell.binding import command
 
 
@@ -67,7 +60,7 @@ def diff_runs(config: DiffConfig) -> None:
     ),
 )
 def compare_runs(config: CompareConfig) -> None:
-    """Compare trained classifiers on the same test samples: is a difference more than chance?
+    """Compare trained classifiers on the same test samples, and test whether differences are more than chance.
 
     Accuracies are compared by McNemar's exact test, and all metrics by the bootstrap of paired samples. With several
     runs, each test has its share of the error probability (Bonferroni).

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dlnotes_cli.runs.options import EarlyStoppingConfig
 from dlnotes_cli.plots.curves import StoppingPanel, draw_early_stopping
+from dlnotes_cli.runs.options import EarlyStoppingConfig
 from dlnotes_cli.shell import files
 from dlnotes_cli.shell.codec import build, parse_object
 from dlnotes_cli.shell.errors import InputError

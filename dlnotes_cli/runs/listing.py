@@ -4,8 +4,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dlnotes_cli.runs.options import BestConfig, DiffConfig, ListConfig, ShowConfig
@@ -21,6 +20,7 @@ from dlnotes_cli.runs.records import (
     text_of,
 )
 from dlnotes_cli.shell import output
+from dlnotes_cli.shell.codec import named
 from dlnotes_cli.shell.errors import InputError, nearest
 from dlnotes_cli.shell.show import Table, csv_text
 
@@ -141,7 +141,7 @@ class RunDetails:
     """One run."""
 
     run: str
-    command: str
+    command: str = field(metadata=named("run_command"))  # that trained it
     status: Status
     validations: int
     options: dict[str, Any]
@@ -149,7 +149,8 @@ class RunDetails:
 
     def table(self) -> Iterator[Table | str]:
         """What ran, the metrics of each split, other numbers, and the options that are set."""
-        yield f"{self.run}: {self.command or 'unknown command'}, {self.status}, {output.counted(self.validations, 'validation')}"
+        validations = output.counted(self.validations, "validation")
+        yield f"{self.run}: {self.command}, {self.status}, {validations}"
         splits = {name: self.result.get(name) for name in ("train", "validation", "test")}
         metrics = {name: dict(flattened(split)) for name, split in splits.items() if isinstance(split, dict)}
         names = known_names(list(metrics.values()))

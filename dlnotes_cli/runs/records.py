@@ -1,4 +1,4 @@
-"""What run folders hold, read without torch: options, result and history of runs, also of broken and unfinished ones."""
+"""What run folders hold, read without torch: options, result and history, also of broken and unfinished runs."""
 
 import fcntl
 import json
