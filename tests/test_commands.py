@@ -35,6 +35,7 @@ OTHER_PANELS = {  # options whose panel differs between commands, and why
     "--dtype": "the type that conv-shape assumes for training, and that of an exported file",
     "--init": "the initialization of a network, and the first line of the perceptron's training",
     "--loss": "what loss calculates, and what trace differentiates",
+    "--sort": "the order of the rows of a series, and that of a list of runs",
     "--start": "the initial image of an optimization, and the point on a surface",
     "--time": "the column of times of a series, and whether export measures the speed",
     "--top-k": "classes that evaluate counts, and characters that char-rnn sample draws from",

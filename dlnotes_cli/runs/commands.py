@@ -10,7 +10,7 @@ from dlnotes_cli.shell.binding import command
     also=("runs.listing:ListedRun",),
     examples=(
         "dlnotes runs list",
-        "dlnotes runs list runs --where command=train-mlp --sort test.accuracy --columns lr,hidden,test.accuracy",
+        "dlnotes runs list --sort test.accuracy --columns lr,hidden,test.accuracy",
     ),
 )
 def list_runs(config: ListConfig) -> None:
@@ -32,10 +32,10 @@ def show_run(config: ShowConfig) -> None:
 @command(
     panel="Manage",
     task="runs.listing:best_run -> BestRun",
-    examples=("dlnotes runs best", "dlnotes evaluate $(dlnotes runs best runs --metric validation.accuracy)"),
+    examples=("dlnotes runs best", "dlnotes runs best runs --metric validation.accuracy --where data=digits"),
 )
 def best_run(config: BestConfig) -> None:
-    """Print the path of the best finished run below a folder.
+    """Print the path of the best finished run below a folder, for `dlnotes evaluate $(dlnotes runs best)`.
 
     Choose by a metric of validation: the test metrics of a run that was chosen by them are optimistic.
     """
@@ -44,7 +44,7 @@ def best_run(config: BestConfig) -> None:
 @command(
     panel="Manage",
     task="runs.listing:diff_runs -> RunDifferences",
-    examples=("dlnotes runs diff runs/digits runs/cnn", "dlnotes runs diff runs/digits runs/cnn --json"),
+    examples=("dlnotes runs diff runs/digits runs/notes", "dlnotes runs diff runs/digits runs/notes --json"),
 )
 def diff_runs(config: DiffConfig) -> None:
     """List the options that differ between training runs."""
@@ -55,8 +55,8 @@ def diff_runs(config: DiffConfig) -> None:
     task="runs.compare:compare_runs -> CompareResult",
     also=("runs.compare:RunScores", "runs.significance:compare_samples", "runs.significance:SampleDifference"),
     examples=(
-        "dlnotes runs compare runs/digits runs/cnn",
-        "dlnotes runs compare runs/digits runs/cnn --plot curves.png --json",
+        "dlnotes runs compare runs/digits runs/notes",
+        "dlnotes runs compare runs/digits runs/notes --plot curves.png --json",
     ),
 )
 def compare_runs(config: CompareConfig) -> None:
