@@ -160,6 +160,8 @@ from dlnotes_cli.training.model_file import load_text_model as load_text_model
 from dlnotes_cli.training.results import ClassifierResult as ClassifierResult
 from dlnotes_cli.training.results import ModelScores as ModelScores
 from dlnotes_cli.training.resumed_options import resumed_config as resumed_config
+from dlnotes_cli.training.seeds import SeedsResult as SeedsResult
+from dlnotes_cli.training.seeds import train_seeds as train_seeds
 from dlnotes_cli.transfer.frozen_head import FrozenResult as FrozenResult
 from dlnotes_cli.transfer.options import TransferConfig as TransferConfig
 from dlnotes_cli.transfer.plan import TransferResult as TransferResult

@@ -12,7 +12,6 @@ from dlnotes_cli.runs.records import (
     RunRecord,
     Status,
     find_runs,
-    flattened,
     is_higher_better,
     known_names,
     read_history,
@@ -20,7 +19,7 @@ from dlnotes_cli.runs.records import (
     text_of,
 )
 from dlnotes_cli.shell import output
-from dlnotes_cli.shell.codec import named
+from dlnotes_cli.shell.codec import flattened, named
 from dlnotes_cli.shell.errors import InputError, nearest
 from dlnotes_cli.shell.show import Table, csv_text
 

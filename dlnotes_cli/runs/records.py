@@ -3,13 +3,13 @@
 import fcntl
 import json
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dlnotes_cli.shell.codec import parse_object
+from dlnotes_cli.shell.codec import flattened, parse_object
 from dlnotes_cli.shell.errors import DlnotesError, InputError, reason
 from dlnotes_cli.shell.files import read_file
 from dlnotes_cli.training.resumed_options import CONFIG, LOCK
@@ -42,19 +42,6 @@ class RunRecord:
         """
         named = {"run": str(self.path), "command": self.command, "status": self.status}
         return {**self.options, "epochs": None, **dict(flattened(self.result)), **named}
-
-
-def flattened(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The scalars of nested JSON objects, and lists of scalars, by dotted names.
-
-    >>> dict(flattened({"test": {"loss": 0.5}, "plots": ["a"], "models": [{}]}))
-    {'test.loss': 0.5, 'plots': ['a']}
-    """
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{name}.")
-        elif not isinstance(value, list) or not any(isinstance(item, dict | list) for item in value):
-            yield f"{prefix}{name}", value
 
 
 def find_runs(folder: Path) -> list[RunRecord]:

@@ -55,10 +55,16 @@ class Command:
         return re.sub(r"(?<![.\n])\n(?!\n)", " ", inspect.getdoc(self.function) or "")
 
     @property
+    def entries(self) -> list[str]:
+        """The tasks, and what else `dlnotes_cli.api` has."""
+        repeated_by: str = getattr(self.config_type, "repeated_by", "")
+        return [entry for entry in (self.task, *self.also, repeated_by) if entry]
+
+    @property
     def public(self) -> dict[str, str]:
         """The names that `dlnotes_cli.api` has of the command, each with its module."""
         names = {self.config_type.__name__: self.config_type.__module__}
-        for entry in filter(None, (self.task, *self.also)):
+        for entry in self.entries:
             module, *found = re.findall(r"[\w.]+", entry)
             names |= dict.fromkeys(found, f"{PACKAGE}.{module}")
         return names
@@ -67,17 +73,29 @@ class Command:
     def result_types(self) -> list[Any]:
         """The types of what the command prints with `--json`; empty where they are not declared."""
         modules = self.public
-        names = [name for entry in (self.task, *self.also) for name in re.findall(r"\w+", entry.partition("->")[2])]
+        names = [name for entry in self.entries for name in re.findall(r"\w+", entry.partition("->")[2])]
         return [getattr(import_module(modules[name]), name) for name in names]
 
     def run(self, config: Config) -> None:
-        """Call the function; if it has no statements, check the output files, do the task and show its result."""
+        """Call the function; if it has no statements, check the output files, do the task and show its result.
+
+        With several `seeds`, the function that `repeated_by` of the Config names does the task with each.
+        """
+        if getattr(config, "seeds", 1) > 1:
+            repeat = _imported(getattr(config, "repeated_by", ""))
+            show(repeat(_imported(self.task), config), config)
+            return
         if self.function.__code__.co_code != _without_statements.__code__.co_code:
             self.function(config)
             return
         check_outputs(config)
-        module, name, *_ = re.findall(r"[\w.]+", self.task)
-        show(getattr(import_module(f"{PACKAGE}.{module}"), name)(config), config)
+        show(_imported(self.task)(config), config)
+
+
+def _imported(entry: str) -> Any:
+    """The function that `MODULE:FUNCTION -> RESULT` names."""
+    module, name, *_ = re.findall(r"[\w.]+", entry)
+    return getattr(import_module(f"{PACKAGE}.{module}"), name)
 
 
 def _without_statements(config: Config) -> None:

@@ -244,6 +244,19 @@ def _schema_of_object(kind: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
+def flattened(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The scalars of nested JSON objects, and lists of scalars, by dotted names.
+
+    >>> dict(flattened({"test": {"loss": 0.5}, "plots": ["a"], "models": [{}]}))
+    {'test.loss': 0.5, 'plots': ['a']}
+    """
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}.")
+        elif not isinstance(value, list) or not any(isinstance(item, dict | list) for item in value):
+            yield f"{prefix}{name}", value
+
+
 def parse_object(text: str) -> dict[str, Any]:
     """A JSON object without repeated names and without numbers that are not finite. Raises ValueError."""
     parsed = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)

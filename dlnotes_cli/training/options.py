@@ -98,6 +98,8 @@ DEVICES = option(
 class TrainingConfig(OnDevice):
     """The options of every command that trains in steps."""
 
+    repeated_by: ClassVar[str] = "training.seeds:train_seeds -> SeedsResult"  # the function for several seeds
+
     recipe: Literal["best", "notes"] = RECIPE
     time_budget: float | None = TIME_BUDGET
     epochs: int | None = EPOCHS
@@ -167,6 +169,10 @@ class TrainingConfig(OnDevice):
         panel="Runtime",
     )
     seed: int = SEED
+    seeds: int = option(
+        1, "Train with N seeds from --seed on, each in a folder of --out; print mean and standard deviation.",
+        panel="Runtime", within="[1, 1000]", needs=("out",), conflicts=("resume", "devices", "print", "list_backbones"),
+    )  # fmt: skip
 
     @classmethod
     def from_options(cls, values: Mapping[str, Any]) -> Self:
@@ -182,8 +188,9 @@ class TrainingConfig(OnDevice):
             new = {name: value for name, value in values.items() if name != "resume"}
             if "out" not in values:
                 raise InputError("--resume", "auto needs the folder of the run", "add --out")
-            if getattr(cls(**new), "restarts", 1) > 1:
-                raise InputError("--restarts", "cannot be combined with --resume auto", "drop one of them")
+            for name in ("restarts", "seeds"):
+                if getattr(cls(**new), name, 1) > 1:
+                    raise InputError(f"--{name}", "cannot be combined with --resume auto", "drop one of them")
             resume = user_path(values["out"]) if has_started(user_path(values["out"]), cls.command) else None
             values = new
         if resume is not None:

@@ -42,6 +42,8 @@ class RunFolder:
 
     def __init__(self, options: TrainingConfig, *, is_main: bool = True) -> None:
         """Validate the folder without writing. Raises InputError naming `--out` or `--resume`."""
+        if options.seeds > 1:
+            raise InputError("--seeds", "is more than one run", "call train_seeds with the task")
         self.is_resumed, self._is_main = options.resume is not None, is_main
         self._command = options.command
         self._lock: IO[str] | None = None

@@ -70,6 +70,9 @@ def test_the_metrics_are_those_of_the_runs_and_the_p_value_that_of_scipy(home: P
     accuracy, loss, macro = document["differences"]
     assert accuracy["p_value"] == pytest.approx(binomtest(only_poor, only_good + only_poor).pvalue)
     assert accuracy["difference"] == pytest.approx(correct[1].mean() - correct[0].mean())
+    good, poor = document["runs"]
+    for found, name in ((loss, "loss"), (macro, "macro_f1")):
+        assert found["difference"] == pytest.approx(poor[name] - good[name])
     assert accuracy["low"] <= accuracy["difference"] <= accuracy["high"] < 0 < loss["low"]
     assert [one["is_more_than_chance"] for one in (accuracy, loss, macro)] == [True] * 3
     assert (document["samples"], document["split"]) == (len(correct[0]), "test")

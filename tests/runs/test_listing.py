@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlnotes_cli.cli import main
-from dlnotes_cli.runs.records import flattened
+from dlnotes_cli.shell.codec import flattened
 
 
 def write_run(folder: Path, accuracy: float | None, **options: Any) -> Path:

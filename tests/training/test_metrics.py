@@ -109,7 +109,8 @@ samples = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.floats(0, 
 @given(samples, st.sampled_from([2, 6, 24]))
 def test_up_to_half_are_the_most_confident_mistakes(drawn: list[tuple[int, int, float]], count: int) -> None:
     labels, predicted = (np.array([sample[i] for sample in drawn], np.int64) for i in (0, 1))
-    predictions = Predictions(labels, predicted, np.array([sample[2] for sample in drawn], np.float32))
+    confidences = np.array([sample[2] for sample in drawn], np.float32)
+    predictions = Predictions(labels, predicted, confidences, np.zeros(len(drawn)))
     shown = shown_positions(predictions, count).tolist()
     mistakes = [i for i, (label, answer, _) in enumerate(drawn) if label != answer]
     expected = sorted(mistakes, key=lambda i: (-drawn[i][2], i))[: count // 2]
