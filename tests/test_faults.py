@@ -161,6 +161,13 @@ IMAGE = "@good.jpg"
 FAULTS = [
     # model files
     Fault("pickle", _do("predict", "@evil.pt", IMAGE), r"evil\.pt: is not a dlnotes model file; use a model"),
+    Fault("runs in no folder", _do("runs", "list", "@gone"), r"gone: no such folder; name a folder of runs"),
+    Fault("no runs", _do("runs", "best", "@images"), r"images: holds no runs; name a folder in which training commands wrote runs"),
+    Fault("unknown column", _do("runs", "list", "@run", "--columns", "hiden"), r"--columns: unknown column 'hiden'; did you mean 'hidden'\?"),
+    Fault("no condition", _do("runs", "list", "@run", "--where", "lr"), r"--where: 'lr' is not a condition; write NAME=VALUE"),
+    Fault("other classes", _do("runs", "compare", "@run", "@colors"), r"colors: has other classes than .*; compare runs with the same"),
+    Fault("one run", _do("runs", "diff", "@run"), r"RUNS: names one run; name two or more"),
+    Fault("seeds without a folder", _do("train-mlp", "--seeds", 2), r"--seeds: has no effect without --out; add it, or drop"),
     Fault("empty model", _do("predict", "@empty.safetensors", IMAGE), r"empty\.safetensors: is empty; use"),
     Fault("half model", _do("predict", "@half.safetensors", IMAGE), r"half\.safetensors: .*\d bytes expected, [\d,]+ found; "),
     Fault("short model", _do("evaluate", "@short.safetensors"), r"short\.safetensors: .*[\d,]+ bytes expected, [\d,]+ found"),

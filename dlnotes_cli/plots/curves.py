@@ -100,17 +100,20 @@ def _scale_history_axis(axes: "Axes", history: Sequence[dict[str, Any]], over: s
 
 def draw_learning_curves(histories: Mapping[str, Sequence[dict[str, Any]]]) -> bytes:
     """A PNG of the validation loss and accuracy of several runs, by name, over the epochs."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(9.6, 4.2)
     for column, (measure, axis) in enumerate(_MEASURES.items()):
         axes = figure.add_subplot(1, 2, column + 1)
         for k, (name, history) in enumerate(histories.items()):
             points = [(entry["epoch"], entry["validation"].get(measure)) for entry in history]
-            values = [np.nan if value is None else value for _, value in points]
+            values = [value if isinstance(value, int | float) else np.nan for _, value in points]
             axes.plot(
                 [epoch for epoch, _ in points], values, color=COLORS[k % len(COLORS)], ms=4,
                 marker=_MODEL_MARKERS[k % len(_MODEL_MARKERS)] if len(points) <= _MOST_MARKERS else None,
                 label=plain(shortened(name, _NAME_COLUMNS)),
             )  # fmt: skip
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel=f"validation {axis}")
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, fontsize=9)

@@ -85,9 +85,12 @@ def read_history(run: RunRecord) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     try:
-        return [parse_object(line) for line in _text(file).splitlines() if line]
+        entries = [parse_object(line) for line in _text(file).splitlines() if line]
     except (ValueError, RecursionError) as error:
         raise InputError(file, "is not valid JSON", "restore it, or train again") from error
+    if not all(type(entry.get("epoch")) is int and isinstance(entry.get("validation"), dict) for entry in entries):
+        raise InputError(file, "has a line that is no validation", "restore it, or train again")
+    return entries
 
 
 def _read(folder: Path, files: Iterable[str]) -> RunRecord | None:

@@ -5,6 +5,8 @@ import fcntl
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,26 @@ def test_control_characters_in_names_are_escaped(tmp_path: Path, dlnotes: Comman
         assert outcome.code == 0, outcome.err
         assert r"\x1b[31m\x0a" in outcome.out
         assert not {"\x1b", "\x07"} & set(outcome.out)
+
+
+def test_a_list_needs_neither_torch_nor_numpy(home: Path) -> None:
+    script = f"import sys; from dlnotes_cli.cli import main; main(['runs', 'list', {str(home)!r}]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "train-cnn" in done.stdout
+    assert not {"torch", "numpy", "rich"} & {name.partition(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"command": ' * 100_000, '{"command": "x", "a": ' + '{"a": ' * 600 + "1" + "}" * 601, "\xff", '{"a": 1}'],
+)
+def test_a_strange_result_is_no_bug(home: Path, content: str, dlnotes: Command) -> None:
+    (home / "a" / "result.json").write_text(content, encoding="latin-1")
+    (home / "a" / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    outcome = dlnotes("runs", "list", home)
+    assert (outcome.code, len(outcome.out.splitlines())) == (0, 8)
+    outcome = dlnotes("runs", "show", home / "a")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome
 
 
 @given(
