@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_MARKERS = 15  # entries of a history whose points are marked
 _TITLE_COLUMNS = 80
+_WIDE = 10  # ratio of epochs from which their axis is logarithmic
 _STOPPING_PANEL = 7.6, 3.4  # inches
 _PATIENCE_ROW = 0.28  # inches, for each patience
 _PANEL_COLUMNS = 50
@@ -102,6 +103,8 @@ def draw_learning_curves(histories: Mapping[str, Sequence[dict[str, Any]]]) -> b
     """A PNG of the validation loss and accuracy of several runs, by name, over the epochs."""
     from matplotlib.ticker import MaxNLocator
 
+    lengths = [history[-1]["epoch"] for history in histories.values()]
+    is_wide = max(lengths) > _WIDE * min(lengths) > 0  # as next to the many short epochs of a head on cached features
     figure = new_figure(9.6, 4.2)
     for column, (measure, axis) in enumerate(_MEASURES.items()):
         axes = figure.add_subplot(1, 2, column + 1)
@@ -113,8 +116,9 @@ def draw_learning_curves(histories: Mapping[str, Sequence[dict[str, Any]]]) -> b
                 marker=_MODEL_MARKERS[k % len(_MODEL_MARKERS)] if len(points) <= _MOST_MARKERS else None,
                 label=plain(shortened(name, _NAME_COLUMNS)),
             )  # fmt: skip
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="epoch", ylabel=f"validation {axis}")
+        axes.set(xlabel="epoch", ylabel=f"validation {axis}", xscale="log" if is_wide else "linear")
+        if not is_wide:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, fontsize=9)
     return png(figure)

@@ -106,9 +106,9 @@ def test_the_plot_has_a_curve_for_each_run(
     assert outcome.out.splitlines()[-1] == str(plot)
     (figure,) = figures
     history = [json.loads(line) for line in (home / "good" / "metrics.jsonl").read_text().splitlines()]
-    losses, accuracies = (axes.lines[0].get_ydata() for axes in figure.axes)
-    assert list(losses) == [entry["validation"]["loss"] for entry in history]
-    assert list(accuracies) == [entry["validation"]["accuracy"] for entry in history]
+    losses, accuracies = (np.asarray(axes.lines[0].get_ydata()) for axes in figure.axes)
+    assert losses.tolist() == [entry["validation"]["loss"] for entry in history]
+    assert accuracies.tolist() == [entry["validation"]["accuracy"] for entry in history]
     assert [len(axes.lines) for axes in figure.axes] == [2, 2]
 
 

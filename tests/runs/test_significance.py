@@ -1,5 +1,7 @@
 """The comparison of two models on the same samples, against scipy and in simulations."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +26,8 @@ def test_mcnemar_against_the_binomial_test(only_first: int, only_second: int, bo
 @pytest.mark.parametrize("kind", ["correct", "loss"])
 def test_the_interval_against_the_bootstrap_of_scipy(kind: str) -> None:
     generator = np.random.default_rng(1)
+    first: Any
+    second: Any
     if kind == "correct":
         first, second = generator.random(400) < 0.8, generator.random(400) < 0.85
     else:
